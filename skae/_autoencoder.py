@@ -1,0 +1,103 @@
+"""The plain autoencoder."""
+
+from torch import Tensor, nn
+
+from skae._base import BaseAutoEncoder
+from skae._modules import AutoEncoderModule
+from skae._parameters import estimator
+from skae.functional import squared_error
+
+
+class PlainModule(AutoEncoderModule):
+    """min over encoder f and decoder g of the mean over rows of ½‖g(f(x)) − x‖²."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstruct ``x``; see :meth:`AutoEncoderModule.forward`."""
+        x_hat = self.decoder(self.encoder(x))
+        return x_hat, {"reconstruction": squared_error(x, x_hat)}
+
+
+@estimator
+class AutoEncoder(BaseAutoEncoder):
+    """Autoencoder that starts at PCA and is used where PCA is.
+
+    An encoder f and a decoder g are trained to minimise, over the training rows x,
+
+    .. math:: \\frac{1}{n} \\sum_x \\tfrac12 \\lVert g(f(x)) - x \\rVert^2
+
+    where f(x) = Px + network(x) and g(z) = Pᵀz + network(z), P are PCA's components, and
+    both networks start at zero. Held-out rows judge every epoch, and the best weights
+    stay; PCA itself stays unless the judges prefer trained weights beyond chance.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    n_components_ : int
+        Size of the code.
+    mean_ : ndarray of shape (n_features,)
+        Mean of the training rows.
+    scale_ : float
+        The number by which centred rows are divided: the root of the mean variance. The
+        losses in ``loss_curve_`` and in ``net_.history`` are in units of its square.
+    noise_variance_ : float
+        Mean squared error over the training rows per dimension that the code leaves out,
+        min(n_samples, n_features) − n_components of them; for PCA's own reconstruction it
+        is PCA's ``noise_variance_``.
+    pca_score_ : float or None
+        ``score`` of PCA on the held-out rows, PCA having seen them; on the training rows
+        where none are held out. None with ``init="random"``.
+    validation_scores_ : list of float or None
+        ``score`` on the held-out rows after each epoch. None without held-out rows.
+    loss_curve_ : list of float
+        Training loss in each epoch.
+    n_iter_ : int
+        Number of epochs run.
+    best_iter_ : int
+        The epoch whose weights were kept; 0 is the start, PCA.
+    net_ : skorch.NeuralNet
+        The fitted net: ``net_.module_`` is the torch module, ``net_.history`` has every
+        loss term of every epoch.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had them.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : What it starts from, and all there is without a network.
+
+    Notes
+    -----
+    With ``hidden_layer_sizes=()`` this is the linear autoencoder, whose optimum spans
+    PCA's subspace [2]_. Codes have PCA's geometry in every case: a rotation that is folded
+    into the model after training, and changes no reconstruction, makes them uncorrelated,
+    orders them by variance and fixes their signs.
+
+    Computation and output are in float32.
+
+    References
+    ----------
+    .. [1] Hinton, G. E. and Salakhutdinov, R. R., "Reducing the dimensionality of data with
+       neural networks", Science 313, 2006.
+    .. [2] Baldi, P. and Hornik, K., "Neural networks and principal component analysis:
+       learning from examples without local minima", Neural Networks 2, 1989.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoEncoder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> autoencoder = AutoEncoder(8, max_iter=20, random_state=0).fit(X)
+    >>> autoencoder.transform(X).shape
+    (1797, 8)
+    >>> max(autoencoder.validation_scores_) > autoencoder.pca_score_
+    True
+    """
+
+    def _make_module(
+        self, encoder: nn.Module, decoder: nn.Module, n_components: int
+    ) -> AutoEncoderModule:
+        return PlainModule(encoder, decoder, n_components)

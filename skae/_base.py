@@ -1,0 +1,350 @@
+"""The estimator layer: what all autoencoders share as scikit-learn transformers."""
+
+import math
+import secrets
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags, check_random_state, gen_batches
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from skae._fitting import (
+    check_same_architecture,
+    keep_best,
+    load_best_start,
+    share_explained,
+    split_rows,
+    turn_codes,
+)
+from skae._floor import PCAStart, chunked_moments, fit_pca
+from skae._modules import AutoEncoderModule, make_network
+from skae._net import (
+    INFERENCE_BATCH,
+    AutoEncoderNet,
+    KeepBest,
+    load_arrays,
+    make_net,
+    weights_to_arrays,
+)
+from skae._parameters import check_parameters, is_integer
+from skae._shared_parameters import (
+    AUTO_BATCH_SIZE,
+    AUTO_STEPS,
+    MIN_ROWS_TO_HOLD_OUT,
+    SharedParameters,
+)
+from skae._validation import Array, all_or_nothing, check_codes, check_rows, resolve_device
+
+
+@dataclass(eq=False, repr=False)
+class BaseAutoEncoder(
+    SharedParameters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+):
+    """Base of every autoencoder estimator.
+
+    A method is a subclass decorated with :func:`skae._parameters.estimator` that declares
+    its own parameters and implements :meth:`_make_module`. It overrides nothing else.
+    """
+
+    @abstractmethod
+    def _make_module(
+        self, encoder: nn.Module, decoder: nn.Module, n_components: int
+    ) -> AutoEncoderModule:
+        """Build the method's module around an encoder and a decoder."""
+
+    # -- fit -------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the autoencoder.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows; never changed.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For bad parameters or data, and when training from random weights breaks down
+            at once. An earlier fit then stays as it was.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            When the loss turned infinite or NaN; the best weights so far are kept.
+        """
+        with all_or_nothing(self):
+            check_parameters(self)
+            self._fit(X)
+        return self
+
+    def _fit(self, X: Any) -> None:
+        former = None
+        if self.warm_start and hasattr(self, "net_"):
+            former = self._architecture, weights_to_arrays(self.net_.module_)
+        X = check_rows(self, X, fitting=True)
+        seed = self._draw_seed()
+        generator = torch.Generator().manual_seed(seed)
+        pca = self._measure(X, seed, keep_units=former is not None)
+        if former is not None:
+            check_same_architecture(former[0], self._architecture)
+
+        best = KeepBest(tol=self.tol)
+        net = self._make_net(generator, best)
+        rows, held_out = self._to_units(X).to(net.device), None
+        if self.early_stopping and len(X) >= MIN_ROWS_TO_HOLD_OUT:
+            rows, held_out = split_rows(rows, self.validation_fraction, generator)
+        judges = rows if held_out is None else held_out
+        losses, pca_losses = load_best_start(
+            net,
+            pca if self.init == "pca" else None,
+            None if former is None else former[1],
+            judges,
+            (self.mean_, self.scale_),
+        )
+        best.start(math.inf if losses is None else float(losses.mean()), net.module_)
+        self._plan(net, best, len(rows), judged=held_out is not None)
+        net.train(rows, held_out)
+        keep_best(net, best, losses, held_out)
+        self._report(net, best, pca_losses, judges)
+        self._settle_codes(X)
+
+    def _draw_seed(self) -> int:
+        if self.random_state is None:
+            return secrets.randbits(31)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _measure(self, X: Array, seed: int, *, keep_units: bool) -> PCAStart | None:
+        """Set the data's units and the network's sizes; return PCA where it is needed."""
+        mean, variances = chunked_moments(X)
+        if not keep_units:
+            self.mean_ = mean
+            self.scale_ = float(np.sqrt(variances.mean())) or 1.0
+        pca = None
+        if self.init == "pca" or not is_integer(self.n_components):
+            pca = fit_pca(X, mean, variances, self.n_components, seed)
+        self.n_components_ = int(self.n_components) if pca is None else pca.n_components
+        self._architecture = {
+            "n_features": X.shape[1],
+            "n_components": self.n_components_,
+            "hidden_layer_sizes": tuple(self.hidden_layer_sizes),
+            "activation": self.activation,
+            "init": self.init,
+        }
+        return pca
+
+    def _make_net(self, generator: torch.Generator | None, best: KeepBest) -> AutoEncoderNet:
+        """Build the net that ``_architecture`` describes."""
+        spec = self._architecture
+        sizes = (spec["n_features"], *spec["hidden_layer_sizes"], spec["n_components"])
+        encoder, decoder = (
+            make_network(widths, spec["activation"], spec["init"] == "pca", generator)
+            for widths in (sizes, sizes[::-1])
+        )
+        return make_net(
+            self._make_module(encoder, decoder, spec["n_components"]),
+            best=best,
+            generator=generator,
+            batch_size=AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
+            learning_rate=self.learning_rate,
+            lr=self.learning_rate_init,
+            optimizer__weight_decay=self.weight_decay,
+            callbacks=self.callbacks,
+            verbose=int(self.verbose),
+            device=resolve_device(self.device),
+        )
+
+    def _plan(self, net: AutoEncoderNet, best: KeepBest, n_rows: int, *, judged: bool) -> None:
+        """Set the number of epochs, and what ends them early."""
+        epochs, patience = self.max_iter, self.n_iter_no_change
+        if epochs == "auto":
+            epochs = math.ceil(AUTO_STEPS / math.ceil(n_rows / net.batch_size))
+        if self.init == "pca" and self.early_stopping and not judged:
+            epochs = 0
+            warnings.warn(
+                f"X has {n_rows} rows, fewer than the {MIN_ROWS_TO_HOLD_OUT} of which some "
+                f"can be held out: {type(self).__name__} stays at PCA. Pass "
+                "early_stopping=False to train on all rows without a guard.",
+                stacklevel=4,
+            )
+        net.max_epochs = int(epochs)
+        best.monitor = "valid_loss" if judged else "train_loss"
+        best.patience = (
+            max(10, math.ceil(net.max_epochs / 2)) if patience == "auto" else int(patience)
+        )
+
+    def _report(
+        self, net: AutoEncoderNet, best: KeepBest, pca_losses: Array | None, judges: Tensor
+    ) -> None:
+        """Set the attributes that tell how the training went."""
+        self.net_ = net
+        self.n_iter_ = len(net.history)
+        self.best_iter_ = best.epoch_
+        self.loss_curve_ = list(net.history[:, "train_loss"])
+        at_mean = float(0.5 * judges.square().sum(dim=1).double().mean())
+        self.pca_score_: float | None = None
+        if pca_losses is not None:
+            self.pca_score_ = share_explained(pca_losses.mean(), at_mean)
+        self.validation_scores_: list[float] | None = None
+        if best.monitor == "valid_loss":
+            losses = net.history[:, "valid_loss"]
+            self.validation_scores_ = [share_explained(loss, at_mean) for loss in losses]
+
+    def _settle_codes(self, X: Array) -> None:
+        """Turn codes into principal axes over all training rows, and measure the noise."""
+        with torch.inference_mode():
+            squares, n_rows = turn_codes(
+                self.net_.module_, (x for _, x in self._batches(X)), self.scale_, self.whiten
+            )
+        n_left = min(X.shape) - self.n_components_
+        variance = squares * self.scale_**2 / (n_rows - 1)
+        self.noise_variance_ = variance / n_left if n_left > 0 else 0.0
+
+    # -- use -------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> Array:
+        """Return the codes of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components_), float32
+            Centred and uncorrelated over the training rows, the largest variance first;
+            in X's units, or of unit variance with ``whiten=True``.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, fitting=False)
+        codes = np.empty((len(X), self.n_components_), dtype=np.float32)
+        with torch.inference_mode():
+            for rows, x in self._batches(X):
+                codes[rows] = self.net_.module_.encode(x).cpu().numpy()
+        return codes
+
+    def inverse_transform(self, X: Any) -> Array:
+        """Return the rows that belong to codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components_)
+            Codes, as ``transform`` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_in_), float32
+            Rows in the units of the training data.
+        """
+        check_is_fitted(self)
+        codes = check_codes(self, X, self.n_components_)
+        X_hat = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        with torch.inference_mode():
+            for rows in gen_batches(len(codes), INFERENCE_BATCH):
+                batch = torch.tensor(codes[rows], device=self.net_.device)
+                x_hat = self.net_.module_.decode(batch).cpu().numpy()
+                X_hat[rows] = x_hat * self.scale_ + self.mean_
+        return X_hat
+
+    def score_samples(self, X: Any) -> Array:
+        """Return minus the squared reconstruction error of every row, −Σₖ (x̂ₖ − xₖ)².
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float32
+            In squared units of X; the higher, the more normal the row.
+        """
+        errors, _ = self._squares(X)
+        return (-errors).astype(np.float32)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the share of variance explained: R² about the training mean.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        float
+            1 for perfect reconstructions, 0 for those no better than the mean.
+        """
+        errors, distances = self._squares(X)
+        return share_explained(errors.sum(), distances.sum())
+
+    def _squares(self, X: Any) -> tuple[Array, Array]:
+        """Return every row's squared error and squared distance from the mean, in X's units."""
+        check_is_fitted(self)
+        X = check_rows(self, X, fitting=False)
+        squares = np.empty((2, len(X)))
+        module = self.net_.module_
+        with torch.inference_mode():
+            for rows, x in self._batches(X):
+                for row, difference in zip(
+                    squares, (module.decoder(module.encoder(x)) - x, x), strict=True
+                ):
+                    row[rows] = difference.square().sum(dim=1).cpu().numpy()
+        squares *= self.scale_**2
+        return squares[0], squares[1]
+
+    # -- rows ------------------------------------------------------------------------------
+
+    def _to_units(self, X: Array) -> Tensor:
+        """Centre and scale rows in float64, and return them as a float32 tensor."""
+        rows = np.empty(X.shape, dtype=np.float32)
+        np.subtract(X, self.mean_, out=rows, casting="same_kind")
+        rows /= np.float32(self.scale_)
+        return torch.from_numpy(rows)
+
+    def _batches(self, X: Array) -> Iterator[tuple[slice, Tensor]]:
+        """Yield X part by part in the model's units, on the device."""
+        for rows in gen_batches(len(X), INFERENCE_BATCH):
+            yield rows, self._to_units(X[rows]).to(self.net_.device)
+
+    # -- scikit-learn ----------------------------------------------------------------------
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    # The net is kept as NumPy arrays on the host: loads without a GPU, and in skops.
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "net_" in state:
+            net = state.pop("net_")
+            state["_weights"] = weights_to_arrays(net.module_)
+            state["_history"] = [dict(row) for row in net.history]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        weights, history = state.pop("_weights", None), state.pop("_history", None)
+        super().__setstate__(state)
+        if weights is not None:
+            self.net_ = self._make_net(None, KeepBest(tol=self.tol))
+            load_arrays(self.net_.module_, weights)
+            self.net_.module_.eval()
+            self.net_.history.extend(history)

@@ -1,0 +1,135 @@
+"""The steps of a fit, from validated rows to the weights that stay."""
+
+import math
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skae._floor import PCAStart, is_improvement, start_at_pca
+from skae._modules import AutoEncoderModule
+from skae._net import AutoEncoderNet, KeepBest, load_arrays, weights_to_arrays
+from skae._validation import Array
+from skae.functional import principal_axes, squared_error
+
+
+def share_explained(error: float, total: float) -> float:
+    """Return 1 − error/total; where there is nothing to explain, 1 or 0 as in ``r2_score``."""
+    if total == 0:
+        return 1.0 if error == 0 else 0.0
+    return float(1 - error / total)
+
+
+def split_rows(
+    rows: Tensor, fraction: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Split rows at random into those that train and those that judge, two at least of each."""
+    n_held_out = min(max(2, math.ceil(fraction * len(rows))), len(rows) - 2)
+    order = torch.randperm(len(rows), generator=generator).to(rows.device)
+    return rows[order[n_held_out:]], rows[order[:n_held_out]]
+
+
+def check_same_architecture(former: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise ValueError where a warm start would need other weights than there are."""
+    for name, value in new.items():
+        if former[name] != value:
+            raise ValueError(
+                f"warm_start=True needs the same {name} as the last fit, which had "
+                f"{former[name]!r}, not {value!r}; set warm_start=False to start anew."
+            )
+
+
+def load_best_start(
+    net: AutoEncoderNet,
+    pca: PCAStart | None,
+    former: dict[str, Array] | None,
+    judges: Tensor,
+    units: tuple[Array, float],
+) -> tuple[Array | None, Array | None]:
+    """Load PCA or the weights of a former fit, whichever the judges prefer.
+
+    Returns
+    -------
+    losses, pca_losses : ndarray of shape (n_judges,) or None
+        Every judge's loss at the start, None for random weights; and PCA's.
+    """
+    module = net.module_
+    losses = pca_losses = None
+    if pca is not None:
+        start_at_pca(module, pca, *units)
+        losses = pca_losses = net.losses(judges)
+    if former is not None:
+        pca_weights = weights_to_arrays(module)
+        load_arrays(module, former)
+        losses = net.losses(judges)
+        if pca_losses is not None and pca_losses.mean() < losses.mean():
+            load_arrays(module, pca_weights)
+            losses = pca_losses
+    if losses is not None and not np.isfinite(losses).all():
+        raise ValueError("The loss is not finite before any training; scale X first.")
+    return losses, pca_losses
+
+
+def keep_best(
+    net: AutoEncoderNet, best: KeepBest, losses: Array | None, held_out: Tensor | None
+) -> None:
+    """Leave the best weights in the net, and warn if the training broke down.
+
+    Trained weights stay if the held-out rows prefer them to the start, whose ``losses``
+    those are, beyond chance.
+    """
+    if best.diverged_at_ is not None:
+        remedy = f"lower learning_rate_init, now {net.lr:g}, or scale X"
+        if math.isinf(best.loss_):
+            raise ValueError(
+                f"The loss was not finite in epoch {best.diverged_at_}, and there are no "
+                f"earlier weights to keep; {remedy}."
+            )
+        warnings.warn(
+            f"The loss was not finite in epoch {best.diverged_at_}: the weights of epoch "
+            f"{best.epoch_} are kept (0 is the start). To train further, {remedy}.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    best.restore(net.module_)
+    if losses is not None and held_out is not None and best.epoch_ > 0:
+        if not is_improvement(losses, net.losses(held_out)):
+            best.restore_start(net.module_)
+    net.module_.eval()
+
+
+def turn_codes(
+    module: AutoEncoderModule, batches: Iterable[Tensor], scale: float, whiten: bool
+) -> tuple[float, int]:
+    """Turn a module's codes into principal axes over all rows.
+
+    Returns
+    -------
+    squares : float
+        Sum of the squared reconstruction errors, in the module's units.
+    n_rows : int
+        Number of rows.
+    """
+    metric = module.frame.metric.double()
+    # Sums over the rows of [z, x, 1]ᵀ[z, 1], from which all that follows is had in one pass.
+    sums = torch.zeros((), dtype=torch.float64, device=metric.device)
+    squares = 0.0
+    for x in batches:
+        z = module.encoder(x)
+        squares += 2 * squared_error(x, module.decoder(z)).double().sum().item()
+        z = z.double() * metric
+        z1 = torch.hstack([z, torch.ones_like(z[:, :1])])
+        sums = sums + torch.hstack([z, x.double() * scale, torch.ones_like(z[:, :1])]).T @ z1
+    k, n_rows = len(metric), round(sums[-1, -1].item())
+    means = sums[:-1, -1] / n_rows
+    covariance = (sums[:-1, :-1] - n_rows * means.outer(means[:k])) / (n_rows - 1)
+    rotation, variances = principal_axes(covariance[:k], covariance[k:].T)
+    divisor = torch.ones_like(variances)
+    if whiten:
+        divisor = torch.where(variances > 0, variances.sqrt(), divisor)
+    module.frame.turn(means[:k] / metric, rotation, divisor)
+    return squares, n_rows

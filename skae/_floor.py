@@ -1,0 +1,123 @@
+"""The PCA floor: where every model starts, and the test that decides what replaces it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import ttest_rel
+from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+from skae._modules import AutoEncoderModule, FlooredNetwork, linear_part
+
+Array = NDArray[np.floating]
+
+# Rows that are centred at once, so that no second copy of X is made.
+CHUNK = 4096
+
+
+def chunked_moments(X: Array) -> tuple[Array, Array]:
+    """Return the mean and the variance of every column, in float64 and without a copy of X."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    total = np.zeros_like(mean)
+    for rows in gen_batches(len(X), CHUNK):
+        total += np.square(X[rows] - mean).sum(axis=0)
+    return mean, total / len(X)
+
+
+@dataclass(frozen=True)
+class PCAStart:
+    """PCA of the training rows, in their units.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_features,)
+    components : ndarray of shape (n_components, n_features)
+        Principal directions; rows of zeros where PCA has fewer.
+    variances : ndarray of shape (n_components,)
+        Variance along each.
+    residuals : ndarray of shape (n_features,)
+        Variance that PCA leaves in each feature.
+    """
+
+    mean: Array
+    components: Array
+    variances: Array
+    residuals: Array
+
+    @property
+    def n_components(self) -> int:
+        """Size of the code."""
+        return len(self.components)
+
+
+def fit_pca(
+    X: Array, mean: Array, variances: Array, n_components: int | float, seed: int
+) -> PCAStart:
+    """Fit scikit-learn's PCA, padded with zeros where it has too few components.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    mean, variances : ndarray of shape (n_features,)
+        Mean and variance of every feature.
+    n_components : int or float
+        As in PCA; an int may exceed what PCA can give.
+    seed : int
+        For PCA's randomised solver.
+    """
+    share = not isinstance(n_components, int)
+    n_found = n_components if share else min(n_components, *X.shape)
+    if not variances.any():
+        n_wanted = 1 if share else n_components
+        return PCAStart(mean, np.zeros((n_wanted, X.shape[1])), np.zeros(n_wanted), variances)
+    pca = PCA(n_found, random_state=seed).fit(X)
+    missing = 0 if share else n_components - pca.n_components_
+    components = np.pad(pca.components_.astype(np.float64), ((0, missing), (0, 0)))
+    along = np.pad(pca.explained_variance_.astype(np.float64), (0, missing))
+    explained = along @ np.square(components) * (1 - 1 / len(X))  # PCA divides by n - 1
+    return PCAStart(mean, components, along, np.clip(variances - explained, 0, None))
+
+
+def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scale: float) -> None:
+    """Make ``module`` reproduce PCA on rows less ``center`` and divided by ``scale``.
+
+    The code that the network sees is whitened, because the decoder would not notice
+    components that are orders of magnitude smaller than the first; the module's frame
+    shows users PCA's own codes.
+    """
+    # The bound keeps directions that are rounding error from being blown up.
+    deviations = np.sqrt(np.maximum(start.variances, 1e-6 * start.variances.max(initial=0)))
+    deviations = np.where(deviations > 0, deviations / scale, 1.0)
+
+    def tensor(array: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+    shift = (start.mean - center) / scale
+    encode = start.components / deviations[:, None]
+    decode = (start.components * deviations[:, None]).T
+    with torch.no_grad():
+        for network, weight, bias in (
+            (module.encoder, encode, -encode @ shift),
+            (module.decoder, decode, shift),
+        ):
+            linear = linear_part(network)
+            linear.weight.copy_(tensor(weight))
+            linear.bias.copy_(tensor(bias))
+        if isinstance(module.decoder, FlooredNetwork):
+            module.decoder.scale.copy_(tensor(np.sqrt(start.residuals) / scale))
+        module.frame.set_metric(tensor(deviations * scale))
+
+
+def is_improvement(start: Array, trained: Array) -> bool:
+    """Tell whether the trained weights beat the start beyond chance.
+
+    A paired, one-sided t-test of the loss of every judging row: that the mean is lower is
+    not enough, since the best of many epochs on few rows is lower by luck.
+    """
+    gain = start - trained
+    if len(gain) < 2 or not gain.std() > 0:
+        return bool(gain.mean() > 0 and len(gain) > 1)
+    return bool(ttest_rel(start, trained, alternative="greater").pvalue < 0.025)

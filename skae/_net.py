@@ -1,0 +1,322 @@
+"""The net layer: how a module is trained. The only file that imports skorch."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.dataset import Dataset
+from skorch.helper import predefined_split
+from torch import Tensor, nn
+
+from skae._modules import AutoEncoderModule
+
+# Rows that pass through a network at once where no gradient is needed: bounds memory.
+INFERENCE_BATCH = 4096
+
+
+class StopTraining(Exception):
+    """Raised at the end of an epoch to end the training."""
+
+
+class Batches:
+    """Rows in batches whose sizes differ by one at most.
+
+    Equal batches because a last batch of a few rows would give a step as large as any
+    from a gradient much noisier than any.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_rows, n_features)
+    batch_size : int
+        Upper bound of a batch's size.
+    generator : torch.Generator or None
+        Shuffles the rows anew in each pass; None leaves their order.
+    """
+
+    def __init__(self, rows: Tensor, batch_size: int, generator: torch.Generator | None) -> None:
+        self.rows = rows
+        self.generator = generator
+        self.n_batches = max(1, math.ceil(len(rows) / batch_size))
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        rows = self.rows
+        if self.generator is not None:
+            # One gather an epoch, then views: many times faster than a gather a batch.
+            order = torch.randperm(len(rows), generator=self.generator)
+            rows = rows[order.to(rows.device)]
+        for batch in rows.tensor_split(self.n_batches):
+            yield batch, batch
+
+
+class KeepBest(Callback):
+    """Remember the weights with the lowest loss, and stop when no better ones come.
+
+    ``monitor``, the history's column to watch, and ``patience``, the epochs without
+    progress after which training stops, are set before the training.
+
+    Parameters
+    ----------
+    tol : float
+        The part of the lowest loss by which a loss must fall below it to be progress.
+
+    Attributes
+    ----------
+    loss_, epoch_ : float, int
+        The lowest loss and its epoch, 0 for the start.
+    diverged_at_ : int or None
+        The epoch in which the loss was not finite.
+    """
+
+    monitor = "valid_loss"
+    patience = 10
+
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
+
+    def start(self, loss: float, module: nn.Module) -> None:
+        """Take the weights as they are, and their loss, as the ones to beat."""
+        self.diverged_at_: int | None = None
+        self.progress_loss_, self.progress_epoch_ = loss, 0
+        self.loss_, self.epoch_ = loss, 0
+        self.weights_ = self.start_weights_ = copy_weights(module)
+
+    def restore(self, module: nn.Module) -> None:
+        """Load the best weights."""
+        module.load_state_dict(self.weights_)
+
+    def restore_start(self, module: nn.Module) -> None:
+        """Load the weights of the start, and call them the best."""
+        self.epoch_ = 0
+        module.load_state_dict(self.start_weights_)
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:  # noqa: D102
+        epoch, row = len(net.history), net.history[-1]
+        loss = row[self.monitor]
+        if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
+            self.diverged_at_ = epoch
+            raise StopTraining
+        if loss < self.loss_:
+            self.loss_, self.epoch_ = loss, epoch
+            self.weights_ = copy_weights(net.module_)
+        if loss < self.progress_loss_ * (1 - self.tol):
+            self.progress_loss_, self.progress_epoch_ = loss, epoch
+        if epoch - self.progress_epoch_ >= self.patience:
+            raise StopTraining
+
+
+class AutoEncoderNet(NeuralNet):
+    """A skorch net that trains a module which names its own loss terms.
+
+    Its rows are tensors in the model's units, already on the device. ``predict``
+    reconstructs them; ``history`` has every loss term by name, for training and
+    validation; callbacks work as in skorch.
+
+    Parameters
+    ----------
+    module : AutoEncoderModule
+        The module, built.
+    generator : torch.Generator or None
+        Shuffles the rows.
+    learning_rate : {"one_cycle", "constant"}
+        Course of the learning rate over the training.
+    **kwargs
+        As in :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        module: AutoEncoderModule,
+        *,
+        generator: torch.Generator | None = None,
+        learning_rate: str = "constant",
+        **kwargs: Any,
+    ) -> None:
+        self.generator = generator
+        self.learning_rate = learning_rate
+        super().__init__(module, criterion=nn.Identity, **kwargs)
+
+    def get_default_callbacks(self) -> list[tuple[str, Callback]]:  # noqa: D102
+        # skorch's averages of batch losses are not among them: the epoch's are recorded here.
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def train(self, rows: Tensor, held_out: Tensor | None) -> None:
+        """Train an initialised net on ``rows``; the loss of ``held_out`` rows is recorded."""
+        if held_out is not None:
+            self.train_split = predefined_split(Dataset(held_out, held_out))
+        self.lowest_ = {"train": math.inf, "valid": math.inf}
+        self._schedule(Batches(rows, self.batch_size, None).n_batches)
+        self.notify("on_train_begin", X=rows, y=rows)
+        try:
+            self.fit_loop(rows, rows)
+        except StopTraining:
+            pass
+        self.notify("on_train_end", X=rows, y=rows)
+
+    def _schedule(self, n_batches: int) -> None:
+        self.scheduler_ = None
+        if self.learning_rate == "one_cycle" and self.max_epochs > 0:
+            self.scheduler_ = torch.optim.lr_scheduler.OneCycleLR(
+                self.optimizer_,
+                max_lr=[group["lr"] for group in self.optimizer_.param_groups],
+                total_steps=self.max_epochs * n_batches + 1,
+                cycle_momentum=False,
+            )
+
+    def losses(self, rows: Tensor) -> NDArray[np.float64]:
+        """Return the loss of every row, shape (n_rows,), in evaluation mode."""
+        self.module_.eval()
+        parts = []
+        with torch.inference_mode():
+            for batch in rows.split(INFERENCE_BATCH):
+                _, terms = self.module_(batch)
+                parts.append(sum(terms.values()).expand(len(batch)))
+        return torch.cat(parts).double().cpu().numpy()
+
+    # -- what skorch's loop calls ----------------------------------------------------------
+
+    def get_iterator(self, dataset: Dataset, training: bool = False) -> Batches:  # noqa: D102
+        if training:
+            return Batches(dataset.X, self.batch_size, self.generator)
+        return Batches(dataset.X, INFERENCE_BATCH, None)
+
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
+        """Return the mean over rows of the sum of the module's loss terms."""
+        _, terms = y_pred
+        loss: Tensor = sum(term.mean() for term in terms.values())  # type: ignore[assignment]
+        return loss
+
+    def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
+        """Take one optimizer step."""
+        x, _ = batch
+        self.optimizer_.zero_grad(set_to_none=False)
+        output = self.module_(x)
+        loss = self.get_loss(output, x, training=True)
+        loss.backward()
+        if self._listeners("on_grad_computed"):
+            named = list(self.get_all_learnable_params())
+            self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+        self.optimizer_.step()
+        if self.scheduler_ is not None:
+            self.scheduler_.step()
+        return {"loss": loss.detach(), "y_pred": output}
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
+        """Compute the loss of a batch without a gradient."""
+        x, _ = batch
+        with torch.no_grad():
+            output = self.module_(x)
+            return {"loss": self.get_loss(output, x), "y_pred": output}
+
+    def run_single_epoch(
+        self,
+        iterator: Batches | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Any]],
+        **fit_params: Any,
+    ) -> None:
+        """Run one epoch, and record the mean over its rows of the loss and its terms."""
+        if iterator is None:
+            return
+        watched = self._listeners("on_batch_begin") or self._listeners("on_batch_end")
+        self.module_.train(training)
+        totals: dict[str, Tensor] = {}
+        for batch in iterator:
+            if watched:
+                self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            n_rows = len(batch[0])
+            _, terms = step["y_pred"]
+            for name, value in {"loss": step["loss"], **terms}.items():
+                # A tensor, not a number: .item() would wait for the device in each batch.
+                totals[name] = totals.get(name, 0.0) + value.detach().mean() * n_rows
+            if watched:
+                self._report_batch(prefix, step, batch, training)
+        self._record_epoch(prefix, totals, len(iterator.rows))
+        self.history.record(f"{prefix}_batch_count", len(iterator))
+
+    def _report_batch(
+        self, prefix: str, step: dict[str, Any], batch: tuple[Tensor, Tensor], training: bool
+    ) -> None:
+        self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+        self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+        x_hat, _ = step["y_pred"]
+        self.notify(
+            "on_batch_end", batch=batch, training=training, loss=step["loss"], y_pred=x_hat
+        )
+
+    def _record_epoch(self, prefix: str, totals: dict[str, Tensor], n_rows: int) -> None:
+        means = (torch.stack(list(totals.values())) / n_rows).tolist()
+        for name, mean in zip(totals, means, strict=True):
+            self.history.record(f"{prefix}_{name}", mean)
+        # skorch's Checkpoint and PrintLog look for this column.
+        self.history.record(f"{prefix}_loss_best", means[0] < self.lowest_[prefix])
+        self.lowest_[prefix] = min(self.lowest_[prefix], means[0])
+
+    # -- callbacks -------------------------------------------------------------------------
+
+    def _listeners(self, hook: str) -> bool:
+        return any(
+            getattr(type(callback), hook) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+        )
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Call a hook of every callback; one that interrupts ends the training, gracefully."""
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as stop:  # skorch's way to stop, as in EarlyStopping
+            raise StopTraining from stop
+
+
+def make_net(
+    module: AutoEncoderModule,
+    *,
+    best: KeepBest,
+    callbacks: list[Any] | None = None,
+    **kwargs: Any,
+) -> AutoEncoderNet:
+    """Build and initialise a net around ``module``, with the optimizer that skae trains with."""
+    net = AutoEncoderNet(
+        module,
+        optimizer=torch.optim.AdamW,
+        optimizer__fused=True,
+        # The linear part is PCA, which nothing should pull towards zero.
+        optimizer__param_groups=[("*.linear.*", {"weight_decay": 0.0}), ("*.bias", {"weight_decay": 0.0})],
+        train_split=None,
+        # The user's as copies, because skorch writes into its callbacks.
+        callbacks=[("keep_best", best), *map(copy_callback, callbacks or [])],
+        **kwargs,
+    )
+    return net.initialize()
+
+
+def copy_weights(module: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a module's state."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def copy_callback(callback: Any) -> Any:
+    """Copy a skorch callback, given alone or as (name, callback)."""
+    if isinstance(callback, tuple):
+        return callback[0], copy.copy(callback[1])
+    return copy.copy(callback)
+
+
+def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
+    """Return a module's state as NumPy arrays on the host."""
+    return {name: value.cpu().numpy().copy() for name, value in module.state_dict().items()}
+
+
+def load_arrays(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
+    """Load a module's state from NumPy arrays."""
+    module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})

@@ -1,0 +1,106 @@
+"""Constructor parameters, written once: default, rule and documentation in one place.
+
+A parameter is a dataclass field. Its rule is checked by ``fit`` and shown in errors, and
+the class docstring's ``{parameters}`` is filled in from the fields, so that no default or
+domain is stated twice.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from numbers import Integral, Real
+from typing import Any, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a parameter may be: a phrase for people and a test."""
+
+    expected: str
+    allows: Callable[[Any], bool]
+
+    def __or__(self, other: "Rule") -> "Rule":
+        """Allow what either rule allows."""
+        return Rule(
+            f"{self.expected} or {other.expected}",
+            lambda value: self.allows(value) or other.allows(value),
+        )
+
+
+def is_integer(value: Any) -> bool:
+    """Tell whether ``value`` is an integer, bool excluded."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def integer(minimum: int) -> Rule:
+    """Allow integers from ``minimum`` on."""
+    return Rule(f"int >= {minimum}", lambda value: is_integer(value) and value >= minimum)
+
+
+def real(low: float, high: float, closed: str = "[]") -> Rule:
+    """Allow numbers in an interval, ``closed`` giving its brackets."""
+
+    def allows(value: Any) -> bool:
+        return (
+            isinstance(value, Real)
+            and not isinstance(value, bool)
+            and (value >= low if closed[0] == "[" else value > low)
+            and (value <= high if closed[1] == "]" else value < high)
+        )
+
+    return Rule(f"float in {closed[0]}{low:g}, {high:g}{closed[1]}", allows)
+
+
+def options(*names: str | None) -> Rule:
+    """Allow a few names, or None."""
+    expected = " or ".join(
+        [", ".join(map(repr, names[:-1])), repr(names[-1])] if names[1:] else [repr(names[0])]
+    )
+    # The type first: an array compared with a string is an array.
+    return Rule(expected, lambda value: isinstance(value, str | None) and value in names)
+
+
+boolean = Rule("bool", lambda value: isinstance(value, bool))
+sizes = Rule(
+    "tuple of int >= 1",
+    lambda value: isinstance(value, tuple | list) and all(map(integer(1).allows, value)),
+)
+
+
+def parameter(default: Any, rule: Rule, doc: str) -> Any:
+    """Declare a constructor parameter: its default, what it may be, and what it is for."""
+    return field(default=default, metadata={"rule": rule, "doc": doc})
+
+
+@dataclass_transform(eq_default=False, kw_only_default=True, field_specifiers=(parameter,))
+def estimator(cls: type[T]) -> type[T]:
+    """Turn a class into an estimator: generate ``__init__`` and complete the docstring."""
+    cls = dataclass(eq=False, repr=False, kw_only=True)(cls)
+    fill_in_parameters(cls)
+    return cls
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise ValueError for the first parameter of ``estimator`` that breaks its rule."""
+    for spec in fields(estimator):
+        value, rule = getattr(estimator, spec.name), spec.metadata["rule"]
+        if not rule.allows(value):
+            raise ValueError(
+                f"{spec.name}={value!r} is not valid for {type(estimator).__name__}: "
+                f"expected {rule.expected}."
+            )
+
+
+def fill_in_parameters(cls: type) -> None:
+    """Replace ``{parameters}`` in the docstring of a dataclass by its parameters."""
+    entries = []
+    for spec in fields(cls):  # type: ignore[arg-type]
+        assert spec.default is not MISSING
+        text = textwrap.indent(inspect.cleandoc(spec.metadata["doc"]), "    ")
+        entries.append(f"{spec.name} : {spec.metadata['rule'].expected}, default={spec.default!r}")
+        entries.append(text)
+    assert cls.__doc__ is not None
+    cls.__doc__ = inspect.cleandoc(cls.__doc__).replace("{parameters}", "\n".join(entries))

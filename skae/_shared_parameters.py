@@ -1,0 +1,168 @@
+"""The constructor parameters that every autoencoder has."""
+
+import math
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+
+from skae._modules import ACTIVATIONS
+from skae._parameters import Rule, boolean, integer, options, parameter, real, sizes
+
+# max_iter="auto" makes this many optimizer steps: see benchmarks/README.md.
+AUTO_STEPS = 2000
+AUTO_BATCH_SIZE = 128
+# With fewer rows none are held out: one or two of them cannot judge a network.
+MIN_ROWS_TO_HOLD_OUT = 10
+
+
+@dataclass(eq=False, repr=False)
+class SharedParameters:
+    """Parameters of every autoencoder, in the order in which ``help`` lists them."""
+
+    n_components: int | float = parameter(
+        0.95,
+        integer(1) | real(0, 1, "()"),
+        """
+        Size of the code. A float is a share of variance: the fewest components with which
+        PCA keeps that share, as in :class:`sklearn.decomposition.PCA`; the autoencoder
+        then keeps at least as much. Pass an int to fix the size, and search it with
+        ``GridSearchCV``; an int may exceed the number of features.
+        """,
+    )
+    _: KW_ONLY
+    hidden_layer_sizes: tuple[int, ...] = parameter(
+        (128, 128),
+        sizes,
+        """
+        Widths of the encoder's hidden layers; the decoder has the same in reverse.
+        ``()`` gives the linear autoencoder. Widen for images and other rows of many
+        features where there are rows enough.
+        """,
+    )
+    activation: str = parameter(
+        "gelu",
+        options(*ACTIVATIONS),
+        """Nonlinearity of the hidden layers.""",
+    )
+    init: str = parameter(
+        "pca",
+        options("pca", "random"),
+        """
+        "pca" starts at PCA, plus a network whose part is zero, and falls back to it when
+        training brings no improvement. "random" is the plain network from random weights,
+        for comparison: it gives no promise.
+        """,
+    )
+    whiten: bool = parameter(
+        False,
+        boolean,
+        """Whether codes are scaled to unit variance. As in PCA.""",
+    )
+    max_iter: int | str = parameter(
+        "auto",
+        integer(1) | options("auto"),
+        f"""
+        Number of epochs. "auto" takes as many as make {AUTO_STEPS} optimizer steps. Raise
+        it for large tables, when ``validation_scores_`` still rises at the end.
+        """,
+    )
+    batch_size: int | str = parameter(
+        "auto",
+        integer(1) | options("auto"),
+        f"""Rows in an optimizer step, at most. "auto" is {AUTO_BATCH_SIZE}.""",
+    )
+    learning_rate: str = parameter(
+        "one_cycle",
+        options("one_cycle", "constant"),
+        """
+        Course of the learning rate: "one_cycle" rises to ``learning_rate_init`` in the
+        first 30 % of the training and falls to nothing by its end; "constant" leaves it,
+        as a scheduler among ``callbacks`` needs.
+        """,
+    )
+    learning_rate_init: float = parameter(
+        5e-3,
+        real(0, math.inf, "()"),
+        """
+        Highest learning rate of the AdamW optimizer. Lower it when a
+        ``ConvergenceWarning`` says that the loss was not finite.
+        """,
+    )
+    weight_decay: float = parameter(
+        0.01,
+        real(0, math.inf, "[)"),
+        """
+        Decoupled weight decay of the network's weights; biases and the linear part are
+        spared. Raise it when rows are few.
+        """,
+    )
+    early_stopping: bool = parameter(
+        True,
+        boolean,
+        """
+        Whether rows are held out to judge the training. With False all rows train and the
+        training loss picks the weights, which guards against nothing but divergence.
+        """,
+    )
+    validation_fraction: float = parameter(
+        0.1,
+        real(0, 1, "()"),
+        f"""
+        Share of the rows that is held out, two rows at least. With fewer than
+        {MIN_ROWS_TO_HOLD_OUT} rows none can be spared: ``init="pca"`` then stays at PCA,
+        with a warning, and ``init="random"`` trains as without early stopping.
+        """,
+    )
+    n_iter_no_change: int | str = parameter(
+        "auto",
+        integer(1) | options("auto"),
+        """
+        Epochs without progress after which training stops. "auto" is half of the epochs,
+        for the loss may rise while the learning rate is high.
+        """,
+    )
+    tol: float = parameter(
+        1e-4,
+        real(0, 1, "[)"),
+        """Part of the lowest loss by which a loss must fall below it to be progress.""",
+    )
+    warm_start: bool = parameter(
+        False,
+        boolean,
+        """
+        Whether ``fit`` goes on from the weights of the last fit, if they beat PCA on the
+        new rows. Centre and scale stay those of the first fit.
+        """,
+    )
+    random_state: int | np.random.RandomState | None = parameter(
+        None,
+        Rule(
+            "int, RandomState or None",
+            lambda value: value is None
+            or isinstance(value, np.random.RandomState)
+            or integer(0).allows(value),
+        ),
+        """
+        Source of every random draw: weights, held-out rows, the order of rows. None draws
+        from the operating system; NumPy's global state is left alone.
+        """,
+    )
+    device: str = parameter(
+        "auto",
+        Rule("str, a torch device or 'auto'", lambda value: isinstance(value, str)),
+        """Where to compute. "auto" is CUDA where there is one, otherwise the CPU.""",
+    )
+    callbacks: list[Any] | None = parameter(
+        None,
+        Rule("list of skorch callbacks or None", lambda v: v is None or isinstance(v, list)),
+        """
+        skorch callbacks, alone or as (name, callback). ``fit`` works on copies, which it
+        leaves in ``net_.callbacks_``.
+        """,
+    )
+    verbose: int | bool = parameter(
+        0,
+        integer(0) | boolean,
+        """Whether to print a line per epoch.""",
+    )

@@ -1,0 +1,98 @@
+"""Checks of what users pass in, with errors that name the remedy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_array, validate_data
+
+Array = NDArray[np.floating]
+
+
+def check_rows(estimator: Any, X: Any, *, fitting: bool) -> Array:
+    """Return X as a two-dimensional floating-point array, or raise ValueError.
+
+    float32 stays float32, everything else becomes float64: rows are centred before they
+    are cast, so that large offsets cost no precision.
+    """
+    refuse_masked(X)
+    X = validate_data(
+        estimator,
+        X,
+        reset=fitting,
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
+        ensure_min_samples=2 if fitting else 1,
+    )
+    require_finite(estimator, X)
+    return X
+
+
+def check_codes(estimator: Any, codes: Any, n_components: int) -> Array:
+    """Return codes as a float32 array of ``n_components`` columns, or raise ValueError."""
+    refuse_masked(codes)
+    codes = check_array(codes, dtype=np.float32, input_name="codes", estimator=estimator)
+    if codes.shape[1] != n_components:
+        raise ValueError(
+            f"X has {codes.shape[1]} columns, but {type(estimator).__name__} has "
+            f"n_components_={n_components}; pass what transform returned."
+        )
+    return codes
+
+
+def refuse_masked(X: Any) -> None:
+    """Raise for a masked array, whose mask scikit-learn would silently drop."""
+    if np.ma.isMaskedArray(X):
+        raise ValueError(
+            "X is a masked array, and its mask would be ignored; fill it, as with "
+            "X.filled(numpy.nan) and sklearn.impute.SimpleImputer, or pass X.data."
+        )
+
+
+def require_finite(estimator: Any, X: Array) -> None:
+    """Raise where X has a missing or infinite value, or one that float32 cannot hold."""
+    name = type(estimator).__name__
+    with np.errstate(all="ignore"):
+        if np.isfinite(X.sum(dtype=np.float64)) and np.abs(X).max() < np.finfo(np.float32).max:
+            return
+    missing = np.isnan(X)
+    if missing.any():
+        row, column = np.argwhere(missing)[0]
+        raise ValueError(
+            f"X contains NaN: {missing.sum()} missing values, the first in row {row}, column "
+            f"{column}. {name} needs them filled in, as with sklearn.impute.SimpleImputer."
+        )
+    row, column = np.argwhere(~(np.abs(X) < np.finfo(np.float32).max))[0]
+    raise ValueError(
+        f"X contains infinity or a value too large for float32, X[{row}, {column}] = "
+        f"{X[row, column]!s}; replace it or drop the row."
+    )
+
+
+def resolve_device(device: str) -> str:
+    """Return the device to compute on; "auto" means CUDA where there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device={device!r} cannot be used here ({reason}); pass 'auto' or 'cpu'."
+        ) from error
+    return device
+
+
+@contextmanager
+def all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Give the estimator its former state back if the block fails."""
+    former = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(former)
+        raise
