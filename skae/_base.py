@@ -23,7 +23,7 @@ from skae._fitting import (
     split_rows,
     turn_codes,
 )
-from skae._floor import PCAStart, chunked_moments, fit_pca
+from skae._floor import chunked_moments, fit_pca, start_at_pca
 from skae._modules import AutoEncoderModule, make_network
 from skae._net import (
     INFERENCE_BATCH,
@@ -97,19 +97,29 @@ class BaseAutoEncoder(
         X = check_rows(self, X, fitting=True)
         seed = self._draw_seed()
         generator = torch.Generator().manual_seed(seed)
-        pca = self._measure(X, seed, keep_units=former is not None)
+        mean, variances = chunked_moments(X)
+        if former is None:
+            self.mean_, self.scale_ = mean, float(np.sqrt(variances.mean())) or 1.0
+        pca = None
+        if self.init == "pca" or not is_integer(self.n_components):
+            pca = fit_pca(X, self.n_components, seed)
+        self._describe(X.shape[1], self.n_components if pca is None else pca.n_components)
         if former is not None:
             check_same_architecture(former[0], self._architecture)
 
         best = KeepBest(tol=self.tol)
         net = self._make_net(generator, best)
         rows, held_out = self._to_units(X).to(net.device), None
+        start = pca
         if self.early_stopping and len(X) >= MIN_ROWS_TO_HOLD_OUT:
-            rows, held_out = split_rows(rows, self.validation_fraction, generator)
+            training, judging = split_rows(len(X), self.validation_fraction, generator)
+            rows, held_out = rows[training], rows[judging]
+            if pca is not None:
+                start = fit_pca(X[training], pca.n_components, seed)
         judges = rows if held_out is None else held_out
         losses, pca_losses = load_best_start(
             net,
-            pca if self.init == "pca" else None,
+            start if self.init == "pca" else None,
             None if former is None else former[1],
             judges,
             (self.mean_, self.scale_),
@@ -118,6 +128,8 @@ class BaseAutoEncoder(
         self._plan(net, best, len(rows), judged=held_out is not None)
         net.train(rows, held_out)
         keep_best(net, best, losses, held_out)
+        if best.epoch_ == 0 and self.init == "pca":
+            start_at_pca(net.module_, pca, self.mean_, self.scale_)
         self._report(net, best, pca_losses, judges)
         self._settle_codes(X)
 
@@ -126,24 +138,16 @@ class BaseAutoEncoder(
             return secrets.randbits(31)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _measure(self, X: Array, seed: int, *, keep_units: bool) -> PCAStart | None:
-        """Set the data's units and the network's sizes; return PCA where it is needed."""
-        mean, variances = chunked_moments(X)
-        if not keep_units:
-            self.mean_ = mean
-            self.scale_ = float(np.sqrt(variances.mean())) or 1.0
-        pca = None
-        if self.init == "pca" or not is_integer(self.n_components):
-            pca = fit_pca(X, mean, variances, self.n_components, seed)
-        self.n_components_ = int(self.n_components) if pca is None else pca.n_components
+    def _describe(self, n_features: int, n_components: int) -> None:
+        """Set what the network's shape depends on."""
+        self.n_components_ = int(n_components)
         self._architecture = {
-            "n_features": X.shape[1],
+            "n_features": n_features,
             "n_components": self.n_components_,
             "hidden_layer_sizes": tuple(self.hidden_layer_sizes),
             "activation": self.activation,
             "init": self.init,
         }
-        return pca
 
     def _make_net(self, generator: torch.Generator | None, best: KeepBest) -> AutoEncoderNet:
         """Build the net that ``_architecture`` describes."""

@@ -25,12 +25,12 @@ def share_explained(error: float, total: float) -> float:
 
 
 def split_rows(
-    rows: Tensor, fraction: float, generator: torch.Generator
+    n_rows: int, fraction: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Split rows at random into those that train and those that judge, two at least of each."""
-    n_held_out = min(max(2, math.ceil(fraction * len(rows))), len(rows) - 2)
-    order = torch.randperm(len(rows), generator=generator).to(rows.device)
-    return rows[order[n_held_out:]], rows[order[:n_held_out]]
+    """Draw the indices of the rows that train and of those that judge, two at least of each."""
+    n_held_out = min(max(2, math.ceil(fraction * n_rows)), n_rows - 2)
+    order = torch.randperm(n_rows, generator=generator)
+    return order[n_held_out:], order[:n_held_out]
 
 
 def check_same_architecture(former: dict[str, Any], new: dict[str, Any]) -> None:

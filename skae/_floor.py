@@ -53,21 +53,18 @@ class PCAStart:
         return len(self.components)
 
 
-def fit_pca(
-    X: Array, mean: Array, variances: Array, n_components: int | float, seed: int
-) -> PCAStart:
+def fit_pca(X: Array, n_components: int | float, seed: int) -> PCAStart:
     """Fit scikit-learn's PCA, padded with zeros where it has too few components.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-    mean, variances : ndarray of shape (n_features,)
-        Mean and variance of every feature.
     n_components : int or float
         As in PCA; an int may exceed what PCA can give.
     seed : int
         For PCA's randomised solver.
     """
+    mean, variances = chunked_moments(X)
     share = not isinstance(n_components, int)
     n_found = n_components if share else min(n_components, *X.shape)
     if not variances.any():
