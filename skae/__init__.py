@@ -1,8 +1,8 @@
 """Autoencoders for scikit-learn that start at PCA.
 
-    from skae import AutoEncoder
+from skae import AutoEncoder
 
-    codes = AutoEncoder(8).fit_transform(X)  # where PCA(8).fit_transform(X) stood
+codes = AutoEncoder(8).fit_transform(X)  # where PCA(8).fit_transform(X) stood
 """
 
 from skae._autoencoder import AutoEncoder

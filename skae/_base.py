@@ -124,10 +124,16 @@ class BaseAutoEncoder(
             judges,
             (self.mean_, self.scale_),
         )
+        rivals = losses
+        if held_out is not None and start is not None and self.init == "pca":
+            start_at_pca(net.module_, pca, self.mean_, self.scale_)
+            weight = len(judges) / len(X)
+            rivals = (1 - weight) * losses + weight * net.losses(judges)
+            start_at_pca(net.module_, start, self.mean_, self.scale_)
         best.start(math.inf if losses is None else float(losses.mean()), net.module_)
         self._plan(net, best, len(rows), judged=held_out is not None)
         net.train(rows, held_out)
-        keep_best(net, best, losses, held_out)
+        keep_best(net, best, rivals, held_out)
         if best.epoch_ == 0 and self.init == "pca":
             start_at_pca(net.module_, pca, self.mean_, self.scale_)
         self._report(net, best, pca_losses, judges)
@@ -196,15 +202,16 @@ class BaseAutoEncoder(
         self.net_ = net
         self.n_iter_ = len(net.history)
         self.best_iter_ = best.epoch_
-        self.loss_curve_ = list(net.history[:, "train_loss"])
+        self.loss_curve_ = [row["train_loss"] for row in net.history]
         at_mean = float(0.5 * judges.square().sum(dim=1).double().mean())
         self.pca_score_: float | None = None
         if pca_losses is not None:
             self.pca_score_ = share_explained(pca_losses.mean(), at_mean)
         self.validation_scores_: list[float] | None = None
         if best.monitor == "valid_loss":
-            losses = net.history[:, "valid_loss"]
-            self.validation_scores_ = [share_explained(loss, at_mean) for loss in losses]
+            self.validation_scores_ = [
+                share_explained(row["valid_loss"], at_mean) for row in net.history
+            ]
 
     def _settle_codes(self, X: Array) -> None:
         """Turn codes into principal axes over all training rows, and measure the noise."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from skae._floor import PCAStart, is_improvement, start_at_pca
 from skae._modules import AutoEncoderModule
 from skae._net import AutoEncoderNet, KeepBest, load_arrays, weights_to_arrays
+from skae._shared_parameters import AUTO_HELD_OUT
 from skae._validation import Array
 from skae.functional import principal_axes, squared_error
 
@@ -25,10 +26,12 @@ def share_explained(error: float, total: float) -> float:
 
 
 def split_rows(
-    n_rows: int, fraction: float, generator: torch.Generator
+    n_rows: int, fraction: float | str, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draw the indices of the rows that train and of those that judge, two at least of each."""
-    n_held_out = min(max(2, math.ceil(fraction * n_rows)), n_rows - 2)
+    if fraction == "auto":
+        fraction = max(0.1, min(0.25, AUTO_HELD_OUT / n_rows))
+    n_held_out = min(max(2, math.ceil(float(fraction) * n_rows)), n_rows - 2)
     order = torch.randperm(n_rows, generator=generator)
     return order[n_held_out:], order[:n_held_out]
 

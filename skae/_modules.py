@@ -44,7 +44,8 @@ def make_mlp(
 class FlooredNetwork(nn.Module):
     """A linear map plus a network that starts at zero: y = Ax + b + s ⊙ f(x).
 
-    The linear map carries PCA. ``scale`` (s) is the size that f's outputs have to reach,
+    The linear map carries PCA and is not trained: far from the training rows, where a
+    network is no guide, the sum stays close to PCA. ``scale`` (s) is the size that f's outputs have to reach,
     so that one learning rate serves every output: for a decoder it is the size of the
     error that PCA leaves in each feature.
 
@@ -60,7 +61,7 @@ class FlooredNetwork(nn.Module):
 
     def __init__(self, linear: nn.Linear, network: nn.Sequential) -> None:
         super().__init__()
-        self.linear = linear
+        self.linear = linear.requires_grad_(False)
         self.network = network
         self.register_buffer("scale", torch.ones(linear.out_features))
         last = cast(nn.Linear, network[-1])

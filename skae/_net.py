@@ -40,7 +40,7 @@ class Batches:
     """
 
     def __init__(self, rows: Tensor, batch_size: int, generator: torch.Generator | None) -> None:
-        self.rows = rows
+        self.rows = torch.as_tensor(rows)
         self.generator = generator
         self.n_batches = max(1, math.ceil(len(rows) / batch_size))
 
@@ -98,7 +98,7 @@ class KeepBest(Callback):
         self.epoch_ = 0
         module.load_state_dict(self.start_weights_)
 
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:  # noqa: D102
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         epoch, row = len(net.history), net.history[-1]
         loss = row[self.monitor]
         if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
@@ -144,7 +144,7 @@ class AutoEncoderNet(NeuralNet):
         self.learning_rate = learning_rate
         super().__init__(module, criterion=nn.Identity, **kwargs)
 
-    def get_default_callbacks(self) -> list[tuple[str, Callback]]:  # noqa: D102
+    def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         # skorch's averages of batch losses are not among them: the epoch's are recorded here.
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
 
@@ -183,7 +183,7 @@ class AutoEncoderNet(NeuralNet):
 
     # -- what skorch's loop calls ----------------------------------------------------------
 
-    def get_iterator(self, dataset: Dataset, training: bool = False) -> Batches:  # noqa: D102
+    def get_iterator(self, dataset: Dataset, training: bool = False) -> Batches:
         if training:
             return Batches(dataset.X, self.batch_size, self.generator)
         return Batches(dataset.X, INFERENCE_BATCH, None)
@@ -241,21 +241,27 @@ class AutoEncoderNet(NeuralNet):
                 totals[name] = totals.get(name, 0.0) + value.detach().mean() * n_rows
             if watched:
                 self._report_batch(prefix, step, batch, training)
-        self._record_epoch(prefix, totals, len(iterator.rows))
+        self._record_epoch(prefix, totals, len(iterator.rows), watched)
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
     def _report_batch(
         self, prefix: str, step: dict[str, Any], batch: tuple[Tensor, Tensor], training: bool
     ) -> None:
-        self.history.record_batch(f"{prefix}_loss", step["loss"].item())
-        self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+        self._record_batch(prefix, step["loss"].item(), len(batch[0]))
         x_hat, _ = step["y_pred"]
-        self.notify(
-            "on_batch_end", batch=batch, training=training, loss=step["loss"], y_pred=x_hat
-        )
+        self.notify("on_batch_end", batch=batch, training=training, loss=step["loss"], y_pred=x_hat)
 
-    def _record_epoch(self, prefix: str, totals: dict[str, Tensor], n_rows: int) -> None:
+    def _record_batch(self, prefix: str, loss: float, n_rows: int) -> None:
+        self.history.record_batch(f"{prefix}_loss", loss)
+        self.history.record_batch(f"{prefix}_batch_size", n_rows)
+
+    def _record_epoch(
+        self, prefix: str, totals: dict[str, Tensor], n_rows: int, watched: bool
+    ) -> None:
         means = (torch.stack(list(totals.values())) / n_rows).tolist()
+        if not watched:  # for callbacks that average batches: the epoch as one
+            self.history.new_batch()
+            self._record_batch(prefix, means[0], n_rows)
         for name, mean in zip(totals, means, strict=True):
             self.history.record(f"{prefix}_{name}", mean)
         # skorch's Checkpoint and PrintLog look for this column.
@@ -291,7 +297,10 @@ def make_net(
         optimizer=torch.optim.AdamW,
         optimizer__fused=True,
         # The linear part is PCA, which nothing should pull towards zero.
-        optimizer__param_groups=[("*.linear.*", {"weight_decay": 0.0}), ("*.bias", {"weight_decay": 0.0})],
+        optimizer__param_groups=[
+            ("*.linear.*", {"weight_decay": 0.0}),
+            ("*.bias", {"weight_decay": 0.0}),
+        ],
         train_split=None,
         # The user's as copies, because skorch writes into its callbacks.
         callbacks=[("keep_best", best), *map(copy_callback, callbacks or [])],

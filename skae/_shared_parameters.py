@@ -12,6 +12,8 @@ from skae._parameters import Rule, boolean, integer, options, parameter, real, s
 # max_iter="auto" makes this many optimizer steps: see benchmarks/README.md.
 AUTO_STEPS = 2000
 AUTO_BATCH_SIZE = 128
+# Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
+AUTO_HELD_OUT = 50
 # With fewer rows none are held out: one or two of them cannot judge a network.
 MIN_ROWS_TO_HOLD_OUT = 10
 
@@ -105,13 +107,14 @@ class SharedParameters:
         training loss picks the weights, which guards against nothing but divergence.
         """,
     )
-    validation_fraction: float = parameter(
-        0.1,
-        real(0, 1, "()"),
+    validation_fraction: float | str = parameter(
+        "auto",
+        real(0, 1, "()") | options("auto"),
         f"""
-        Share of the rows that is held out, two rows at least. With fewer than
-        {MIN_ROWS_TO_HOLD_OUT} rows none can be spared: ``init="pca"`` then stays at PCA,
-        with a warning, and ``init="random"`` trains as without early stopping.
+        Share of the rows that is held out. "auto" is a tenth, but {AUTO_HELD_OUT} rows where
+        these are no more than a quarter. With fewer than {MIN_ROWS_TO_HOLD_OUT} rows none can
+        be spared: ``init="pca"`` then stays at PCA, with a warning, and ``init="random"``
+        trains as without early stopping.
         """,
     )
     n_iter_no_change: int | str = parameter(
@@ -139,9 +142,11 @@ class SharedParameters:
         None,
         Rule(
             "int, RandomState or None",
-            lambda value: value is None
-            or isinstance(value, np.random.RandomState)
-            or integer(0).allows(value),
+            lambda value: (
+                value is None
+                or isinstance(value, np.random.RandomState)
+                or integer(0).allows(value)
+            ),
         ),
         """
         Source of every random draw: weights, held-out rows, the order of rows. None draws

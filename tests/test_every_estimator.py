@@ -1,0 +1,264 @@
+"""What skae promises of every estimator beyond scikit-learn's contract."""
+
+import copy
+import pickle
+import pickletools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import skops.io
+import torch
+from estimators import ESTIMATORS, SHORT, variants
+from sklearn.base import clone
+
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+every_variant = pytest.mark.parametrize("estimator", list(variants()), ids=repr)
+
+
+@every_variant
+def test_same_seed_gives_the_same_bits_in_threads_too(estimator, digits):
+    X = digits[:400]
+    expected = clone(estimator).fit_transform(X)
+    with ThreadPoolExecutor(4) as pool:
+        fits = list(pool.map(lambda _: clone(estimator).fit_transform(X), range(4)))
+    for codes in [clone(estimator).fit_transform(X), *fits]:
+        np.testing.assert_array_equal(codes, expected)
+
+
+@every_variant
+@pytest.mark.parametrize("random_state", [0, None])
+def test_fit_leaves_global_random_states_alone(estimator, random_state, digits):
+    numpy_before, torch_before = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    clone(estimator).set_params(random_state=random_state).fit(digits[:100])
+    numpy_after = np.random.get_state()  # noqa: NPY002
+    assert all(np.array_equal(a, b) for a, b in zip(numpy_before, numpy_after, strict=True))
+    assert torch.equal(torch_before, torch.get_rng_state())
+
+
+@every_estimator
+def test_different_seeds_give_different_fits(estimator, digits):
+    fits = [estimator(2, max_iter=3, random_state=seed).fit_transform(digits) for seed in (0, 1)]
+    assert not np.allclose(*fits)
+
+
+@every_variant
+def test_fit_changes_neither_the_data_nor_a_parameter(estimator, digits):
+    estimator, X = clone(estimator), digits[:100].copy()
+    before = copy.deepcopy(estimator.get_params())
+    estimator.fit(X)
+    np.testing.assert_array_equal(X, digits[:100])
+    assert estimator.get_params() == before
+
+
+@every_variant
+def test_codes_are_centred_uncorrelated_and_ordered(estimator, digits):
+    codes = clone(estimator).fit_transform(digits).astype(float)
+    covariance = np.cov(codes.T).reshape(codes.shape[1], -1)
+    variances = np.diag(covariance)
+    scale = np.sqrt(np.outer(variances, variances))
+    np.testing.assert_allclose(codes.mean(axis=0) / np.sqrt(variances), 0, atol=1e-4)
+    np.testing.assert_allclose(covariance / scale, np.eye(len(scale)), atol=1e-4)
+    if estimator.whiten:
+        np.testing.assert_allclose(variances, 1, rtol=1e-4)
+    else:
+        assert (np.diff(variances) <= 1e-6 * variances[0]).all()
+
+
+@every_variant
+def test_the_frame_of_the_codes_changes_no_reconstruction(estimator, digits):
+    fitted = clone(estimator).fit(digits)
+    X_hat = fitted.inverse_transform(fitted.transform(digits))
+    x = torch.tensor((digits - fitted.mean_) / fitted.scale_, dtype=torch.float32)
+    with torch.no_grad():
+        x_hat = fitted.net_.module_.decoder(fitted.net_.module_.encoder(x)).numpy()
+    np.testing.assert_allclose(X_hat, x_hat * fitted.scale_ + fitted.mean_, atol=1e-5)
+
+
+@every_variant
+def test_transform_does_not_depend_on_the_batch(estimator, digits):
+    fitted = clone(estimator).fit(digits)
+    whole = fitted.transform(digits)
+    parts = np.vstack([fitted.transform(digits[i : i + 1]) for i in range(20)])
+    np.testing.assert_allclose(whole[:20], parts, rtol=1e-4, atol=1e-5)
+    many = np.vstack([digits] * 5)  # more than one inference batch
+    np.testing.assert_allclose(fitted.transform(many)[-1], whole[-1], rtol=1e-4, atol=1e-5)
+
+
+@every_variant
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_output_is_float32(estimator, dtype, digits):
+    X = (digits * 16).astype(dtype)
+    fitted = clone(estimator).fit(X)
+    codes = fitted.transform(X)
+    assert codes.dtype == np.float32
+    assert fitted.inverse_transform(codes).dtype == np.float32
+    assert fitted.score_samples(X).dtype == np.float32
+
+
+@every_variant
+@pytest.mark.parametrize("through", ["pickle", "deepcopy", "skops"])
+def test_a_saved_estimator_gives_the_same_codes(estimator, through, digits):
+    fitted = clone(estimator).fit(digits)
+    fitted.set_params(hidden_layer_sizes=(7,))  # must not matter to what is fitted
+    if through == "pickle":
+        loaded = pickle.loads(pickle.dumps(fitted))
+    elif through == "deepcopy":
+        loaded = copy.deepcopy(fitted)
+    else:
+        dumped = skops.io.dumps(fitted)
+        name = f"{type(fitted).__module__}.{type(fitted).__name__}"
+        assert set(skops.io.get_untrusted_types(data=dumped)) <= {name}
+        loaded = skops.io.loads(dumped, trusted=[name])
+    np.testing.assert_array_equal(loaded.transform(digits), fitted.transform(digits))
+    assert loaded.net_.history == fitted.net_.history
+    assert loaded.get_params() == fitted.get_params()
+
+
+@every_estimator
+def test_a_pickle_names_neither_torch_nor_skorch(estimator, digits):
+    fitted = estimator(2, **SHORT).fit(digits)
+    names = {arg for _, arg, _ in pickletools.genops(pickle.dumps(fitted)) if isinstance(arg, str)}
+    assert not {name for name in names if name.split(".")[0] in ("torch", "skorch")}
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_components": 0}, "n_components=0 .*expected int >= 1 or float in"),
+        ({"n_components": -1}, "n_components=-1 "),
+        ({"n_components": 2.5}, r"n_components=2\.5 "),
+        ({"n_components": 1.0}, r"n_components=1\.0 "),
+        ({"n_components": "mle"}, "n_components='mle' "),
+        ({"n_components": True}, "n_components=True "),
+        ({"n_components": None}, "n_components=None "),
+        ({"max_iter": 0}, "max_iter=0 "),
+        ({"batch_size": 0}, "batch_size=0 "),
+        ({"hidden_layer_sizes": (0,)}, r"hidden_layer_sizes=\(0,\) "),
+        ({"hidden_layer_sizes": 5}, "hidden_layer_sizes=5 "),
+        ({"activation": "swish"}, "activation='swish' .*'silu'"),
+        ({"init": "zero"}, "init='zero' "),
+        ({"learning_rate_init": 0}, "learning_rate_init=0 "),
+        ({"learning_rate_init": np.nan}, "learning_rate_init=nan "),
+        ({"weight_decay": -1}, "weight_decay=-1 "),
+        ({"validation_fraction": 1.0}, r"validation_fraction=1\.0 "),
+        ({"n_iter_no_change": 0}, "n_iter_no_change=0 "),
+        ({"tol": -1e-3}, "tol=-0.001 "),
+        ({"random_state": "abc"}, "random_state='abc' "),
+        ({"device": "abacus"}, "device='abacus' cannot be used here"),
+        ({"callbacks": "LRScheduler"}, "callbacks='LRScheduler' "),
+        ({"whiten": "yes"}, "whiten='yes' "),
+    ],
+)
+def test_a_bad_parameter_is_named_and_an_earlier_fit_stays_usable(
+    estimator, parameters, message, digits
+):
+    fitted = estimator(2, **SHORT).fit(digits[:60])
+    codes = fitted.transform(digits)
+    with pytest.raises(ValueError, match=message):
+        fitted.set_params(**parameters).fit(digits[:40, :30])
+    np.testing.assert_array_equal(fitted.transform(digits), codes)
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("make_bad", "message"),
+    [
+        (lambda X: np.where(X.max() == X, np.inf, X), r"contains infinity.*X\[\d+, \d+\] = inf"),
+        (lambda X: np.where(X.max() == X, np.nan, X), "missing values.*SimpleImputer"),
+        (lambda X: np.where(X.max() == X, 1e300, X), "too large for float32"),
+        (lambda X: np.ma.masked_array(X, X > 0.5), "masked array.*SimpleImputer"),
+        (lambda X: X.astype(str).astype(object) + "x", "could not convert string to float"),
+        (lambda X: X[:1], "1 sample"),
+        (lambda X: X[0], "Expected 2D array, got 1D array"),
+        (lambda X: X.reshape(-1, 8, 8), "dim 3"),
+        (lambda X: X[:, :0], "0 feature"),
+    ],
+)
+def test_bad_data_is_refused_in_words_and_an_earlier_fit_stays_usable(
+    estimator, make_bad, message, digits
+):
+    fitted = estimator(2, **SHORT).fit(digits[:60])
+    codes = fitted.transform(digits)
+    with pytest.raises(ValueError, match=message):
+        fitted.fit(make_bad(digits[:50].copy()))
+    np.testing.assert_array_equal(fitted.transform(digits), codes)
+
+
+@every_estimator
+def test_bad_rows_and_codes_are_refused_after_the_fit(estimator, digits):
+    fitted = estimator(2, **SHORT).fit(digits)
+    with pytest.raises(ValueError, match="X has 63 features, but .* is expecting 64"):
+        fitted.transform(digits[:, 1:])
+    with pytest.raises(ValueError, match="n_components_=2"):
+        fitted.inverse_transform(digits[:, :3])
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.inverse_transform([[np.nan, 0]])
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.score(np.full((2, 64), np.nan))
+
+
+@every_estimator
+def test_other_column_names_are_refused(estimator, digits):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(digits, columns=[f"p{i}" for i in range(64)])
+    fitted = estimator(2, **SHORT).fit(frame)
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.transform(frame.rename(columns={"p3": "q"}))
+
+
+@every_estimator
+@pytest.mark.parametrize("init", ["pca", "random"])
+def test_a_loss_that_is_not_finite_is_never_silent(estimator, init, digits):
+    model = estimator(2, init=init, max_iter=3, learning_rate_init=1e30, random_state=0)
+    if init == "random":
+        with pytest.raises(ValueError, match="not finite in epoch 1.*lower learning_rate_init"):
+            model.fit(digits)
+    else:
+        with pytest.warns(UserWarning, match=r"epoch 1.*lower learning_rate_init, now 1e\+30"):
+            model.fit(digits)
+        assert model.best_iter_ == 0
+        assert model.score(digits) > 0
+
+
+@every_estimator
+def test_an_interrupted_fit_leaves_the_earlier_one(estimator, digits):
+    fitted = estimator(2, **SHORT).fit(digits)
+    before = fitted.transform(digits)
+
+    class Interrupted:
+        def __array__(self, *args, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted.fit(Interrupted())
+    np.testing.assert_array_equal(fitted.transform(digits), before)
+
+
+@every_estimator
+def test_odd_tables_are_fitted(estimator):
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(40, 3))
+    tables = {
+        "constant": np.ones((40, 3)),
+        "one constant column": np.hstack([noise, np.ones((40, 1))]),
+        "one feature": noise[:, :1],
+        "equal columns": np.repeat(noise[:, :1], 3, axis=1),
+        "equal rows": np.repeat(noise[:2], 20, axis=0),
+        "wide": rng.normal(size=(12, 100)),
+        "tiny numbers": noise * 1e-20,
+        "huge numbers": noise * 1e15,
+        "far from zero": noise + 1e9,
+        "fortran order": np.asfortranarray(noise),
+        "reversed": noise[::-1, ::-1],
+        "big endian": noise.astype(">f8"),
+        "half precision": noise.astype(np.float16),
+    }
+    for name, X in tables.items():
+        for n_components in (1, 5, 0.9):
+            model = estimator(n_components, **SHORT).fit(X)
+            X_hat = model.inverse_transform(model.transform(X))
+            assert np.isfinite(X_hat).all(), name
+            assert np.isfinite(model.score(X)), name
+            assert model.score(X) > -1e-3, name

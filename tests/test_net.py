@@ -1,0 +1,125 @@
+"""skorch's history and callbacks."""
+
+import numpy as np
+import pytest
+import skorch.callbacks
+import torch
+from skorch import NeuralNet
+
+from skae import AutoEncoder
+
+
+def fit(digits, **parameters):
+    return AutoEncoder(2, **{"max_iter": 6, "random_state": 0, **parameters}).fit(digits)
+
+
+def test_history_has_every_loss_term_by_name(digits):
+    model = fit(digits)
+    assert isinstance(model.net_, NeuralNet)
+    for column in ("loss", "reconstruction"):
+        assert np.isfinite(model.net_.history[:, [f"train_{column}", f"valid_{column}"]]).all()
+    assert model.loss_curve_ == model.net_.history[:, "train_loss"]
+
+
+def test_the_net_predicts_reconstructions_in_the_models_units(digits):
+    model = fit(digits)
+    x = ((digits - model.mean_) / model.scale_).astype(np.float32)
+    X_hat = model.net_.predict(x) * model.scale_ + model.mean_
+    np.testing.assert_allclose(X_hat, model.inverse_transform(model.transform(digits)), atol=1e-4)
+
+
+def test_callbacks_that_watch_batches_change_no_number(digits):
+    class Watch(skorch.callbacks.Callback):
+        def __init__(self):
+            self.batches = 0
+
+        def on_batch_end(self, net, batch, training, loss, y_pred, **kwargs):
+            assert y_pred.shape == batch[0].shape
+            self.batches += training
+
+    plain, watched = fit(digits), fit(digits, callbacks=[Watch()])
+    assert plain.loss_curve_ == watched.loss_curve_
+    assert plain.validation_scores_ == watched.validation_scores_
+    np.testing.assert_array_equal(plain.transform(digits), watched.transform(digits))
+    watch = dict(watched.net_.callbacks_)["Watch"]
+    assert watch.batches == sum(watched.net_.history[:, "train_batch_count"])
+    assert watched.callbacks[0].batches == 0  # the parameter is the user's
+
+
+def test_gradients_can_be_watched(digits):
+    seen = []
+
+    class Watch(skorch.callbacks.Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            seen.append({name: value.grad is not None for name, value in named_parameters})
+
+    fit(digits, callbacks=[Watch()])
+    assert seen
+
+
+def test_learning_rate_schedulers_work(digits):
+    scheduler = skorch.callbacks.LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1)
+    model = fit(digits, callbacks=[scheduler], learning_rate="constant")
+    rates = model.net_.history[:, "event_lr"]
+    np.testing.assert_allclose(rates, 5e-3 * 0.1 ** np.arange(6))
+
+
+def test_checkpoints_are_written_and_load(digits, tmp_path):
+    checkpoint = skorch.callbacks.Checkpoint(dirname=tmp_path)
+    model = fit(digits, callbacks=[checkpoint])
+    assert (tmp_path / "params.pt").exists()
+    model.net_.load_params(checkpoint=dict(model.net_.callbacks_)["Checkpoint"])
+
+
+def test_scores_of_each_epoch_are_recorded(digits):
+    scoring = skorch.callbacks.EpochScoring("neg_mean_squared_error", name="mse")
+    model = fit(digits, callbacks=[scoring])
+    columns = model.net_.history[:, ["mse", "valid_loss"]]
+    np.testing.assert_allclose([-32 * a for a, _ in columns], [b for _, b in columns], rtol=1e-4)
+
+
+def test_early_stopping_of_skorch_ends_the_training(digits):
+    stop = skorch.callbacks.EarlyStopping(patience=1, threshold=0.9)
+    model = fit(digits, callbacks=[("stop", stop)])
+    assert model.n_iter_ < 6
+
+
+def test_a_real_interrupt_is_not_swallowed(digits):
+    class Module(torch.nn.Module):
+        def forward(self, x):
+            raise KeyboardInterrupt
+
+    model = fit(digits)
+    before = model.transform(digits)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    model.activation = "tanh"
+    original = torch.nn.Tanh.forward
+    torch.nn.Tanh.forward = interrupted
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(digits)
+    finally:
+        torch.nn.Tanh.forward = original
+    np.testing.assert_array_equal(model.transform(digits), before)
+
+
+def test_verbose_prints_a_line_per_epoch(digits, capsys):
+    fit(digits, verbose=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert "train_loss" in lines[0]
+    assert len(lines) == 2 + 6
+
+
+@pytest.mark.parametrize("n_rows", [1, 5, 128, 129, 1000])
+def test_every_row_is_in_one_batch_and_batches_are_equal(n_rows):
+    from skae._net import Batches
+
+    rows = torch.arange(n_rows, dtype=torch.float32)[:, None]
+    batches = [x for x, _ in Batches(rows, 128, torch.Generator().manual_seed(0))]
+    lengths = {len(batch) for batch in batches}
+    assert max(lengths) <= 128
+    assert max(lengths) - min(lengths) <= 1
+    assert torch.equal(torch.cat(batches).sort(dim=0).values, rows)
