@@ -133,7 +133,7 @@ class BaseAutoEncoder(
         best.start(math.inf if losses is None else float(losses.mean()), net.module_)
         self._plan(net, best, len(rows), judged=held_out is not None)
         net.train(rows, held_out)
-        keep_best(net, best, rivals, held_out)
+        keep_best(net, best, rows, held_out, rivals)
         if best.epoch_ == 0 and self.init == "pca":
             start_at_pca(net.module_, pca, self.mean_, self.scale_)
         self._report(net, best, pca_losses, judges)

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skae._floor import PCAStart, is_improvement, start_at_pca
-from skae._modules import AutoEncoderModule
+from skae._modules import AutoEncoderModule, FlooredNetwork
 from skae._net import AutoEncoderNet, KeepBest, load_arrays, weights_to_arrays
 from skae._shared_parameters import AUTO_HELD_OUT
 from skae._validation import Array
@@ -78,7 +78,11 @@ def load_best_start(
 
 
 def keep_best(
-    net: AutoEncoderNet, best: KeepBest, losses: Array | None, held_out: Tensor | None
+    net: AutoEncoderNet,
+    best: KeepBest,
+    rows: Tensor,
+    held_out: Tensor | None,
+    losses: Array | None,
 ) -> None:
     """Leave the best weights in the net, and warn if the training broke down.
 
@@ -99,10 +103,20 @@ def keep_best(
             stacklevel=4,
         )
     best.restore(net.module_)
+    set_ranges(net, rows)
     if losses is not None and held_out is not None and best.epoch_ > 0:
         if not is_improvement(losses, net.losses(held_out)):
             best.restore_start(net.module_)
     net.module_.eval()
+
+
+def set_ranges(net: AutoEncoderNet, rows: Tensor) -> None:
+    """Clip what networks see to the range of the rows that trained, and of their codes."""
+    module = net.module_.eval()
+    if isinstance(module.encoder, FlooredNetwork):
+        module.encoder.set_range(rows.amin(dim=0), rows.amax(dim=0))
+        codes = net.map_rows(module.encoder, rows)
+        module.decoder.set_range(codes.amin(dim=0), codes.amax(dim=0))
 
 
 def turn_codes(

@@ -42,10 +42,11 @@ def make_mlp(
 
 
 class FlooredNetwork(nn.Module):
-    """A linear map plus a network that starts at zero: y = Ax + b + s ⊙ f(x).
+    """A linear map plus a network that starts at zero: y = Ax + b + s ⊙ f(clip(x)).
 
-    The linear map carries PCA and is not trained: far from the training rows, where a
-    network is no guide, the sum stays close to PCA. ``scale`` (s) is the size that f's outputs have to reach,
+    The linear map carries PCA and is not trained. Once fitted, f sees its inputs clipped to
+    the range they had in training: beyond it a network is no guide, and without the clip
+    one row far outside can cost more than all others. ``scale`` (s) is the size that f's outputs have to reach,
     so that one learning rate serves every output: for a decoder it is the size of the
     error that PCA leaves in each feature.
 
@@ -58,19 +59,29 @@ class FlooredNetwork(nn.Module):
     """
 
     scale: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, linear: nn.Linear, network: nn.Sequential) -> None:
         super().__init__()
         self.linear = linear.requires_grad_(False)
         self.network = network
         self.register_buffer("scale", torch.ones(linear.out_features))
+        self.register_buffer("low", torch.full((linear.in_features,), -torch.inf))
+        self.register_buffer("high", torch.full((linear.in_features,), torch.inf))
         last = cast(nn.Linear, network[-1])
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""
-        return torch.addcmul(self.linear(x), self.network(x), self.scale)
+        inside = x if self.training else x.clamp(self.low, self.high)
+        return torch.addcmul(self.linear(x), self.network(inside), self.scale)
+
+    def set_range(self, low: Tensor, high: Tensor) -> None:
+        """Set the range of inputs beyond which f is constant."""
+        self.low.copy_(low)
+        self.high.copy_(high)
 
 
 def make_network(

@@ -171,15 +171,20 @@ class AutoEncoderNet(NeuralNet):
                 cycle_momentum=False,
             )
 
-    def losses(self, rows: Tensor) -> NDArray[np.float64]:
-        """Return the loss of every row, shape (n_rows,), in evaluation mode."""
+    def map_rows(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Apply ``function`` to rows part by part, in evaluation mode and without gradients."""
         self.module_.eval()
-        parts = []
-        with torch.inference_mode():
-            for batch in rows.split(INFERENCE_BATCH):
-                _, terms = self.module_(batch)
-                parts.append(sum(terms.values()).expand(len(batch)))
-        return torch.cat(parts).double().cpu().numpy()
+        with torch.no_grad():
+            return torch.cat([function(part) for part in rows.split(INFERENCE_BATCH)])
+
+    def losses(self, rows: Tensor) -> NDArray[np.float64]:
+        """Return the loss of every row, shape (n_rows,)."""
+
+        def loss(part: Tensor) -> Tensor:
+            _, terms = self.module_(part)
+            return torch.stack([term.expand(len(part)) for term in terms.values()]).sum(dim=0)
+
+        return self.map_rows(loss, rows).double().cpu().numpy()
 
     # -- what skorch's loop calls ----------------------------------------------------------
 
