@@ -86,7 +86,7 @@ def main():
                             flush=True,
                         )
         report(kind, runs[kind])
-    report("floor", sum(runs.values(), []))
+    report("floor", [run for each in runs.values() for run in each])
 
 
 if __name__ == "__main__":

@@ -19,15 +19,17 @@ class PlainModule(AutoEncoderModule):
 
 @estimator
 class AutoEncoder(BaseAutoEncoder):
-    """Autoencoder that starts at PCA and is used where PCA is.
+    r"""Autoencoder that starts at PCA and is used where PCA is.
 
     An encoder f and a decoder g are trained to minimise, over the training rows x,
 
-    .. math:: \\frac{1}{n} \\sum_x \\tfrac12 \\lVert g(f(x)) - x \\rVert^2
+    .. math:: \frac{1}{n} \sum_x \tfrac12 \lVert g(f(x)) - x \rVert^2
 
     where f(x) = Px + network(x) and g(z) = Pᵀz + network(z), P are PCA's components, and
     both networks start at zero. Held-out rows judge every epoch, and the best weights
-    stay; PCA itself stays unless the judges prefer trained weights beyond chance.
+    stay if they beat PCA beyond chance; otherwise the result is PCA of all rows. Once
+    fitted, the networks see their inputs clipped to the range they had in training, so that
+    far from it the model goes on as PCA does.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ class AutoEncoder(BaseAutoEncoder):
         min(n_samples, n_features) − n_components of them; for PCA's own reconstruction it
         is PCA's ``noise_variance_``.
     pca_score_ : float or None
-        ``score`` of PCA on the held-out rows, PCA having seen them; on the training rows
+        ``score`` on the held-out rows of a PCA fitted on the others; on the training rows
         where none are held out. None with ``init="random"``.
     validation_scores_ : list of float or None
         ``score`` on the held-out rows after each epoch. None without held-out rows.

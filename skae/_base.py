@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skae._fitting import (
+    Start,
     check_same_architecture,
     keep_best,
     load_best_start,
@@ -23,7 +24,7 @@ from skae._fitting import (
     split_rows,
     turn_codes,
 )
-from skae._floor import chunked_moments, fit_pca, start_at_pca
+from skae._floor import PCAFloor, chunked_moments, fit_pca
 from skae._modules import AutoEncoderModule, make_network
 from skae._net import (
     INFERENCE_BATCH,
@@ -91,69 +92,66 @@ class BaseAutoEncoder(
         return self
 
     def _fit(self, X: Any) -> None:
-        former = None
+        former: tuple[dict[str, Any], dict[str, Array]] | None = None
         if self.warm_start and hasattr(self, "net_"):
-            former = self._architecture, weights_to_arrays(self.net_.module_)
+            former = vars(self)["_architecture"], weights_to_arrays(self.net_.module_)
         X = check_rows(self, X, fitting=True)
         seed = self._draw_seed()
         generator = torch.Generator().manual_seed(seed)
-        mean, variances = chunked_moments(X)
         if former is None:
-            self.mean_, self.scale_ = mean, float(np.sqrt(variances.mean())) or 1.0
-        pca = None
-        if self.init == "pca" or not is_integer(self.n_components):
-            pca = fit_pca(X, self.n_components, seed)
-        self._describe(X.shape[1], self.n_components if pca is None else pca.n_components)
+            self.mean_, variances = chunked_moments(X)
+            self.scale_ = float(np.sqrt(variances.mean())) or 1.0
+        training, judging = self._hold_out(len(X), generator)
+        floor = self._make_floor(X, training, seed)
         if former is not None:
             check_same_architecture(former[0], self._architecture)
 
         best = KeepBest(tol=self.tol)
         net = self._make_net(generator, best)
         rows, held_out = self._to_units(X).to(net.device), None
-        start = pca
-        if self.early_stopping and len(X) >= MIN_ROWS_TO_HOLD_OUT:
-            training, judging = split_rows(len(X), self.validation_fraction, generator)
+        if judging is not None:
             rows, held_out = rows[training], rows[judging]
-            if pca is not None:
-                start = fit_pca(X[training], pca.n_components, seed)
         judges = rows if held_out is None else held_out
-        losses, pca_losses = load_best_start(
-            net,
-            start if self.init == "pca" else None,
-            None if former is None else former[1],
-            judges,
-            (self.mean_, self.scale_),
-        )
-        rivals = losses
-        if held_out is not None and start is not None and self.init == "pca":
-            start_at_pca(net.module_, pca, self.mean_, self.scale_)
-            weight = len(judges) / len(X)
-            rivals = (1 - weight) * losses + weight * net.losses(judges)
-            start_at_pca(net.module_, start, self.mean_, self.scale_)
-        best.start(math.inf if losses is None else float(losses.mean()), net.module_)
+        start = load_best_start(net, floor, None if former is None else former[1], judges)
+        best.start(start.loss, net.module_)
         self._plan(net, best, len(rows), judged=held_out is not None)
         net.train(rows, held_out)
-        keep_best(net, best, rows, held_out, rivals)
-        if best.epoch_ == 0 and self.init == "pca":
-            start_at_pca(net.module_, pca, self.mean_, self.scale_)
-        self._report(net, best, pca_losses, judges)
+        keep_best(net, best, start, rows, held_out)
+        self._report(net, best, start, judges)
         self._settle_codes(X)
 
-    def _draw_seed(self) -> int:
-        if self.random_state is None:
-            return secrets.randbits(31)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+    def _hold_out(
+        self, n_rows: int, generator: torch.Generator
+    ) -> tuple[Tensor | slice, Tensor | None]:
+        """Draw the indices of the rows that train and of those that judge, if any do."""
+        if not self.early_stopping or n_rows < MIN_ROWS_TO_HOLD_OUT:
+            return slice(None), None
+        return split_rows(n_rows, self.validation_fraction, generator)
 
-    def _describe(self, n_features: int, n_components: int) -> None:
-        """Set what the network's shape depends on."""
-        self.n_components_ = int(n_components)
-        self._architecture = {
-            "n_features": n_features,
+    def _make_floor(self, X: Array, training: Tensor | slice, seed: int) -> PCAFloor | None:
+        """Set the network's sizes, and return PCA if that is where it starts."""
+        k, floor = self.n_components, None
+        whole = None
+        if self.init == "pca" or not is_integer(k):
+            whole = fit_pca(X, k, seed)
+            k = whole.n_components
+        if self.init == "pca" and whole is not None:
+            seen = whole if isinstance(training, slice) else fit_pca(X[training], int(k), seed)
+            floor = PCAFloor(whole, seen, self.mean_, self.scale_)
+        self.n_components_ = int(k)
+        self._architecture: dict[str, Any] = {
+            "n_features": X.shape[1],
             "n_components": self.n_components_,
             "hidden_layer_sizes": tuple(self.hidden_layer_sizes),
             "activation": self.activation,
             "init": self.init,
         }
+        return floor
+
+    def _draw_seed(self) -> int:
+        if self.random_state is None:
+            return secrets.randbits(31)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _make_net(self, generator: torch.Generator | None, best: KeepBest) -> AutoEncoderNet:
         """Build the net that ``_architecture`` describes."""
@@ -195,9 +193,7 @@ class BaseAutoEncoder(
             max(10, math.ceil(net.max_epochs / 2)) if patience == "auto" else int(patience)
         )
 
-    def _report(
-        self, net: AutoEncoderNet, best: KeepBest, pca_losses: Array | None, judges: Tensor
-    ) -> None:
+    def _report(self, net: AutoEncoderNet, best: KeepBest, start: Start, judges: Tensor) -> None:
         """Set the attributes that tell how the training went."""
         self.net_ = net
         self.n_iter_ = len(net.history)
@@ -205,8 +201,8 @@ class BaseAutoEncoder(
         self.loss_curve_ = [row["train_loss"] for row in net.history]
         at_mean = float(0.5 * judges.square().sum(dim=1).double().mean())
         self.pca_score_: float | None = None
-        if pca_losses is not None:
-            self.pca_score_ = share_explained(pca_losses.mean(), at_mean)
+        if start.pca_loss is not None:
+            self.pca_score_ = share_explained(start.pca_loss, at_mean)
         self.validation_scores_: list[float] | None = None
         if best.monitor == "valid_loss":
             self.validation_scores_ = [

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skae._floor import PCAStart, is_improvement, start_at_pca
+from skae._floor import PCAFloor, is_improvement
 from skae._modules import AutoEncoderModule, FlooredNetwork
 from skae._net import AutoEncoderNet, KeepBest, load_arrays, weights_to_arrays
 from skae._shared_parameters import AUTO_HELD_OUT
@@ -46,68 +47,89 @@ def check_same_architecture(former: dict[str, Any], new: dict[str, Any]) -> None
             )
 
 
-def load_best_start(
-    net: AutoEncoderNet,
-    pca: PCAStart | None,
-    former: dict[str, Array] | None,
-    judges: Tensor,
-    units: tuple[Array, float],
-) -> tuple[Array | None, Array | None]:
-    """Load PCA or the weights of a former fit, whichever the judges prefer.
+@dataclass(frozen=True)
+class Start:
+    """Where a training starts.
 
-    Returns
-    -------
-    losses, pca_losses : ndarray of shape (n_judges,) or None
-        Every judge's loss at the start, None for random weights; and PCA's.
+    Attributes
+    ----------
+    loss : float
+        The judges' mean loss there, which training has to beat; infinite for random weights.
+    rivals : ndarray of shape (n_judges,) or None
+        The loss of every judge that trained weights have to beat beyond chance.
+    pca_loss : float or None
+        The judges' mean loss under PCA.
+    floor : PCAFloor or None
+        What to fall back to; None means the start itself.
     """
-    module = net.module_
-    losses = pca_losses = None
-    if pca is not None:
-        start_at_pca(module, pca, *units)
-        losses = pca_losses = net.losses(judges)
-    if former is not None:
-        pca_weights = weights_to_arrays(module)
-        load_arrays(module, former)
+
+    loss: float = math.inf
+    rivals: Array | None = None
+    pca_loss: float | None = None
+    floor: PCAFloor | None = None
+
+
+def load_best_start(
+    net: AutoEncoderNet, floor: PCAFloor | None, former: dict[str, Array] | None, judges: Tensor
+) -> Start:
+    """Load PCA or the weights of a former fit, whichever the judges prefer."""
+    start = Start()
+    if floor is not None:
+        floor.load_whole(net.module_)
+        rivals = net.losses(judges)
+        floor.load_start(net.module_)
         losses = net.losses(judges)
-        if pca_losses is not None and pca_losses.mean() < losses.mean():
-            load_arrays(module, pca_weights)
-            losses = pca_losses
-    if losses is not None and not np.isfinite(losses).all():
+        # What the judges would say of a PCA of all rows, had it not seen them: as good as
+        # the part they add to its rows.
+        rivals = losses + (rivals - losses) * floor.share_unseen
+        start = Start(losses.mean(), rivals, losses.mean(), floor)
+    if former is not None:
+        pca_weights = weights_to_arrays(net.module_)
+        load_arrays(net.module_, former)
+        losses = net.losses(judges)
+        if losses.mean() <= start.loss:
+            start = Start(losses.mean(), losses, start.pca_loss)
+        else:
+            load_arrays(net.module_, pca_weights)
+    if start.rivals is not None and not np.isfinite(start.rivals).all():
         raise ValueError("The loss is not finite before any training; scale X first.")
-    return losses, pca_losses
+    return start
 
 
 def keep_best(
-    net: AutoEncoderNet,
-    best: KeepBest,
-    rows: Tensor,
-    held_out: Tensor | None,
-    losses: Array | None,
+    net: AutoEncoderNet, best: KeepBest, start: Start, rows: Tensor, held_out: Tensor | None
 ) -> None:
     """Leave the best weights in the net, and warn if the training broke down.
 
-    Trained weights stay if the held-out rows prefer them to the start, whose ``losses``
-    those are, beyond chance.
+    Trained weights stay if the held-out rows prefer them to the start beyond chance.
     """
     if best.diverged_at_ is not None:
-        remedy = f"lower learning_rate_init, now {net.lr:g}, or scale X"
-        if math.isinf(best.loss_):
-            raise ValueError(
-                f"The loss was not finite in epoch {best.diverged_at_}, and there are no "
-                f"earlier weights to keep; {remedy}."
-            )
-        warnings.warn(
-            f"The loss was not finite in epoch {best.diverged_at_}: the weights of epoch "
-            f"{best.epoch_} are kept (0 is the start). To train further, {remedy}.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+        report_divergence(best, net.lr)
     best.restore(net.module_)
     set_ranges(net, rows)
-    if losses is not None and held_out is not None and best.epoch_ > 0:
-        if not is_improvement(losses, net.losses(held_out)):
+    if held_out is not None and start.rivals is not None:
+        losses = net.losses(held_out)
+        if not is_improvement(start.rivals, losses):
             best.restore_start(net.module_)
+    if best.epoch_ == 0 and start.floor is not None:
+        start.floor.load_whole(net.module_)
     net.module_.eval()
+
+
+def report_divergence(best: KeepBest, learning_rate: float) -> None:
+    """Warn of a loss that was not finite; raise ValueError if no weights are worth keeping."""
+    remedy = f"lower learning_rate_init, now {learning_rate:g}, or scale X"
+    if math.isinf(best.loss_):
+        raise ValueError(
+            f"The loss was not finite in epoch {best.diverged_at_}, and there are no "
+            f"earlier weights to keep; {remedy}."
+        )
+    warnings.warn(
+        f"The loss was not finite in epoch {best.diverged_at_}: the weights of epoch "
+        f"{best.epoch_} are kept (0 is the start). To train further, {remedy}.",
+        ConvergenceWarning,
+        stacklevel=5,
+    )
 
 
 def set_ranges(net: AutoEncoderNet, rows: Tensor) -> None:

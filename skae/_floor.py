@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import ttest_rel, wilcoxon
+from scipy.stats import t as student_t
+from scipy.stats import wilcoxon
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 from torch import Tensor
@@ -40,12 +41,15 @@ class PCAStart:
         Variance along each.
     residuals : ndarray of shape (n_features,)
         Variance that PCA leaves in each feature.
+    n_samples : int
+        Number of rows it was fitted on.
     """
 
     mean: Array
     components: Array
     variances: Array
     residuals: Array
+    n_samples: int
 
     @property
     def n_components(self) -> int:
@@ -68,15 +72,17 @@ def fit_pca(X: Array, n_components: int | float, seed: int) -> PCAStart:
     share = not isinstance(n_components, int)
     n_found = n_components if share else min(n_components, *X.shape)
     if not variances.any():
-        n_wanted = 1 if share else n_components
-        return PCAStart(mean, np.zeros((n_wanted, X.shape[1])), np.zeros(n_wanted), variances)
+        n_wanted = 1 if share else int(n_components)
+        return PCAStart(
+            mean, np.zeros((n_wanted, X.shape[1])), np.zeros(n_wanted), variances, len(X)
+        )
     # Centred, because PCA's covariance solver loses its digits on rows far from zero.
     pca = PCA(n_found, random_state=seed).fit(X - mean.astype(X.dtype))
     missing = 0 if share else n_components - pca.n_components_
     components = np.pad(pca.components_.astype(np.float64), ((0, missing), (0, 0)))
     along = np.pad(pca.explained_variance_.astype(np.float64), (0, missing))
     explained = along @ np.square(components) * (1 - 1 / len(X))  # PCA divides by n - 1
-    return PCAStart(mean, components, along, np.clip(variances - explained, 0, None))
+    return PCAStart(mean, components, along, np.clip(variances - explained, 0, None), len(X))
 
 
 def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scale: float) -> None:
@@ -109,6 +115,41 @@ def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scal
         module.frame.set_metric(tensor(deviations * scale))
 
 
+@dataclass(frozen=True)
+class PCAFloor:
+    """PCA as the start of the training, and as what remains if that brings nothing.
+
+    Training starts at a PCA that has not seen the judging rows: one that has is better on
+    them than on new rows, so it would beat weights that generalise better. What remains is
+    the PCA of all rows.
+
+    Attributes
+    ----------
+    whole, start : PCAStart
+        PCA of all rows, and of those that train.
+    center, scale : ndarray of shape (n_features,), float
+        The model's units.
+    """
+
+    whole: PCAStart
+    start: PCAStart
+    center: Array
+    scale: float
+
+    @property
+    def share_unseen(self) -> float:
+        """The share of the rows that the start has not seen."""
+        return 1 - self.start.n_samples / self.whole.n_samples
+
+    def load_start(self, module: AutoEncoderModule) -> None:
+        """Make ``module`` the PCA of the rows that train."""
+        start_at_pca(module, self.start, self.center, self.scale)
+
+    def load_whole(self, module: AutoEncoderModule) -> None:
+        """Make ``module`` the PCA of all rows."""
+        start_at_pca(module, self.whole, self.center, self.scale)
+
+
 def is_improvement(start: Array, trained: Array) -> bool:
     """Tell whether the trained weights beat the start on the judging rows beyond chance.
 
@@ -116,8 +157,10 @@ def is_improvement(start: Array, trained: Array) -> bool:
     be the work of a few (paired t-test at 10 %). That the mean is lower is not enough: the
     best of many epochs is lower on few rows by luck, and with heavy tails on many.
     """
-    if np.array_equal(start, trained) or not trained.mean() < start.mean():
+    gain = start - trained
+    if not gain.mean() > 0:
         return False
-    signs = wilcoxon(start, trained, alternative="greater").pvalue
-    means = ttest_rel(start, trained, alternative="greater").pvalue
-    return bool(signs < 0.001 and means < 0.1)
+    error = gain.std(ddof=1) / np.sqrt(len(gain))
+    # Not scipy's ttest_rel, which warns where all rows gain the same.
+    by_luck = student_t.sf(gain.mean() / error, len(gain) - 1) if error > 0 else 0.0
+    return bool(wilcoxon(gain, alternative="greater").pvalue < 0.001 and by_luck < 0.1)

@@ -46,9 +46,9 @@ class FlooredNetwork(nn.Module):
 
     The linear map carries PCA and is not trained. Once fitted, f sees its inputs clipped to
     the range they had in training: beyond it a network is no guide, and without the clip
-    one row far outside can cost more than all others. ``scale`` (s) is the size that f's outputs have to reach,
-    so that one learning rate serves every output: for a decoder it is the size of the
-    error that PCA leaves in each feature.
+    one row far outside can cost more than all others. ``scale`` (s) is the size that f's
+    outputs have to reach, so that one learning rate serves every output: for a decoder it
+    is the size of the error that PCA leaves in each feature.
 
     Parameters
     ----------

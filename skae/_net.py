@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -155,10 +156,8 @@ class AutoEncoderNet(NeuralNet):
         self.lowest_ = {"train": math.inf, "valid": math.inf}
         self._schedule(Batches(rows, self.batch_size, None).n_batches)
         self.notify("on_train_begin", X=rows, y=rows)
-        try:
+        with suppress(StopTraining):
             self.fit_loop(rows, rows)
-        except StopTraining:
-            pass
         self.notify("on_train_end", X=rows, y=rows)
 
     def _schedule(self, n_batches: int) -> None:
@@ -196,7 +195,7 @@ class AutoEncoderNet(NeuralNet):
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the mean over rows of the sum of the module's loss terms."""
         _, terms = y_pred
-        loss: Tensor = sum(term.mean() for term in terms.values())  # type: ignore[assignment]
+        loss: Tensor = sum(term.mean() for term in terms.values())
         return loss
 
     def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:

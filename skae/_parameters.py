@@ -47,8 +47,8 @@ def real(low: float, high: float, closed: str = "[]") -> Rule:
         return (
             isinstance(value, Real)
             and not isinstance(value, bool)
-            and (value >= low if closed[0] == "[" else value > low)
-            and (value <= high if closed[1] == "]" else value < high)
+            and (float(value) >= low if closed[0] == "[" else float(value) > low)
+            and (float(value) <= high if closed[1] == "]" else float(value) < high)
         )
 
     return Rule(f"float in {closed[0]}{low:g}, {high:g}{closed[1]}", allows)
@@ -97,7 +97,7 @@ def check_parameters(estimator: Any) -> None:
 def fill_in_parameters(cls: type) -> None:
     """Replace ``{parameters}`` in the docstring of a dataclass by its parameters."""
     entries = []
-    for spec in fields(cls):  # type: ignore[arg-type]
+    for spec in fields(cls):
         assert spec.default is not MISSING
         text = textwrap.indent(inspect.cleandoc(spec.metadata["doc"]), "    ")
         entries.append(f"{spec.name} : {spec.metadata['rule'].expected}, default={spec.default!r}")

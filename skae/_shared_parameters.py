@@ -43,7 +43,7 @@ class SharedParameters:
         """,
     )
     activation: str = parameter(
-        "gelu",
+        "silu",
         options(*ACTIVATIONS),
         """Nonlinearity of the hidden layers.""",
     )

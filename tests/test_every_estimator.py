@@ -189,7 +189,7 @@ def test_bad_data_is_refused_in_words_and_an_earlier_fit_stays_usable(
 @every_estimator
 def test_bad_rows_and_codes_are_refused_after_the_fit(estimator, digits):
     fitted = estimator(2, **SHORT).fit(digits)
-    with pytest.raises(ValueError, match="X has 63 features, but .* is expecting 64"):
+    with pytest.raises(ValueError, match=r"X has 63 features, but .* is expecting 64"):
         fitted.transform(digits[:, 1:])
     with pytest.raises(ValueError, match="n_components_=2"):
         fitted.inverse_transform(digits[:, :3])
@@ -213,7 +213,7 @@ def test_other_column_names_are_refused(estimator, digits):
 def test_a_loss_that_is_not_finite_is_never_silent(estimator, init, digits):
     model = estimator(2, init=init, max_iter=3, learning_rate_init=1e30, random_state=0)
     if init == "random":
-        with pytest.raises(ValueError, match="not finite in epoch 1.*lower learning_rate_init"):
+        with pytest.raises(ValueError, match=r"not finite in epoch 1.*lower learning_rate_init"):
             model.fit(digits)
     else:
         with pytest.warns(UserWarning, match=r"epoch 1.*lower learning_rate_init, now 1e\+30"):
