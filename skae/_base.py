@@ -116,7 +116,7 @@ class BaseAutoEncoder(
         best.start(start.loss, net.module_)
         self._plan(net, best, len(rows), judged=held_out is not None)
         net.train(rows, held_out)
-        keep_best(net, best, start, rows, held_out)
+        keep_best(net, best, start, held_out)
         self._report(net, best, start, judges)
         self._settle_codes(X)
 

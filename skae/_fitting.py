@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skae._floor import PCAFloor, is_improvement
-from skae._modules import AutoEncoderModule, FlooredNetwork
+from skae._modules import AutoEncoderModule
 from skae._net import AutoEncoderNet, KeepBest, load_arrays, weights_to_arrays
 from skae._shared_parameters import AUTO_HELD_OUT
 from skae._validation import Array
@@ -96,9 +96,7 @@ def load_best_start(
     return start
 
 
-def keep_best(
-    net: AutoEncoderNet, best: KeepBest, start: Start, rows: Tensor, held_out: Tensor | None
-) -> None:
+def keep_best(net: AutoEncoderNet, best: KeepBest, start: Start, held_out: Tensor | None) -> None:
     """Leave the best weights in the net, and warn if the training broke down.
 
     Trained weights stay if the held-out rows prefer them to the start beyond chance.
@@ -106,7 +104,6 @@ def keep_best(
     if best.diverged_at_ is not None:
         report_divergence(best, net.lr)
     best.restore(net.module_)
-    set_ranges(net, rows)
     if held_out is not None and start.rivals is not None:
         losses = net.losses(held_out)
         if not is_improvement(start.rivals, losses):
@@ -130,15 +127,6 @@ def report_divergence(best: KeepBest, learning_rate: float) -> None:
         ConvergenceWarning,
         stacklevel=5,
     )
-
-
-def set_ranges(net: AutoEncoderNet, rows: Tensor) -> None:
-    """Clip what networks see to the range of the rows that trained, and of their codes."""
-    module = net.module_.eval()
-    if isinstance(module.encoder, FlooredNetwork):
-        module.encoder.set_range(rows.amin(dim=0), rows.amax(dim=0))
-        codes = net.map_rows(module.encoder, rows)
-        module.decoder.set_range(codes.amin(dim=0), codes.amax(dim=0))
 
 
 def turn_codes(

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
-from typing import cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,11 +44,11 @@ def make_mlp(
 class FlooredNetwork(nn.Module):
     """A linear map plus a network that starts at zero: y = Ax + b + s ⊙ f(clip(x)).
 
-    The linear map carries PCA and is not trained. Once fitted, f sees its inputs clipped to
-    the range they had in training: beyond it a network is no guide, and without the clip
-    one row far outside can cost more than all others. ``scale`` (s) is the size that f's
-    outputs have to reach, so that one learning rate serves every output: for a decoder it
-    is the size of the error that PCA leaves in each feature.
+    The linear map carries PCA and is not trained. Outside training, f sees its inputs
+    clipped to the range they had in the last epoch: beyond it a network is no guide, and
+    without the clip one row far outside can cost more than all others. ``scale`` (s) is
+    the size that f's outputs have to reach, so that one learning rate serves every output:
+    for a decoder it is the size of the error that PCA leaves in each feature.
 
     Parameters
     ----------
@@ -75,13 +75,21 @@ class FlooredNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""
-        inside = x if self.training else x.clamp(self.low, self.high)
+        inside = x
+        if self.training:
+            low, high = x.detach().aminmax(dim=0)
+            torch.minimum(self.low, low, out=self.low)
+            torch.maximum(self.high, high, out=self.high)
+        else:
+            inside = x.clamp(self.low, self.high)
         return torch.addcmul(self.linear(x), self.network(inside), self.scale)
 
-    def set_range(self, low: Tensor, high: Tensor) -> None:
-        """Set the range of inputs beyond which f is constant."""
-        self.low.copy_(low)
-        self.high.copy_(high)
+    def train(self, mode: bool = True) -> Self:
+        """Begin a pass over the rows with ``mode``; evaluate what it left without."""
+        if mode:
+            self.low.fill_(torch.inf)
+            self.high.fill_(-torch.inf)
+        return super().train(mode)
 
 
 def make_network(
