@@ -20,6 +20,7 @@ from skae._fitting import (
     check_same_architecture,
     keep_best,
     load_best_start,
+    plan,
     share_explained,
     split_rows,
     turn_codes,
@@ -37,7 +38,6 @@ from skae._net import (
 from skae._parameters import check_parameters, is_integer
 from skae._shared_parameters import (
     AUTO_BATCH_SIZE,
-    AUTO_STEPS,
     MIN_ROWS_TO_HOLD_OUT,
     SharedParameters,
 )
@@ -114,7 +114,17 @@ class BaseAutoEncoder(
         judges = rows if held_out is None else held_out
         start = load_best_start(net, floor, None if former is None else former[1], judges)
         best.start(start.loss, net.module_)
-        self._plan(net, best, len(rows), judged=held_out is not None)
+        n_batches = math.ceil(len(rows) / net.batch_size)
+        judged = held_out is not None
+        plan(net, best, n_batches, self.max_iter, self.n_iter_no_change, judged=judged)
+        if self.init == "pca" and self.early_stopping and not judged:
+            net.max_epochs = 0
+            warnings.warn(
+                f"X has {len(X)} rows, fewer than the {MIN_ROWS_TO_HOLD_OUT} of which some "
+                f"can be held out: {type(self).__name__} stays at PCA. Pass "
+                "early_stopping=False to train on all rows without a guard.",
+                stacklevel=3,
+            )
         net.train(rows, held_out)
         keep_best(net, best, start, held_out)
         self._report(net, best, start, judges)
@@ -172,25 +182,6 @@ class BaseAutoEncoder(
             callbacks=self.callbacks,
             verbose=int(self.verbose),
             device=resolve_device(self.device),
-        )
-
-    def _plan(self, net: AutoEncoderNet, best: KeepBest, n_rows: int, *, judged: bool) -> None:
-        """Set the number of epochs, and what ends them early."""
-        epochs, patience = self.max_iter, self.n_iter_no_change
-        if epochs == "auto":
-            epochs = math.ceil(AUTO_STEPS / math.ceil(n_rows / net.batch_size))
-        if self.init == "pca" and self.early_stopping and not judged:
-            epochs = 0
-            warnings.warn(
-                f"X has {n_rows} rows, fewer than the {MIN_ROWS_TO_HOLD_OUT} of which some "
-                f"can be held out: {type(self).__name__} stays at PCA. Pass "
-                "early_stopping=False to train on all rows without a guard.",
-                stacklevel=4,
-            )
-        net.max_epochs = int(epochs)
-        best.monitor = "valid_loss" if judged else "train_loss"
-        best.patience = (
-            max(10, math.ceil(net.max_epochs / 2)) if patience == "auto" else int(patience)
         )
 
     def _report(self, net: AutoEncoderNet, best: KeepBest, start: Start, judges: Tensor) -> None:

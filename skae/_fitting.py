@@ -14,7 +14,7 @@ from torch import Tensor
 from skae._floor import PCAFloor, is_improvement
 from skae._modules import AutoEncoderModule
 from skae._net import AutoEncoderNet, KeepBest, load_arrays, weights_to_arrays
-from skae._shared_parameters import AUTO_HELD_OUT
+from skae._shared_parameters import AUTO_HELD_OUT, AUTO_STEPS
 from skae._validation import Array
 from skae.functional import principal_axes, squared_error
 
@@ -69,6 +69,22 @@ class Start:
     floor: PCAFloor | None = None
 
 
+def plan(
+    net: AutoEncoderNet,
+    best: KeepBest,
+    n_batches: int,
+    max_iter: int | str,
+    n_iter_no_change: int | str,
+    *,
+    judged: bool,
+) -> None:
+    """Set the number of epochs, and what ends them early."""
+    net.max_epochs = math.ceil(AUTO_STEPS / n_batches) if max_iter == "auto" else int(max_iter)
+    best.monitor = "valid_loss" if judged else "train_loss"
+    patience = max(10, math.ceil(net.max_epochs / 2))
+    best.patience = patience if n_iter_no_change == "auto" else int(n_iter_no_change)
+
+
 def load_best_start(
     net: AutoEncoderNet, floor: PCAFloor | None, former: dict[str, Array] | None, judges: Tensor
 ) -> Start:
@@ -110,6 +126,7 @@ def keep_best(net: AutoEncoderNet, best: KeepBest, start: Start, held_out: Tenso
             best.restore_start(net.module_)
     if best.epoch_ == 0 and start.floor is not None:
         start.floor.load_whole(net.module_)
+    best.forget()
     net.module_.eval()
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from scipy.stats import wilcoxon
 from sklearn.decomposition import PCA
@@ -12,18 +11,16 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from skae._modules import AutoEncoderModule, FlooredNetwork, linear_part
-
-Array = NDArray[np.floating]
-
-# Rows that are centred at once, so that no second copy of X is made.
-CHUNK = 4096
+from skae._net import INFERENCE_BATCH
+from skae._parameters import is_integer
+from skae._validation import Array
 
 
 def chunked_moments(X: Array) -> tuple[Array, Array]:
     """Return the mean and the variance of every column, in float64 and without a copy of X."""
     mean = X.mean(axis=0, dtype=np.float64)
     total = np.zeros_like(mean)
-    for rows in gen_batches(len(X), CHUNK):
+    for rows in gen_batches(len(X), INFERENCE_BATCH):
         total += np.square(X[rows] - mean).sum(axis=0)
     return mean, total / len(X)
 
@@ -69,16 +66,13 @@ def fit_pca(X: Array, n_components: int | float, seed: int) -> PCAStart:
         For PCA's randomised solver.
     """
     mean, variances = chunked_moments(X)
-    share = not isinstance(n_components, int)
-    n_found = n_components if share else min(n_components, *X.shape)
-    if not variances.any():
-        n_wanted = 1 if share else int(n_components)
-        return PCAStart(
-            mean, np.zeros((n_wanted, X.shape[1])), np.zeros(n_wanted), variances, len(X)
-        )
+    if not variances.any():  # a share of nothing is one component
+        k = int(n_components) if is_integer(n_components) else 1
+        return PCAStart(mean, np.zeros((k, X.shape[1])), np.zeros(k), variances, len(X))
+    n_found = min(n_components, *X.shape)
     # Centred, because PCA's covariance solver loses its digits on rows far from zero.
     pca = PCA(n_found, random_state=seed).fit(X - mean.astype(X.dtype))
-    missing = 0 if share else n_components - pca.n_components_
+    missing = max(0, n_components - pca.n_components_) if is_integer(n_components) else 0
     components = np.pad(pca.components_.astype(np.float64), ((0, missing), (0, 0)))
     along = np.pad(pca.explained_variance_.astype(np.float64), (0, missing))
     explained = along @ np.square(components) * (1 - 1 / len(X))  # PCA divides by n - 1

@@ -64,6 +64,7 @@ class FlooredNetwork(nn.Module):
 
     def __init__(self, linear: nn.Linear, network: nn.Sequential) -> None:
         super().__init__()
+        self.range_is_stale = False
         self.linear = linear.requires_grad_(False)
         self.network = network
         self.register_buffer("scale", torch.ones(linear.out_features))
@@ -75,20 +76,24 @@ class FlooredNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""
-        inside = x
         if self.training:
-            low, high = x.detach().aminmax(dim=0)
-            torch.minimum(self.low, low, out=self.low)
-            torch.maximum(self.high, high, out=self.high)
+            self._note_range(x.detach())
+            inside = x
         else:
             inside = x.clamp(self.low, self.high)
         return torch.addcmul(self.linear(x), self.network(inside), self.scale)
 
+    def _note_range(self, x: Tensor) -> None:
+        low, high = x.aminmax(dim=0)
+        if not self.range_is_stale:
+            low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+        self.low.copy_(low)
+        self.high.copy_(high)
+        self.range_is_stale = False
+
     def train(self, mode: bool = True) -> Self:
-        """Begin a pass over the rows with ``mode``; evaluate what it left without."""
-        if mode:
-            self.low.fill_(torch.inf)
-            self.high.fill_(-torch.inf)
+        """Set the mode; training begins an epoch, whose rows set the range anew."""
+        self.range_is_stale = mode
         return super().train(mode)
 
 

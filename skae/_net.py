@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from skae._modules import AutoEncoderModule
 
-# Rows that pass through a network at once where no gradient is needed: bounds memory.
+# Rows that are worked on at once where no gradient is needed: bounds memory.
 INFERENCE_BATCH = 4096
 
 
@@ -90,6 +90,10 @@ class KeepBest(Callback):
         self.loss_, self.epoch_ = loss, 0
         self.weights_ = self.start_weights_ = copy_weights(module)
 
+    def forget(self) -> None:
+        """Drop the copies of the weights."""
+        self.weights_ = self.start_weights_ = {}
+
     def restore(self, module: nn.Module) -> None:
         """Load the best weights."""
         module.load_state_dict(self.weights_)
@@ -158,6 +162,7 @@ class AutoEncoderNet(NeuralNet):
         self.notify("on_train_begin", X=rows, y=rows)
         with suppress(StopTraining):
             self.fit_loop(rows, rows)
+        self.train_split = None  # which holds the rows
         self.notify("on_train_end", X=rows, y=rows)
 
     def _schedule(self, n_batches: int) -> None:

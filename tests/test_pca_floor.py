@@ -93,6 +93,28 @@ def test_a_curve_needs_one_component_not_two():
     assert squared_error(model, test) < 0.01 * squared_error(PCA(1).fit(train), test)
 
 
+def test_far_from_the_training_rows_the_model_goes_on_as_pca_does(digits):
+    model = AutoEncoder(8, max_iter=40, random_state=0).fit(digits)
+    assert model.best_iter_ > 0
+    far = np.vstack([1000 * digits[:50], digits[:50] - 1000])
+    assert squared_error(model, far) < 1.1 * squared_error(PCA(8).fit(digits), far)
+
+
+def test_switching_the_modules_mode_changes_nothing(digits):
+    model = AutoEncoder(8, max_iter=5, random_state=0).fit(digits)
+    before = model.transform(digits)
+    model.net_.module_.train()
+    model.net_.module_.eval()
+    np.testing.assert_array_equal(model.transform(digits), before)
+
+
+@pytest.mark.parametrize("k", [np.int64(3), np.float32(0.9)])
+def test_numpy_numbers_are_numbers(k, digits):
+    expected = PCA(3 if k == 3 else 0.9).fit(digits).n_components_
+    assert AutoEncoder(k, **AT_START).fit(digits).n_components_ == expected
+    assert AutoEncoder(np.int64(70), **AT_START).fit(digits).n_components_ == 70
+
+
 def test_digits_are_reconstructed_better_than_by_pca(digits):
     train, test = train_test_split(digits, random_state=0)
     model = AutoEncoder(8, max_iter=60, random_state=0).fit(train)
