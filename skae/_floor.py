@@ -69,7 +69,7 @@ def fit_pca(X: Array, n_components: int | float, seed: int) -> PCAStart:
     if not variances.any():  # a share of nothing is one component
         k = int(n_components) if is_integer(n_components) else 1
         return PCAStart(mean, np.zeros((k, X.shape[1])), np.zeros(k), variances, len(X))
-    n_found = min(n_components, *X.shape)
+    n_found = min(n_components, *X.shape) if is_integer(n_components) else float(n_components)
     # Centred, because PCA's covariance solver loses its digits on rows far from zero.
     pca = PCA(n_found, random_state=seed).fit(X - mean.astype(X.dtype))
     missing = max(0, n_components - pca.n_components_) if is_integer(n_components) else 0
