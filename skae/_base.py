@@ -107,7 +107,7 @@ class BaseAutoEncoder(
             check_same_architecture(former[0], self._architecture)
 
         best = KeepBest(tol=self.tol)
-        net = self._make_net(generator, best)
+        net = self._make_net(best, generator, resolve_device(self.device))
         rows, held_out = self._to_units(X).to(net.device), None
         if judging is not None:
             rows, held_out = rows[training], rows[judging]
@@ -163,7 +163,9 @@ class BaseAutoEncoder(
             return secrets.randbits(31)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _make_net(self, generator: torch.Generator | None, best: KeepBest) -> AutoEncoderNet:
+    def _make_net(
+        self, best: KeepBest, generator: torch.Generator | None, device: str
+    ) -> AutoEncoderNet:
         """Build the net that ``_architecture`` describes."""
         spec = self._architecture
         sizes = (spec["n_features"], *spec["hidden_layer_sizes"], spec["n_components"])
@@ -181,7 +183,7 @@ class BaseAutoEncoder(
             optimizer__weight_decay=self.weight_decay,
             callbacks=self.callbacks,
             verbose=int(self.verbose),
-            device=resolve_device(self.device),
+            device=device,
         )
 
     def _report(self, net: AutoEncoderNet, best: KeepBest, start: Start, judges: Tensor) -> None:
@@ -342,7 +344,11 @@ class BaseAutoEncoder(
         weights, history = state.pop("_weights", None), state.pop("_history", None)
         super().__setstate__(state)
         if weights is not None:
-            self.net_ = self._make_net(None, KeepBest(tol=self.tol))
+            try:
+                device = resolve_device(self.device)
+            except ValueError:  # fitted where there was such a device
+                device = "cpu"
+            self.net_ = self._make_net(KeepBest(tol=self.tol), None, device)
             load_arrays(self.net_.module_, weights)
             self.net_.module_.eval()
             self.net_.history.extend(history)

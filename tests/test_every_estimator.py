@@ -116,6 +116,26 @@ def test_a_saved_estimator_gives_the_same_codes(estimator, through, digits):
 
 
 @every_estimator
+def test_what_was_fitted_on_another_device_loads_on_this_one(estimator, digits):
+    fitted = estimator(2, **SHORT).fit(digits)
+    fitted.set_params(device="cuda:99")  # stands for a GPU that this machine lacks
+    loaded = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(loaded.transform(digits), fitted.transform(digits))
+
+
+@every_variant
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_fits_and_its_fit_works_on_the_host(estimator, digits):
+    fitted = clone(estimator).set_params(device="cuda").fit(digits)
+    on_host = pickle.loads(pickle.dumps(fitted.set_params(device="cpu")))
+    assert next(fitted.net_.module_.parameters()).is_cuda
+    assert not next(on_host.net_.module_.parameters()).is_cuda
+    np.testing.assert_allclose(
+        fitted.transform(digits), on_host.transform(digits), rtol=1e-3, atol=1e-3
+    )
+
+
+@every_estimator
 def test_a_pickle_names_neither_torch_nor_skorch(estimator, digits):
     fitted = estimator(2, **SHORT).fit(digits)
     names = {arg for _, arg, _ in pickletools.genops(pickle.dumps(fitted)) if isinstance(arg, str)}
