@@ -107,7 +107,8 @@ class BaseAutoEncoder(
             check_same_architecture(former[0], self._architecture)
 
         best = KeepBest(tol=self.tol)
-        net = self._make_net(best, generator, resolve_device(self.device))
+        device = resolve_device(self.device)
+        net = self._make_net(best, device, generator=generator, callbacks=self.callbacks)
         rows, held_out = self._to_units(X).to(net.device), None
         if judging is not None:
             rows, held_out = rows[training], rows[judging]
@@ -164,7 +165,11 @@ class BaseAutoEncoder(
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _make_net(
-        self, best: KeepBest, generator: torch.Generator | None, device: str
+        self,
+        best: KeepBest,
+        device: str,
+        generator: torch.Generator | None = None,
+        callbacks: list[Any] | None = None,
     ) -> AutoEncoderNet:
         """Build the net that ``_architecture`` describes."""
         spec = self._architecture
@@ -181,7 +186,7 @@ class BaseAutoEncoder(
             learning_rate=self.learning_rate,
             lr=self.learning_rate_init,
             optimizer__weight_decay=self.weight_decay,
-            callbacks=self.callbacks,
+            callbacks=callbacks,
             verbose=int(self.verbose),
             device=device,
         )
@@ -348,7 +353,7 @@ class BaseAutoEncoder(
                 device = resolve_device(self.device)
             except ValueError:  # fitted where there was such a device
                 device = "cpu"
-            self.net_ = self._make_net(KeepBest(tol=self.tol), None, device)
+            self.net_ = self._make_net(KeepBest(tol=self.tol), device)
             load_arrays(self.net_.module_, weights)
             self.net_.module_.eval()
             self.net_.history.extend(history)

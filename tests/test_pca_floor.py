@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from skae import AutoEncoder
+from skae._floor import is_improvement
 
 # A step this small leaves the weights where they start.
 AT_START = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}
@@ -74,6 +75,22 @@ def test_raw_unscaled_tables_keep_the_floor(load, k):
     train, test = train_test_split(load().data, random_state=0)
     model = AutoEncoder(k, max_iter=60, random_state=0).fit(train)
     assert squared_error(model, test) <= 1.005 * squared_error(PCA(k).fit(train), test)
+
+
+@pytest.mark.parametrize(
+    ("gains", "accepted"),
+    [
+        (np.zeros(50), False),
+        (np.full(50, 0.1), True),
+        (np.full(9, 0.1), False),  # too few to tell
+        (np.r_[np.full(49, -0.01), 100.0], False),  # the work of one row
+        (np.r_[np.full(49, 0.01), -100.0], False),  # paid for by one row
+        (np.tile([0.3, -0.1], 50), True),
+        (np.tile([0.3, -0.28], 50), False),
+    ],
+)
+def test_an_improvement_is_one_beyond_chance(gains, accepted):
+    assert is_improvement(1 + gains, np.ones_like(gains)) is accepted
 
 
 def test_noise_stays_at_pca():
