@@ -153,6 +153,10 @@ class AutoEncoderNet(NeuralNet):
         # skorch's averages of batch losses are not among them: the epoch's are recorded here.
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
 
+    def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the name and the value of every parameter that is trained."""
+        return ((n, p) for n, p in super().get_all_learnable_params() if p.requires_grad)
+
     def train(self, rows: Tensor, held_out: Tensor | None) -> None:
         """Train an initialised net on ``rows``; the loss of ``held_out`` rows is recorded."""
         if held_out is not None:
@@ -305,11 +309,7 @@ def make_net(
         module,
         optimizer=torch.optim.AdamW,
         optimizer__fused=True,
-        # The linear part is PCA, which nothing should pull towards zero.
-        optimizer__param_groups=[
-            ("*.linear.*", {"weight_decay": 0.0}),
-            ("*.bias", {"weight_decay": 0.0}),
-        ],
+        optimizer__param_groups=[("*.bias", {"weight_decay": 0.0})],
         train_split=None,
         # The user's as copies, because skorch writes into its callbacks.
         callbacks=[("keep_best", best), *map(copy_callback, callbacks or [])],

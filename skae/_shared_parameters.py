@@ -95,8 +95,8 @@ class SharedParameters:
         0.01,
         real(0, math.inf, "[)"),
         """
-        Decoupled weight decay of the network's weights; biases and the linear part are
-        spared. Raise it when rows are few.
+        Decoupled weight decay of the weights that are trained; biases are spared. Raise it
+        when rows are few.
         """,
     )
     early_stopping: bool = parameter(
