@@ -40,7 +40,7 @@ class AutoEncoder(BaseAutoEncoder):
     n_components_ : int
         Size of the code.
     mean_ : ndarray of shape (n_features,)
-        Mean of the training rows.
+        Mean of the training rows; with ``warm_start``, of those of the first fit.
     scale_ : float
         The number by which centred rows are divided: the root of the mean variance. The
         losses in ``loss_curve_`` and in ``net_.history`` are in units of its square.
@@ -58,7 +58,8 @@ class AutoEncoder(BaseAutoEncoder):
     n_iter_ : int
         Number of epochs run.
     best_iter_ : int
-        The epoch whose weights were kept; 0 is the start, PCA.
+        The epoch whose weights were kept; 0 is the start: PCA, or with ``warm_start`` the
+        weights of the last fit where they were better.
     net_ : skorch.NeuralNet
         The fitted net: ``net_.module_`` is the torch module, ``net_.history`` has every
         loss term of every epoch.

@@ -1,6 +1,5 @@
 """The estimator layer: what all autoencoders share as scikit-learn transformers."""
 
-import math
 import secrets
 import warnings
 from abc import ABC, abstractmethod
@@ -16,13 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skae._fitting import (
+    MIN_JUDGES,
     Start,
     check_same_architecture,
+    count_judges,
     keep_best,
     load_best_start,
     plan,
     share_explained,
-    split_rows,
     turn_codes,
 )
 from skae._floor import PCAFloor, chunked_moments, fit_pca
@@ -36,12 +36,11 @@ from skae._net import (
     weights_to_arrays,
 )
 from skae._parameters import check_parameters, is_integer
-from skae._shared_parameters import (
-    AUTO_BATCH_SIZE,
-    MIN_ROWS_TO_HOLD_OUT,
-    SharedParameters,
-)
+from skae._shared_parameters import AUTO_BATCH_SIZE, SharedParameters
 from skae._validation import Array, all_or_nothing, check_codes, check_rows, resolve_device
+
+# Beyond, float32 cannot hold the rows that inverse_transform returns.
+MIN_SCALE = 1e-30
 
 
 @dataclass(eq=False, repr=False)
@@ -92,104 +91,123 @@ class BaseAutoEncoder(
         return self
 
     def _fit(self, X: Any) -> None:
-        former: tuple[dict[str, Any], dict[str, Array]] | None = None
-        if self.warm_start and hasattr(self, "net_"):
-            former = vars(self)["_architecture"], weights_to_arrays(self.net_.module_)
+        former = self._former_fit()
         X = check_rows(self, X, fitting=True)
         seed = self._draw_seed()
         generator = torch.Generator().manual_seed(seed)
-        if former is None:
-            self.mean_, variances = chunked_moments(X)
-            self.scale_ = float(np.sqrt(variances.mean())) or 1.0
-        training, judging = self._hold_out(len(X), generator)
-        floor = self._make_floor(X, training, seed)
-        if former is not None:
-            check_same_architecture(former[0], self._architecture)
+        former = self._set_units(X, former)
+        n_judges = count_judges(len(X), self.validation_fraction) if self.early_stopping else 0
+        order = torch.randperm(len(X), generator=generator)
+        judging, training = order[:n_judges], order[n_judges:]
+        floor = self._make_floor(X, training, seed, former)
 
         best = KeepBest(tol=self.tol)
-        device = resolve_device(self.device)
-        net = self._make_net(best, device, generator=generator, callbacks=self.callbacks)
-        rows, held_out = self._to_units(X).to(net.device), None
-        if judging is not None:
-            rows, held_out = rows[training], rows[judging]
-        judges = rows if held_out is None else held_out
-        start = load_best_start(net, floor, None if former is None else former[1], judges)
+        net = self._make_net(best, resolve_device(self.device), **self._training(generator))
+        rows = self._to_units(X).to(net.device)
+        train, held_out = rows[training], rows[judging] if n_judges else None
+        judges = train if held_out is None else held_out
+        start = load_best_start(net, floor, former and former[1], judges)
         best.start(start.loss, net.module_)
-        n_batches = math.ceil(len(rows) / net.batch_size)
-        judged = held_out is not None
-        plan(net, best, n_batches, self.max_iter, self.n_iter_no_change, judged=judged)
-        if self.init == "pca" and self.early_stopping and not judged:
-            net.max_epochs = 0
-            warnings.warn(
-                f"X has {len(X)} rows, fewer than the {MIN_ROWS_TO_HOLD_OUT} of which some "
-                f"can be held out: {type(self).__name__} stays at PCA. Pass "
-                "early_stopping=False to train on all rows without a guard.",
-                stacklevel=3,
-            )
-        net.train(rows, held_out)
-        keep_best(net, best, start, held_out)
+        plan(net, best, len(train), self.max_iter, self.n_iter_no_change, judged=n_judges > 0)
+        if self.init == "pca" and self.early_stopping and not n_judges:
+            self._warn_of_few_rows(len(X))
+        else:
+            net.train(train, held_out)
+        keep_best(net, best, start, judges, held_out=n_judges > 0)
         self._report(net, best, start, judges)
         self._settle_codes(X)
 
-    def _hold_out(
-        self, n_rows: int, generator: torch.Generator
-    ) -> tuple[Tensor | slice, Tensor | None]:
-        """Draw the indices of the rows that train and of those that judge, if any do."""
-        if not self.early_stopping or n_rows < MIN_ROWS_TO_HOLD_OUT:
-            return slice(None), None
-        return split_rows(n_rows, self.validation_fraction, generator)
+    def _former_fit(self) -> tuple[dict[str, Any], dict[str, Array]] | None:
+        """Return the architecture and the weights of the fit to go on from, if there is one."""
+        if not (self.warm_start and hasattr(self, "net_")):
+            return None
+        return vars(self)["_architecture"], weights_to_arrays(self.net_.module_)
 
-    def _make_floor(self, X: Array, training: Tensor | slice, seed: int) -> PCAFloor | None:
-        """Set the network's sizes, and return PCA if that is where it starts."""
-        k, floor = self.n_components, None
-        whole = None
-        if self.init == "pca" or not is_integer(k):
-            whole = fit_pca(X, k, seed)
-            k = whole.n_components
-        if self.init == "pca" and whole is not None:
-            seen = whole if isinstance(training, slice) else fit_pca(X[training], int(k), seed)
-            floor = PCAFloor(whole, seen, self.mean_, self.scale_)
-        self.n_components_ = int(k)
-        self._architecture: dict[str, Any] = {
-            "n_features": X.shape[1],
-            "n_components": self.n_components_,
-            "hidden_layer_sizes": tuple(self.hidden_layer_sizes),
-            "activation": self.activation,
-            "init": self.init,
+    def _set_units(
+        self, X: Array, former: tuple[dict[str, Any], dict[str, Array]] | None
+    ) -> tuple[dict[str, Any], dict[str, Array]] | None:
+        """Set the rows' centre and scale; return the former fit if its own are kept."""
+        mean, variances = chunked_moments(X)
+        scale = float(np.sqrt(variances.mean())) or 1.0
+        if not MIN_SCALE < scale < 1 / MIN_SCALE:
+            raise ValueError(
+                f"X has a scale of {scale:.1e}, too far from 1 for float32; divide it by that."
+            )
+        if former is not None:
+            shift, ratio = np.abs(mean - self.mean_).max(), scale / self.scale_
+            if shift <= 10 * self.scale_ and 0.1 <= ratio <= 10:
+                return former
+        self.mean_: Array = mean
+        self.scale_: float = scale
+        return None
+
+    def _training(self, generator: torch.Generator) -> dict[str, Any]:
+        """Return what the net needs for training, and not for use."""
+        return {
+            "generator": generator,
+            "batch_size": AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
+            "learning_rate": self.learning_rate,
+            "lr": self.learning_rate_init,
+            "optimizer__weight_decay": self.weight_decay,
+            "callbacks": self.callbacks,
+            "verbose": int(self.verbose),
         }
-        return floor
+
+    def _warn_of_few_rows(self, n_rows: int) -> None:
+        warnings.warn(
+            f"X has {n_rows} rows, of which validation_fraction={self.validation_fraction!r} "
+            f"holds out fewer than {MIN_JUDGES}, too few to judge a network: "
+            f"{type(self).__name__} stays at PCA. Raise validation_fraction, or pass "
+            "early_stopping=False to train on all rows without a guard.",
+            stacklevel=4,
+        )
 
     def _draw_seed(self) -> int:
         if self.random_state is None:
             return secrets.randbits(31)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _make_net(
+    def _make_floor(
         self,
-        best: KeepBest,
-        device: str,
-        generator: torch.Generator | None = None,
-        callbacks: list[Any] | None = None,
-    ) -> AutoEncoderNet:
+        X: Array,
+        training: Tensor,
+        seed: int,
+        former: tuple[dict[str, Any], dict[str, Array]] | None,
+    ) -> PCAFloor | None:
+        """Set the network's sizes, and return PCA if that is where it starts."""
+        k, floor = self.n_components, None
+        if former is not None and not is_integer(k):
+            k = former[0]["n_components"]
+        if self.init == "pca" or not is_integer(k):
+            whole = seen = fit_pca(X, k, seed)
+            k = whole.n_components
+            if self.init == "pca":
+                if len(training) < len(X):
+                    seen = fit_pca(X[training.numpy()], k, seed)
+                floor = PCAFloor(whole, seen, self.mean_, self.scale_)
+        self.n_components_ = int(k)
+        self._architecture: dict[str, Any] = {
+            "n_features": X.shape[1],
+            "n_components": self.n_components_,
+            "hidden_layer_sizes": tuple(map(int, self.hidden_layer_sizes)),
+            "activation": self.activation,
+            "init": self.init,
+        }
+        if former is not None:
+            check_same_architecture(former[0], self._architecture)
+        return floor
+
+    def _make_net(self, best: KeepBest, device: str, **training: Any) -> AutoEncoderNet:
         """Build the net that ``_architecture`` describes."""
         spec = self._architecture
+        generator = training.get("generator")
         sizes = (spec["n_features"], *spec["hidden_layer_sizes"], spec["n_components"])
         encoder, decoder = (
             make_network(widths, spec["activation"], spec["init"] == "pca", generator)
             for widths in (sizes, sizes[::-1])
         )
-        return make_net(
-            self._make_module(encoder, decoder, spec["n_components"]),
-            best=best,
-            generator=generator,
-            batch_size=AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
-            learning_rate=self.learning_rate,
-            lr=self.learning_rate_init,
-            optimizer__weight_decay=self.weight_decay,
-            callbacks=callbacks,
-            verbose=int(self.verbose),
-            device=device,
-        )
+        module = self._make_module(encoder, decoder, spec["n_components"])
+        return make_net(module, best=best, device=device, **training)
 
     def _report(self, net: AutoEncoderNet, best: KeepBest, start: Start, judges: Tensor) -> None:
         """Set the attributes that tell how the training went."""
@@ -276,10 +294,11 @@ class BaseAutoEncoder(
             In squared units of X; the higher, the more normal the row.
         """
         errors, _ = self._squares(X)
-        return (-errors).astype(np.float32)
+        with np.errstate(over="ignore"):  # -inf says it
+            return (-errors).astype(np.float32)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the share of variance explained: R² about the training mean.
+        """Return the share of variance explained: R² about the training mean, ``mean_``.
 
         Parameters
         ----------
@@ -305,7 +324,7 @@ class BaseAutoEncoder(
                 for row, difference in zip(
                     squares, (module.decoder(module.encoder(x)) - x, x), strict=True
                 ):
-                    row[rows] = difference.square().sum(dim=1).cpu().numpy()
+                    row[rows] = difference.cpu().double().square().sum(dim=1).numpy()
         squares *= self.scale_**2
         return squares[0], squares[1]
 
@@ -314,8 +333,14 @@ class BaseAutoEncoder(
     def _to_units(self, X: Array) -> Tensor:
         """Centre and scale rows in float64, and return them as a float32 tensor."""
         rows = np.empty(X.shape, dtype=np.float32)
-        np.subtract(X, self.mean_, out=rows, casting="same_kind")
-        rows /= np.float32(self.scale_)
+        with np.errstate(over="ignore"):
+            np.subtract(X, self.mean_, out=rows, casting="same_kind")
+            rows /= np.float32(self.scale_)
+            if not np.isfinite(rows.sum()) and not np.isfinite(rows).all():
+                raise ValueError(
+                    "X contains a value too large for float32 in units of the training rows, "
+                    f"whose scale is {self.scale_:.1e}; drop such rows."
+                )
         return torch.from_numpy(rows)
 
     def _batches(self, X: Array) -> Iterator[tuple[slice, Tensor]]:

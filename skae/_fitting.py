@@ -14,9 +14,15 @@ from torch import Tensor
 from skae._floor import PCAFloor, is_improvement
 from skae._modules import AutoEncoderModule
 from skae._net import AutoEncoderNet, KeepBest, load_arrays, weights_to_arrays
-from skae._shared_parameters import AUTO_HELD_OUT, AUTO_STEPS
 from skae._validation import Array
 from skae.functional import principal_axes, squared_error
+
+# max_iter="auto" makes this many optimizer steps: see benchmarks/README.md.
+AUTO_STEPS = 2000
+# Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
+AUTO_JUDGES = 50
+# Fewer judges than this cannot be sure of anything at the level of is_improvement.
+MIN_JUDGES = 10
 
 
 def share_explained(error: float, total: float) -> float:
@@ -26,15 +32,13 @@ def share_explained(error: float, total: float) -> float:
     return float(1 - error / total)
 
 
-def split_rows(
-    n_rows: int, fraction: float | str, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Draw the indices of the rows that train and of those that judge, two at least of each."""
+def count_judges(n_rows: int, fraction: float | str) -> int:
+    """Return the number of rows to hold out; 0 where it would be too few to judge."""
     if fraction == "auto":
-        fraction = max(0.1, min(0.25, AUTO_HELD_OUT / n_rows))
-    n_held_out = min(max(2, math.ceil(float(fraction) * n_rows)), n_rows - 2)
-    order = torch.randperm(n_rows, generator=generator)
-    return order[n_held_out:], order[:n_held_out]
+        n_judges = max(0.1 * n_rows, min(AUTO_JUDGES, 0.25 * n_rows), min(MIN_JUDGES, n_rows // 2))
+    else:
+        n_judges = min(float(fraction) * n_rows, n_rows - 2)
+    return math.ceil(n_judges) if math.ceil(n_judges) >= MIN_JUDGES else 0
 
 
 def check_same_architecture(former: dict[str, Any], new: dict[str, Any]) -> None:
@@ -72,13 +76,14 @@ class Start:
 def plan(
     net: AutoEncoderNet,
     best: KeepBest,
-    n_batches: int,
+    n_rows: int,
     max_iter: int | str,
     n_iter_no_change: int | str,
     *,
     judged: bool,
 ) -> None:
     """Set the number of epochs, and what ends them early."""
+    n_batches = math.ceil(n_rows / net.batch_size)
     net.max_epochs = math.ceil(AUTO_STEPS / n_batches) if max_iter == "auto" else int(max_iter)
     best.monitor = "valid_loss" if judged else "train_loss"
     patience = max(10, math.ceil(net.max_epochs / 2))
@@ -112,28 +117,35 @@ def load_best_start(
     return start
 
 
-def keep_best(net: AutoEncoderNet, best: KeepBest, start: Start, held_out: Tensor | None) -> None:
+def keep_best(
+    net: AutoEncoderNet, best: KeepBest, start: Start, judges: Tensor, *, held_out: bool
+) -> None:
     """Leave the best weights in the net, and warn if the training broke down.
 
-    Trained weights stay if the held-out rows prefer them to the start beyond chance.
+    Trained weights stay if the judges prefer them to the start: beyond chance where these
+    are held-out rows.
     """
-    if best.diverged_at_ is not None:
-        report_divergence(best, net.lr)
     best.restore(net.module_)
-    if held_out is not None and start.rivals is not None:
-        losses = net.losses(held_out)
-        if not is_improvement(start.rivals, losses):
+    losses = net.losses(judges)
+    if not np.isfinite(losses).all():  # possible where the training loss picked the weights
+        best.diverged_at_ = best.diverged_at_ or best.epoch_
+        best.restore_start(net.module_)
+    elif start.rivals is not None:
+        lower = losses.mean() < start.loss
+        if not (is_improvement(start.rivals, losses) if held_out else lower):
             best.restore_start(net.module_)
+    if best.diverged_at_ is not None:
+        report_divergence(best, start, net.lr)
     if best.epoch_ == 0 and start.floor is not None:
         start.floor.load_whole(net.module_)
     best.forget()
     net.module_.eval()
 
 
-def report_divergence(best: KeepBest, learning_rate: float) -> None:
+def report_divergence(best: KeepBest, start: Start, learning_rate: float) -> None:
     """Warn of a loss that was not finite; raise ValueError if no weights are worth keeping."""
     remedy = f"lower learning_rate_init, now {learning_rate:g}, or scale X"
-    if math.isinf(best.loss_):
+    if best.epoch_ == 0 and start.rivals is None:
         raise ValueError(
             f"The loss was not finite in epoch {best.diverged_at_}, and there are no "
             f"earlier weights to keep; {remedy}."
@@ -174,6 +186,7 @@ def turn_codes(
     rotation, variances = principal_axes(covariance[:k], covariance[k:].T)
     divisor = torch.ones_like(variances)
     if whiten:
-        divisor = torch.where(variances > 0, variances.sqrt(), divisor)
+        # What is rounding error in float32 stays as small as it is.
+        divisor = torch.where(variances > 1e-12 * variances[0], variances.sqrt(), divisor)
     module.frame.turn(means[:k] / metric, rotation, divisor)
     return squares, n_rows

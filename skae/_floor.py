@@ -17,12 +17,17 @@ from skae._validation import Array
 
 
 def chunked_moments(X: Array) -> tuple[Array, Array]:
-    """Return the mean and the variance of every column, in float64 and without a copy of X."""
+    """Return the mean and the variance of every column, in float64 and without a copy of X.
+
+    A column that varies by no more than rounding is constant.
+    """
     mean = X.mean(axis=0, dtype=np.float64)
     total = np.zeros_like(mean)
     for rows in gen_batches(len(X), INFERENCE_BATCH):
         total += np.square(X[rows] - mean).sum(axis=0)
-    return mean, total / len(X)
+    variances = total / len(X)
+    rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return mean, np.where(variances <= rounding**2, 0.0, variances)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import Tensor, nn
@@ -163,11 +163,18 @@ class AutoEncoderNet(NeuralNet):
             self.train_split = predefined_split(Dataset(held_out, held_out))
         self.lowest_ = {"train": math.inf, "valid": math.inf}
         self._schedule(Batches(rows, self.batch_size, None).n_batches)
-        self.notify("on_train_begin", X=rows, y=rows)
         with suppress(StopTraining):
+            self.notify("on_train_begin", X=rows, y=rows)
             self.fit_loop(rows, rows)
-        self.train_split = None  # which holds the rows
-        self.notify("on_train_end", X=rows, y=rows)
+        judged = "train_loss" if held_out is None else "valid_loss"
+        if self.history and judged not in self.history[-1]:  # interrupted by a callback
+            self.history.pop()
+        with suppress(StopTraining):
+            self.notify("on_train_end", X=rows, y=rows)
+        # What a fitted net need not hold: rows, gradients, the optimizer's moments.
+        self.train_split = None
+        self.optimizer_.zero_grad(set_to_none=True)
+        self.optimizer_.state.clear()
 
     def _schedule(self, n_batches: int) -> None:
         self.scheduler_ = None
@@ -192,7 +199,7 @@ class AutoEncoderNet(NeuralNet):
             _, terms = self.module_(part)
             return torch.stack([term.expand(len(part)) for term in terms.values()]).sum(dim=0)
 
-        return self.map_rows(loss, rows).double().cpu().numpy()
+        return self.map_rows(loss, rows).cpu().double().numpy()
 
     # -- what skorch's loop calls ----------------------------------------------------------
 
@@ -305,6 +312,12 @@ def make_net(
     **kwargs: Any,
 ) -> AutoEncoderNet:
     """Build and initialise a net around ``module``, with the optimizer that skae trains with."""
+    used = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
+    if kwargs.get("learning_rate") == "one_cycle" and any(is_scheduler(c) for c in used):
+        raise ValueError(
+            "callbacks has an LRScheduler, and learning_rate='one_cycle' is a schedule too; "
+            "set learning_rate='constant'."
+        )
     net = AutoEncoderNet(
         module,
         optimizer=torch.optim.AdamW,
@@ -312,7 +325,7 @@ def make_net(
         optimizer__param_groups=[("*.bias", {"weight_decay": 0.0})],
         train_split=None,
         # The user's as copies, because skorch writes into its callbacks.
-        callbacks=[("keep_best", best), *map(copy_callback, callbacks or [])],
+        callbacks=[("_keep_best", best), *map(copy_callback, callbacks or [])],
         **kwargs,
     )
     return net.initialize()
@@ -321,6 +334,11 @@ def make_net(
 def copy_weights(module: nn.Module) -> dict[str, Tensor]:
     """Return a copy of a module's state."""
     return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def is_scheduler(callback: Any) -> bool:
+    """Tell whether a callback, or its class, sets the learning rate."""
+    return callback is LRScheduler or isinstance(callback, LRScheduler)
 
 
 def copy_callback(callback: Any) -> Any:

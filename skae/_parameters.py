@@ -12,6 +12,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, TypeVar, dataclass_transform
 
+import numpy as np
+
 T = TypeVar("T")
 
 
@@ -63,9 +65,9 @@ def options(*names: str | None) -> Rule:
     return Rule(expected, lambda value: isinstance(value, str | None) and value in names)
 
 
-boolean = Rule("bool", lambda value: isinstance(value, bool))
+boolean = Rule("bool", lambda value: isinstance(value, bool | np.bool_))
 sizes = Rule(
-    "tuple of int >= 1",
+    "tuple or list of int >= 1",
     lambda value: isinstance(value, tuple | list) and all(map(integer(1).allows, value)),
 )
 

@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from skae._fitting import AUTO_JUDGES, AUTO_STEPS, MIN_JUDGES
 from skae._modules import ACTIVATIONS
 from skae._parameters import Rule, boolean, integer, options, parameter, real, sizes
 
-# max_iter="auto" makes this many optimizer steps: see benchmarks/README.md.
-AUTO_STEPS = 2000
 AUTO_BATCH_SIZE = 128
-# Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
-AUTO_HELD_OUT = 50
-# With fewer rows none are held out: one or two of them cannot judge a network.
-MIN_ROWS_TO_HOLD_OUT = 10
+
+
+def is_callback(item: Any) -> bool:
+    """Tell whether ``item`` is a skorch callback, alone or as (name, callback)."""
+    if isinstance(item, tuple):
+        return len(item) == 2 and isinstance(item[0], str) and is_callback(item[1])
+    return hasattr(item, "on_epoch_end")
 
 
 @dataclass(eq=False, repr=False)
@@ -27,9 +29,8 @@ class SharedParameters:
         integer(1) | real(0, 1, "()"),
         """
         Size of the code. A float is a share of variance: the fewest components with which
-        PCA keeps that share, as in :class:`sklearn.decomposition.PCA`; the autoencoder
-        then keeps at least as much. Pass an int to fix the size, and search it with
-        ``GridSearchCV``; an int may exceed the number of features.
+        PCA keeps that share, as in :class:`sklearn.decomposition.PCA`. Pass an int to fix
+        the size, and search it with ``GridSearchCV``; it may exceed the number of features.
         """,
     )
     _: KW_ONLY
@@ -103,18 +104,19 @@ class SharedParameters:
         True,
         boolean,
         """
-        Whether rows are held out to judge the training. With False all rows train and the
-        training loss picks the weights, which guards against nothing but divergence.
+        Whether rows are held out to judge the training. With False all rows train, and the
+        weights with the lowest training loss stay if that is lower than PCA's, which says
+        nothing of other rows.
         """,
     )
     validation_fraction: float | str = parameter(
         "auto",
         real(0, 1, "()") | options("auto"),
         f"""
-        Share of the rows that is held out. "auto" is a tenth, but {AUTO_HELD_OUT} rows where
-        these are no more than a quarter. With fewer than {MIN_ROWS_TO_HOLD_OUT} rows none can
-        be spared: ``init="pca"`` then stays at PCA, with a warning, and ``init="random"``
-        trains as without early stopping.
+        Share of the rows that is held out. "auto" is a tenth, but {AUTO_JUDGES} rows where
+        these are no more than a quarter, and {MIN_JUDGES} where these are no more than half.
+        Fewer than {MIN_JUDGES} rows cannot judge, so none are held out: ``init="pca"`` then
+        stays at PCA, with a warning, and ``init="random"`` trains as without early stopping.
         """,
     )
     n_iter_no_change: int | str = parameter(
@@ -134,18 +136,20 @@ class SharedParameters:
         False,
         boolean,
         """
-        Whether ``fit`` goes on from the weights of the last fit, if they beat PCA on the
-        new rows. Centre and scale stay those of the first fit.
+        Whether ``fit`` goes on from the weights of the last fit, where they beat PCA on the
+        new rows. Centre, scale and the size of the code stay those of the last fit. Rows
+        more than 10 scales away, or of more than 10 times or less than a tenth of the
+        scale, are fitted from PCA in units of their own.
         """,
     )
     random_state: int | np.random.RandomState | None = parameter(
         None,
         Rule(
-            "int, RandomState or None",
+            "int in [0, 2**32), RandomState or None",
             lambda value: (
                 value is None
                 or isinstance(value, np.random.RandomState)
-                or integer(0).allows(value)
+                or (integer(0).allows(value) and value < 2**32)
             ),
         ),
         """
@@ -160,7 +164,12 @@ class SharedParameters:
     )
     callbacks: list[Any] | None = parameter(
         None,
-        Rule("list of skorch callbacks or None", lambda v: v is None or isinstance(v, list)),
+        Rule(
+            "list of skorch callbacks or (name, callback), or None",
+            lambda value: (
+                value is None or (isinstance(value, list) and all(map(is_callback, value)))
+            ),
+        ),
         """
         skorch callbacks, alone or as (name, callback). ``fit`` works on copies, which it
         leaves in ``net_.callbacks_``.

@@ -19,11 +19,12 @@ every_variant = pytest.mark.parametrize("estimator", list(variants()), ids=repr)
 @every_variant
 def test_same_seed_gives_the_same_bits_in_threads_too(estimator, digits):
     X = digits[:400]
-    expected = clone(estimator).fit_transform(X)
+    expected = clone(estimator).fit(X)
     with ThreadPoolExecutor(4) as pool:
-        fits = list(pool.map(lambda _: clone(estimator).fit_transform(X), range(4)))
-    for codes in [clone(estimator).fit_transform(X), *fits]:
-        np.testing.assert_array_equal(codes, expected)
+        fits = list(pool.map(lambda _: clone(estimator).fit(X), range(4)))
+    for fitted in [clone(estimator).fit(X), *fits]:
+        assert fitted.loss_curve_ == expected.loss_curve_  # also where PCA stayed
+        np.testing.assert_array_equal(fitted.transform(X), expected.transform(X))
 
 
 @every_variant
@@ -100,7 +101,8 @@ def test_output_is_float32(estimator, dtype, digits):
 @pytest.mark.parametrize("through", ["pickle", "deepcopy", "skops"])
 def test_a_saved_estimator_gives_the_same_codes(estimator, through, digits):
     fitted = clone(estimator).fit(digits)
-    fitted.set_params(hidden_layer_sizes=(7,))  # must not matter to what is fitted
+    # What is set after the fit must not matter to what is fitted.
+    fitted.set_params(hidden_layer_sizes=(7,), learning_rate_init=-1, verbose=3)
     if through == "pickle":
         loaded = pickle.loads(pickle.dumps(fitted))
     elif through == "deepcopy":
@@ -168,6 +170,10 @@ def test_a_pickle_names_neither_torch_nor_skorch(estimator, digits):
         ({"random_state": "abc"}, "random_state='abc' "),
         ({"device": "abacus"}, "device='abacus' cannot be used here"),
         ({"callbacks": "LRScheduler"}, "callbacks='LRScheduler' "),
+        ({"callbacks": [1]}, r"callbacks=\[1\] .*skorch callbacks or \(name, callback\)"),
+        ({"callbacks": [("a",)]}, r"callbacks=\[\('a',\)\] "),
+        ({"random_state": 2**40}, "random_state=1099511627776 "),
+        ({"device": "meta"}, "device='meta' cannot be used here"),
         ({"whiten": "yes"}, "whiten='yes' "),
     ],
 )
@@ -243,6 +249,23 @@ def test_a_loss_that_is_not_finite_is_never_silent(estimator, init, digits):
 
 
 @every_estimator
+def test_a_row_too_large_for_float32_is_refused_in_words(estimator, digits):
+    fitted = estimator(2, **SHORT).fit(1e-10 * digits)
+    with pytest.raises(ValueError, match="too large for float32 in units of the training rows"):
+        fitted.transform(1e30 * digits)
+    with pytest.raises(ValueError, match=r"scale of .*e-41"):
+        fitted.fit(1e-40 * digits)
+
+
+@every_estimator
+def test_whitening_does_not_blow_up_what_is_rounding_error(estimator, digits):
+    X = np.repeat(digits[:200, 2:10], 8, axis=1)  # rank 8
+    fitted = estimator(64, whiten=True, **SHORT).fit(X)
+    noise = 0.01 * np.random.default_rng(0).normal(size=X.shape)
+    assert np.abs(fitted.transform(X + noise)).max() < 100
+
+
+@every_estimator
 def test_an_interrupted_fit_leaves_the_earlier_one(estimator, digits):
     fitted = estimator(2, **SHORT).fit(digits)
     before = fitted.transform(digits)
@@ -262,11 +285,12 @@ def test_odd_tables_are_fitted(estimator):
     noise = rng.normal(size=(40, 3))
     tables = {
         "constant": np.ones((40, 3)),
+        "constant and not exact in binary": np.full((47, 3), 0.1),
         "one constant column": np.hstack([noise, np.ones((40, 1))]),
         "one feature": noise[:, :1],
         "equal columns": np.repeat(noise[:, :1], 3, axis=1),
         "equal rows": np.repeat(noise[:2], 20, axis=0),
-        "wide": rng.normal(size=(12, 100)),
+        "wide": rng.normal(size=(24, 100)),
         "tiny numbers": noise * 1e-20,
         "huge numbers": noise * 1e15,
         "far from zero": noise + 1e9,

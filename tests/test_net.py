@@ -84,26 +84,41 @@ def test_early_stopping_of_skorch_ends_the_training(digits):
     assert model.n_iter_ < 6
 
 
-def test_a_real_interrupt_is_not_swallowed(digits):
-    class Module(torch.nn.Module):
-        def forward(self, x):
+HOOKS = "train_begin epoch_begin batch_begin grad_computed batch_end epoch_end train_end"
+
+
+@pytest.mark.parametrize("hook", [f"on_{hook}" for hook in HOOKS.split()])
+def test_a_callback_can_end_the_training_at_any_point(hook, digits):
+    class Stop(skorch.callbacks.Callback):
+        pass
+
+    def interrupt(self, net, **kwargs):
+        if len(net.history) >= (3 if "train" not in hook else 0):
             raise KeyboardInterrupt
 
-    model = fit(digits)
-    before = model.transform(digits)
+    setattr(Stop, hook, interrupt)
+    model = fit(digits, callbacks=[Stop()])
+    expected = {"on_train_begin": 0, "on_train_end": 6, "on_epoch_end": 3}
+    assert model.n_iter_ == len(model.validation_scores_) == expected.get(hook, 2)
+    assert model.score(digits) > 0
 
+
+def test_a_real_interrupt_is_not_swallowed(digits, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    model.activation = "tanh"
-    original = torch.nn.Tanh.forward
-    torch.nn.Tanh.forward = interrupted
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(digits)
-    finally:
-        torch.nn.Tanh.forward = original
+    model = fit(digits)
+    before = model.transform(digits)
+    monkeypatch.setattr(torch.nn.Tanh, "forward", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(activation="tanh").fit(digits)
     np.testing.assert_array_equal(model.transform(digits), before)
+
+
+def test_two_schedules_at_once_are_refused(digits):
+    for scheduler in (skorch.callbacks.LRScheduler, skorch.callbacks.LRScheduler()):
+        with pytest.raises(ValueError, match="set learning_rate='constant'"):
+            fit(digits, callbacks=[("schedule", scheduler)])
 
 
 def test_verbose_prints_a_line_per_epoch(digits, capsys):

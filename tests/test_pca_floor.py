@@ -164,13 +164,47 @@ def test_a_code_larger_than_the_data_is_pca_and_zeros(digits):
     assert model.score(digits) > 1 - 1e-6
 
 
-def test_few_rows_stay_at_pca_and_say_so(digits):
-    with pytest.warns(UserWarning, match=r"X has 9 rows.*stays at PCA"):
-        model = AutoEncoder(2, random_state=0).fit(digits[:9])
-    np.testing.assert_allclose(
-        model.transform(digits), PCA(2).fit(digits[:9]).transform(digits), atol=1e-4
-    )
+@pytest.mark.parametrize(
+    ("n_rows", "fraction"), [(2, "auto"), (19, "auto"), (19, 0.2), (1000, 0.001)]
+)
+def test_too_few_judges_leave_pca_and_say_so(n_rows, fraction, digits):
+    X = digits[:n_rows]
+    with pytest.warns(UserWarning, match=rf"X has {n_rows} rows.*stays at PCA"):
+        model = AutoEncoder(2, validation_fraction=fraction, random_state=0).fit(X)
+    codes = PCA(2).fit(X).transform(digits)
+    np.testing.assert_allclose(model.transform(digits), codes, atol=1e-3)
     assert (model.n_iter_, model.loss_curve_, model.validation_scores_) == (0, [], None)
+
+
+@pytest.mark.parametrize("n_rows", [20, 36, 200])
+def test_few_judges_accept_what_is_clear(n_rows):
+    angles = np.random.default_rng(0).uniform(0, np.pi, size=n_rows)
+    X = np.column_stack([np.cos(angles), np.sin(angles)])
+    model = AutoEncoder(1, max_iter=600, random_state=0).fit(X)
+    assert model.best_iter_ > 0
+    assert model.score(X) > 0.95 > model.pca_score_
+
+
+@pytest.mark.parametrize("learning_rate_init", [0.05, 1])
+def test_without_judges_the_training_rows_keep_the_floor(learning_rate_init, digits):
+    X = digits[:100]
+    model = AutoEncoder(
+        2,
+        early_stopping=False,
+        learning_rate="constant",
+        learning_rate_init=learning_rate_init,
+        max_iter=5,
+        random_state=0,
+    ).fit(X)
+    assert model.score(X) >= model.pca_score_ - 1e-6
+
+
+def test_random_weights_that_break_in_their_only_epoch_are_an_error(digits):
+    model = AutoEncoder(
+        2, init="random", early_stopping=False, max_iter=1, learning_rate_init=1e30, random_state=0
+    )
+    with pytest.raises(ValueError, match="not finite in epoch 1"):
+        model.fit(digits[:100])
 
 
 def test_without_early_stopping_all_rows_train(digits):
@@ -221,6 +255,23 @@ def test_warm_start_on_rows_of_another_kind_starts_at_pca(digits):
         pca.inverse_transform(pca.transform(other)),
         atol=1e-2,
     )
+
+
+@pytest.mark.parametrize("change", [lambda X: 1e-8 * X, lambda X: X + 1e6, lambda X: 1e8 * X])
+def test_warm_start_on_rows_elsewhere_keeps_the_floor(change, digits):
+    model = AutoEncoder(3, max_iter=5, warm_start=True, random_state=0).fit(digits)
+    X = change(digits)
+    model.set_params(learning_rate_init=1e-30).fit(X)
+    np.testing.assert_allclose(
+        model.score(X), PCA(3).fit(digits).explained_variance_ratio_.sum(), atol=1e-4
+    )
+
+
+def test_warm_start_keeps_the_size_that_a_share_gave(digits):
+    model = AutoEncoder(warm_start=True, max_iter=2, random_state=0).fit(digits[:300])
+    size = model.n_components_
+    assert AutoEncoder(max_iter=2).fit(digits[300:600]).n_components_ != size
+    assert model.fit(digits[300:600]).n_components_ == size
 
 
 def test_warm_start_refuses_another_architecture(digits):
