@@ -14,6 +14,7 @@ from sklearn.utils import Tags, check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from skae._callbacks import KeepBest
 from skae._fitting import (
     MIN_JUDGES,
     Start,
@@ -30,7 +31,6 @@ from skae._modules import AutoEncoderModule, make_network
 from skae._net import (
     INFERENCE_BATCH,
     AutoEncoderNet,
-    KeepBest,
     load_arrays,
     make_net,
     weights_to_arrays,

@@ -11,9 +11,10 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skae._callbacks import KeepBest
 from skae._floor import PCAFloor, is_improvement
 from skae._modules import AutoEncoderModule
-from skae._net import AutoEncoderNet, KeepBest, load_arrays, weights_to_arrays
+from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
 from skae._validation import Array
 from skae.functional import principal_axes, squared_error
 

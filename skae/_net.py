@@ -1,6 +1,5 @@
-"""The net layer: how a module is trained. The only file that imports skorch."""
+"""The net layer: how a module is trained. Only this layer imports skorch."""
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,19 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
+from skorch.callbacks import Callback, EpochTimer, PrintLog
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
+from skae._callbacks import KeepBest, StopTraining, copy_callback, is_scheduler
 from skae._modules import AutoEncoderModule
 
 # Rows that are worked on at once where no gradient is needed: bounds memory.
 INFERENCE_BATCH = 4096
-
-
-class StopTraining(Exception):
-    """Raised at the end of an epoch to end the training."""
 
 
 class Batches:
@@ -56,66 +52,6 @@ class Batches:
             rows = rows[order.to(rows.device)]
         for batch in rows.tensor_split(self.n_batches):
             yield batch, batch
-
-
-class KeepBest(Callback):
-    """Remember the weights with the lowest loss, and stop when no better ones come.
-
-    ``monitor``, the history's column to watch, and ``patience``, the epochs without
-    progress after which training stops, are set before the training.
-
-    Parameters
-    ----------
-    tol : float
-        The part of the lowest loss by which a loss must fall below it to be progress.
-
-    Attributes
-    ----------
-    loss_, epoch_ : float, int
-        The lowest loss and its epoch, 0 for the start.
-    diverged_at_ : int or None
-        The epoch in which the loss was not finite.
-    """
-
-    monitor = "valid_loss"
-    patience = 10
-
-    def __init__(self, tol: float) -> None:
-        self.tol = tol
-
-    def start(self, loss: float, module: nn.Module) -> None:
-        """Take the weights as they are, and their loss, as the ones to beat."""
-        self.diverged_at_: int | None = None
-        self.progress_loss_, self.progress_epoch_ = loss, 0
-        self.loss_, self.epoch_ = loss, 0
-        self.weights_ = self.start_weights_ = copy_weights(module)
-
-    def forget(self) -> None:
-        """Drop the copies of the weights."""
-        self.weights_ = self.start_weights_ = {}
-
-    def restore(self, module: nn.Module) -> None:
-        """Load the best weights."""
-        module.load_state_dict(self.weights_)
-
-    def restore_start(self, module: nn.Module) -> None:
-        """Load the weights of the start, and call them the best."""
-        self.epoch_ = 0
-        module.load_state_dict(self.start_weights_)
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        epoch, row = len(net.history), net.history[-1]
-        loss = row[self.monitor]
-        if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
-            self.diverged_at_ = epoch
-            raise StopTraining
-        if loss < self.loss_:
-            self.loss_, self.epoch_ = loss, epoch
-            self.weights_ = copy_weights(net.module_)
-        if loss < self.progress_loss_ * (1 - self.tol):
-            self.progress_loss_, self.progress_epoch_ = loss, epoch
-        if epoch - self.progress_epoch_ >= self.patience:
-            raise StopTraining
 
 
 class AutoEncoderNet(NeuralNet):
@@ -329,23 +265,6 @@ def make_net(
         **kwargs,
     )
     return net.initialize()
-
-
-def copy_weights(module: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of a module's state."""
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def is_scheduler(callback: Any) -> bool:
-    """Tell whether a callback, or its class, sets the learning rate."""
-    return callback is LRScheduler or isinstance(callback, LRScheduler)
-
-
-def copy_callback(callback: Any) -> Any:
-    """Copy a skorch callback, given alone or as (name, callback)."""
-    if isinstance(callback, tuple):
-        return callback[0], copy.copy(callback[1])
-    return copy.copy(callback)
 
 
 def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
