@@ -1,7 +1,6 @@
 """The estimator layer: what all autoencoders share as scikit-learn transformers."""
 
 import secrets
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 
 from skae._callbacks import KeepBest
 from skae._fitting import (
-    MIN_JUDGES,
     Start,
     check_same_architecture,
     count_judges,
@@ -24,17 +22,13 @@ from skae._fitting import (
     load_best_start,
     plan,
     share_explained,
+    to_units,
     turn_codes,
+    warn_of_few_rows,
 )
 from skae._floor import PCAFloor, chunked_moments, fit_pca
 from skae._modules import AutoEncoderModule, make_network
-from skae._net import (
-    INFERENCE_BATCH,
-    AutoEncoderNet,
-    load_arrays,
-    make_net,
-    weights_to_arrays,
-)
+from skae._net import INFERENCE_BATCH, AutoEncoderNet, load_arrays, make_net, weights_to_arrays
 from skae._parameters import check_parameters, is_integer
 from skae._shared_parameters import AUTO_BATCH_SIZE, SharedParameters
 from skae._validation import Array, all_or_nothing, check_codes, check_rows, resolve_device
@@ -103,14 +97,14 @@ class BaseAutoEncoder(
 
         best = KeepBest(tol=self.tol)
         net = self._make_net(best, resolve_device(self.device), **self._training(generator))
-        rows = self._to_units(X).to(net.device)
+        rows = to_units(X, self.mean_, self.scale_).to(net.device)
         train, held_out = rows[training], rows[judging] if n_judges else None
         judges = train if held_out is None else held_out
         start = load_best_start(net, floor, former and former[1], judges)
         best.start(start.loss, net.module_)
         plan(net, best, len(train), self.max_iter, self.n_iter_no_change, judged=n_judges > 0)
         if self.init == "pca" and self.early_stopping and not n_judges:
-            self._warn_of_few_rows(len(X))
+            warn_of_few_rows(type(self).__name__, len(X), self.validation_fraction)
         else:
             net.train(train, held_out)
         keep_best(net, best, start, judges, held_out=n_judges > 0)
@@ -152,15 +146,6 @@ class BaseAutoEncoder(
             "callbacks": self.callbacks,
             "verbose": int(self.verbose),
         }
-
-    def _warn_of_few_rows(self, n_rows: int) -> None:
-        warnings.warn(
-            f"X has {n_rows} rows, of which validation_fraction={self.validation_fraction!r} "
-            f"holds out fewer than {MIN_JUDGES}, too few to judge a network: "
-            f"{type(self).__name__} stays at PCA. Raise validation_fraction, or pass "
-            "early_stopping=False to train on all rows without a guard.",
-            stacklevel=4,
-        )
 
     def _draw_seed(self) -> int:
         if self.random_state is None:
@@ -321,32 +306,18 @@ class BaseAutoEncoder(
         module = self.net_.module_
         with torch.inference_mode():
             for rows, x in self._batches(X):
-                for row, difference in zip(
-                    squares, (module.decoder(module.encoder(x)) - x, x), strict=True
-                ):
-                    row[rows] = difference.cpu().double().square().sum(dim=1).numpy()
+                differences = torch.stack([module.decoder(module.encoder(x)) - x, x])
+                squares[:, rows] = differences.cpu().double().square().sum(dim=2).numpy()
         squares *= self.scale_**2
         return squares[0], squares[1]
 
     # -- rows ------------------------------------------------------------------------------
 
-    def _to_units(self, X: Array) -> Tensor:
-        """Centre and scale rows in float64, and return them as a float32 tensor."""
-        rows = np.empty(X.shape, dtype=np.float32)
-        with np.errstate(over="ignore"):
-            np.subtract(X, self.mean_, out=rows, casting="same_kind")
-            rows /= np.float32(self.scale_)
-            if not np.isfinite(rows.sum()) and not np.isfinite(rows).all():
-                raise ValueError(
-                    "X contains a value too large for float32 in units of the training rows, "
-                    f"whose scale is {self.scale_:.1e}; drop such rows."
-                )
-        return torch.from_numpy(rows)
-
     def _batches(self, X: Array) -> Iterator[tuple[slice, Tensor]]:
         """Yield X part by part in the model's units, on the device."""
         for rows in gen_batches(len(X), INFERENCE_BATCH):
-            yield rows, self._to_units(X[rows]).to(self.net_.device)
+            x = to_units(X[rows], self.mean_, self.scale_)
+            yield rows, x.to(self.net_.device)
 
     # -- scikit-learn ----------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class StopTraining(Exception):
-    """Raised at the end of an epoch to end the training."""
+    """Raised to end the training."""
 
 
 class KeepBest(Callback):

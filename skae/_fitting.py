@@ -42,6 +42,30 @@ def count_judges(n_rows: int, fraction: float | str) -> int:
     return math.ceil(n_judges) if math.ceil(n_judges) >= MIN_JUDGES else 0
 
 
+def warn_of_few_rows(name: str, n_rows: int, fraction: float | str) -> None:
+    """Warn that too few rows can be held out, so that the estimator ``name`` stays at PCA."""
+    warnings.warn(
+        f"X has {n_rows} rows, of which validation_fraction={fraction!r} holds out fewer than "
+        f"{MIN_JUDGES}, too few to judge a network: {name} stays at PCA. Raise "
+        "validation_fraction, or pass early_stopping=False to train on all rows without a guard.",
+        stacklevel=4,
+    )
+
+
+def to_units(X: Array, center: Array, scale: float) -> Tensor:
+    """Centre rows in float64, scale them, and return them as a float32 tensor."""
+    rows = np.empty(X.shape, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        np.subtract(X, center, out=rows, casting="same_kind")
+        rows /= np.float32(scale)
+        if not np.isfinite(rows.sum()) and not np.isfinite(rows).all():
+            raise ValueError(
+                "X contains a value too large for float32 in units of the training rows, "
+                f"whose scale is {scale:.1e}; drop such rows."
+            )
+    return torch.from_numpy(rows)
+
+
 def check_same_architecture(former: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise ValueError where a warm start would need other weights than there are."""
     for name, value in new.items():

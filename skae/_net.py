@@ -122,20 +122,16 @@ class AutoEncoderNet(NeuralNet):
                 cycle_momentum=False,
             )
 
-    def map_rows(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        """Apply ``function`` to rows part by part, in evaluation mode and without gradients."""
-        self.module_.eval()
-        with torch.no_grad():
-            return torch.cat([function(part) for part in rows.split(INFERENCE_BATCH)])
-
     def losses(self, rows: Tensor) -> NDArray[np.float64]:
-        """Return the loss of every row, shape (n_rows,)."""
-
-        def loss(part: Tensor) -> Tensor:
-            _, terms = self.module_(part)
-            return torch.stack([term.expand(len(part)) for term in terms.values()]).sum(dim=0)
-
-        return self.map_rows(loss, rows).cpu().double().numpy()
+        """Return the loss of every row, shape (n_rows,), in evaluation mode."""
+        self.module_.eval()
+        losses = []
+        with torch.no_grad():
+            for part in rows.split(INFERENCE_BATCH):
+                _, terms = self.module_(part)
+                by_term = torch.stack([term.expand(len(part)) for term in terms.values()])
+                losses.append(by_term.sum(dim=0))
+        return torch.cat(losses).cpu().double().numpy()
 
     # -- what skorch's loop calls ----------------------------------------------------------
 
