@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from skae._base import BaseAutoEncoder
 from skae._modules import AutoEncoderModule
 from skae._parameters import estimator
-from skae.functional import squared_error
 
 
 class PlainModule(AutoEncoderModule):
@@ -14,7 +13,7 @@ class PlainModule(AutoEncoderModule):
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x``; see :meth:`AutoEncoderModule.forward`."""
         x_hat = self.decoder(self.encoder(x))
-        return x_hat, {"reconstruction": squared_error(x, x_hat)}
+        return x_hat, {"reconstruction": self.loss(x, x_hat)}
 
 
 @estimator

@@ -22,14 +22,15 @@ from skae._fitting import (
     load_best_start,
     plan,
     share_explained,
-    to_units,
     turn_codes,
     warn_of_few_rows,
 )
 from skae._floor import PCAFloor, chunked_moments, fit_pca
-from skae._modules import AutoEncoderModule, make_network
-from skae._net import INFERENCE_BATCH, AutoEncoderNet, load_arrays, make_net, weights_to_arrays
+from skae._modules import AutoEncoderModule
+from skae._net import AutoEncoderNet, load_arrays, make_net, weights_to_arrays
+from skae._networks import make_network
 from skae._parameters import check_parameters, is_integer
+from skae._rows import INFERENCE_BATCH, Rows, Units, place
 from skae._shared_parameters import AUTO_BATCH_SIZE, SharedParameters
 from skae._validation import Array, all_or_nothing, check_codes, check_rows, resolve_device
 
@@ -97,8 +98,8 @@ class BaseAutoEncoder(
 
         best = KeepBest(tol=self.tol)
         net = self._make_net(best, resolve_device(self.device), **self._training(generator))
-        rows = to_units(X, self.mean_, self.scale_).to(net.device)
-        train, held_out = rows[training], rows[judging] if n_judges else None
+        rows = place(X, Units(self.mean_, self.scale_), net.device)
+        train, held_out = rows.subset(training), rows.subset(judging) if n_judges else None
         judges = train if held_out is None else held_out
         start = load_best_start(net, floor, former and former[1], judges)
         best.start(start.loss, net.module_)
@@ -142,6 +143,7 @@ class BaseAutoEncoder(
             "batch_size": AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
             "learning_rate": self.learning_rate,
             "lr": self.learning_rate_init,
+            "precision": self.precision,
             "optimizer__weight_decay": self.weight_decay,
             "callbacks": self.callbacks,
             "verbose": int(self.verbose),
@@ -194,13 +196,14 @@ class BaseAutoEncoder(
         module = self._make_module(encoder, decoder, spec["n_components"])
         return make_net(module, best=best, device=device, **training)
 
-    def _report(self, net: AutoEncoderNet, best: KeepBest, start: Start, judges: Tensor) -> None:
+    def _report(self, net: AutoEncoderNet, best: KeepBest, start: Start, judges: Rows) -> None:
         """Set the attributes that tell how the training went."""
         self.net_ = net
         self.n_iter_ = len(net.history)
         self.best_iter_ = best.epoch_
         self.loss_curve_ = [row["train_loss"] for row in net.history]
-        at_mean = float(0.5 * judges.square().sum(dim=1).double().mean())
+        squares = [x.square().sum(dim=1).double().sum() for x, _ in net.get_iterator(judges)]
+        at_mean = 0.5 * float(sum(squares)) / len(judges)
         self.pca_score_: float | None = None
         if start.pca_loss is not None:
             self.pca_score_ = share_explained(start.pca_loss, at_mean)
@@ -315,9 +318,9 @@ class BaseAutoEncoder(
 
     def _batches(self, X: Array) -> Iterator[tuple[slice, Tensor]]:
         """Yield X part by part in the model's units, on the device."""
+        units = Units(self.mean_, self.scale_)
         for rows in gen_batches(len(X), INFERENCE_BATCH):
-            x = to_units(X[rows], self.mean_, self.scale_)
-            yield rows, x.to(self.net_.device)
+            yield rows, units.to_tensor(X[rows]).to(self.net_.device)
 
     # -- scikit-learn ----------------------------------------------------------------------
 

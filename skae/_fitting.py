@@ -15,6 +15,7 @@ from skae._callbacks import KeepBest
 from skae._floor import PCAFloor, is_improvement
 from skae._modules import AutoEncoderModule
 from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
+from skae._rows import Rows
 from skae._validation import Array
 from skae.functional import principal_axes, squared_error
 
@@ -50,20 +51,6 @@ def warn_of_few_rows(name: str, n_rows: int, fraction: float | str) -> None:
         "validation_fraction, or pass early_stopping=False to train on all rows without a guard.",
         stacklevel=4,
     )
-
-
-def to_units(X: Array, center: Array, scale: float) -> Tensor:
-    """Centre rows in float64, scale them, and return them as a float32 tensor."""
-    rows = np.empty(X.shape, dtype=np.float32)
-    with np.errstate(over="ignore"):
-        np.subtract(X, center, out=rows, casting="same_kind")
-        rows /= np.float32(scale)
-        if not np.isfinite(rows.sum()) and not np.isfinite(rows).all():
-            raise ValueError(
-                "X contains a value too large for float32 in units of the training rows, "
-                f"whose scale is {scale:.1e}; drop such rows."
-            )
-    return torch.from_numpy(rows)
 
 
 def check_same_architecture(former: dict[str, Any], new: dict[str, Any]) -> None:
@@ -116,7 +103,7 @@ def plan(
 
 
 def load_best_start(
-    net: AutoEncoderNet, floor: PCAFloor | None, former: dict[str, Array] | None, judges: Tensor
+    net: AutoEncoderNet, floor: PCAFloor | None, former: dict[str, Array] | None, judges: Rows
 ) -> Start:
     """Load PCA or the weights of a former fit, whichever the judges prefer."""
     start = Start()
@@ -143,7 +130,7 @@ def load_best_start(
 
 
 def keep_best(
-    net: AutoEncoderNet, best: KeepBest, start: Start, judges: Tensor, *, held_out: bool
+    net: AutoEncoderNet, best: KeepBest, start: Start, judges: Rows, *, held_out: bool
 ) -> None:
     """Leave the best weights in the net, and warn if the training broke down.
 

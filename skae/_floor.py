@@ -10,9 +10,10 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from skae._modules import AutoEncoderModule, FlooredNetwork, linear_part
-from skae._net import INFERENCE_BATCH
+from skae._modules import AutoEncoderModule
+from skae._networks import FlooredNetwork, linear_part
 from skae._parameters import is_integer
+from skae._rows import INFERENCE_BATCH
 from skae._validation import Array
 
 

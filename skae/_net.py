@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -10,56 +10,31 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
-from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from skae._callbacks import KeepBest, StopTraining, copy_callback, is_scheduler
 from skae._modules import AutoEncoderModule
+from skae._networks import MLP
+from skae._optimizer import FlatAdamW, one_cycle
+from skae._rows import INFERENCE_BATCH, Batches, Rows
+from skae._tape import Tape
 
-# Rows that are worked on at once where no gradient is needed: bounds memory.
-INFERENCE_BATCH = 4096
+# Weights in the largest layer from which on bfloat16 pays: see benchmarks/README.md.
+BFLOAT16_SIZE = 2**18
+# Multiplications in a pass from which on a second thread pays for waking it.
+SMALL_STEP = 10**7
 
-
-class Batches:
-    """Rows in batches whose sizes differ by one at most.
-
-    Equal batches because a last batch of a few rows would give a step as large as any
-    from a gradient much noisier than any.
-
-    Parameters
-    ----------
-    rows : Tensor of shape (n_rows, n_features)
-    batch_size : int
-        Upper bound of a batch's size.
-    generator : torch.Generator or None
-        Shuffles the rows anew in each pass; None leaves their order.
-    """
-
-    def __init__(self, rows: Tensor, batch_size: int, generator: torch.Generator | None) -> None:
-        self.rows = torch.as_tensor(rows)
-        self.generator = generator
-        self.n_batches = max(1, math.ceil(len(rows) / batch_size))
-
-    def __len__(self) -> int:
-        return self.n_batches
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        rows = self.rows
-        if self.generator is not None:
-            # One gather an epoch, then views: many times faster than a gather a batch.
-            order = torch.randperm(len(rows), generator=self.generator)
-            rows = rows[order.to(rows.device)]
-        for batch in rows.tensor_split(self.n_batches):
-            yield batch, batch
+# The loss terms of the batches of an epoch, by name.
+Losses = dict[str, list[Tensor]]
 
 
 class AutoEncoderNet(NeuralNet):
     """A skorch net that trains a module which names its own loss terms.
 
-    Its rows are tensors in the model's units, already on the device. ``predict``
-    reconstructs them; ``history`` has every loss term by name, for training and
-    validation; callbacks work as in skorch.
+    ``predict`` reconstructs rows in the module's units; ``history`` has every loss term by
+    name, for training and validation; callbacks work as in skorch.
 
     Parameters
     ----------
@@ -69,6 +44,10 @@ class AutoEncoderNet(NeuralNet):
         Shuffles the rows.
     learning_rate : {"one_cycle", "constant"}
         Course of the learning rate over the training.
+    precision : {"auto", "float32", "bfloat16"}
+        In which MLPs are trained; everything else is in float32.
+    tape : bool
+        Whether to train with a :class:`Tape`, which is faster and the same.
     **kwargs
         As in :class:`skorch.NeuralNet`.
     """
@@ -79,10 +58,14 @@ class AutoEncoderNet(NeuralNet):
         *,
         generator: torch.Generator | None = None,
         learning_rate: str = "constant",
+        precision: str = "float32",
+        tape: bool = True,
         **kwargs: Any,
     ) -> None:
         self.generator = generator
         self.learning_rate = learning_rate
+        self.precision = precision
+        self.tape = tape
         super().__init__(module, criterion=nn.Identity, **kwargs)
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -93,15 +76,15 @@ class AutoEncoderNet(NeuralNet):
         """Yield the name and the value of every parameter that is trained."""
         return ((n, p) for n, p in super().get_all_learnable_params() if p.requires_grad)
 
-    def train(self, rows: Tensor, held_out: Tensor | None) -> None:
+    def train(self, rows: Rows, held_out: Rows | None) -> None:
         """Train an initialised net on ``rows``; the loss of ``held_out`` rows is recorded."""
         if held_out is not None:
-            self.train_split = predefined_split(Dataset(held_out, held_out))
+            self.train_split = predefined_split(held_out)
         self.lowest_ = {"train": math.inf, "valid": math.inf}
-        self._schedule(Batches(rows, self.batch_size, None).n_batches)
-        with suppress(StopTraining):
+        self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
+        with suppress(StopTraining), self._fast(), one_thread(self._is_small()):
             self.notify("on_train_begin", X=rows, y=rows)
-            self.fit_loop(rows, rows)
+            self.fit_loop(rows)
         judged = "train_loss" if held_out is None else "valid_loss"
         if self.history and judged not in self.history[-1]:  # interrupted by a callback
             self.history.pop()
@@ -109,64 +92,82 @@ class AutoEncoderNet(NeuralNet):
             self.notify("on_train_end", X=rows, y=rows)
         # What a fitted net need not hold: rows, gradients, the optimizer's moments.
         self.train_split = None
-        self.optimizer_.zero_grad(set_to_none=True)
-        self.optimizer_.state.clear()
+        self.optimizer_.release()
 
-    def _schedule(self, n_batches: int) -> None:
-        self.scheduler_ = None
-        if self.learning_rate == "one_cycle" and self.max_epochs > 0:
-            self.scheduler_ = torch.optim.lr_scheduler.OneCycleLR(
-                self.optimizer_,
-                max_lr=[group["lr"] for group in self.optimizer_.param_groups],
-                total_steps=self.max_epochs * n_batches + 1,
-                cycle_momentum=False,
-            )
+    @contextmanager
+    def _fast(self) -> Iterator[None]:
+        """Let the module train in the fastest way that there is."""
+        networks = [m for m in self.module_.modules() if isinstance(m, MLP)]
+        in_bfloat16 = takes_bfloat16(self.precision, self.device, networks)
+        self.tape_ = Tape(self.module_.modules()) if self.tape and not in_bfloat16 else None
+        for network in networks:
+            network.in_bfloat16 = in_bfloat16
+        try:
+            yield
+        finally:
+            for network in networks:
+                network.in_bfloat16 = False
+            if self.tape_ is not None:
+                self.tape_.close()
 
-    def losses(self, rows: Tensor) -> NDArray[np.float64]:
+    def _is_small(self) -> bool:
+        size = sum(p.numel() for _, p in self.get_all_learnable_params())
+        return torch.device(self.device).type == "cpu" and size * self.batch_size < SMALL_STEP
+
+    def losses(self, rows: Rows) -> NDArray[np.float64]:
         """Return the loss of every row, shape (n_rows,), in evaluation mode."""
         self.module_.eval()
         losses = []
         with torch.no_grad():
-            for part in rows.split(INFERENCE_BATCH):
-                _, terms = self.module_(part)
-                by_term = torch.stack([term.expand(len(part)) for term in terms.values()])
+            for x, _ in self.get_iterator(rows):
+                _, terms = self.module_(x)
+                by_term = torch.stack([term.expand(len(x)) for term in terms.values()])
                 losses.append(by_term.sum(dim=0))
         return torch.cat(losses).cpu().double().numpy()
 
     # -- what skorch's loop calls ----------------------------------------------------------
 
-    def get_iterator(self, dataset: Dataset, training: bool = False) -> Batches:
+    def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Batches:
+        rows = dataset
+        if not isinstance(rows, Rows):  # skorch's, of what a user predicts
+            rows = Rows(torch.as_tensor(dataset.X), device=self.device)  # type: ignore[attr-defined]
         if training:
-            return Batches(dataset.X, self.batch_size, self.generator)
-        return Batches(dataset.X, INFERENCE_BATCH, None)
+            return Batches(rows, self.batch_size, self.generator)
+        return Batches(rows, INFERENCE_BATCH, None)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the mean over rows of the sum of the module's loss terms."""
         _, terms = y_pred
-        loss: Tensor = sum(term.mean() for term in terms.values())
-        return loss
+        means = [term.mean() for term in terms.values()]
+        return means[0] if len(means) == 1 else torch.stack(means).sum()
 
     def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Take one optimizer step."""
         x, _ = batch
-        self.optimizer_.zero_grad(set_to_none=False)
+        self.optimizer_.zero_grad()
         output = self.module_(x)
-        loss = self.get_loss(output, x, training=True)
-        loss.backward()
-        if self._listeners("on_grad_computed"):
+        if self.tape_ is None:
+            self.get_loss(output, x, training=True).backward()
+        else:
+            self.tape_.backward(output[1].values())
+        if self._watches_gradients:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        self.optimizer_.step()
-        if self.scheduler_ is not None:
-            self.scheduler_.step()
-        return {"loss": loss.detach(), "y_pred": output}
+        if self.learning_rate == "one_cycle":
+            share = one_cycle(self.step_, self.n_steps_)
+            for group in self.optimizer_.param_groups:
+                group["lr"] = share * self.lr
+            self.step_ += 1
+            self.optimizer_.update()
+        else:
+            self.optimizer_.step()  # schedulers look for this
+        return {"y_pred": output}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch without a gradient."""
         x, _ = batch
         with torch.no_grad():
-            output = self.module_(x)
-            return {"loss": self.get_loss(output, x), "y_pred": output}
+            return {"y_pred": self.module_(x)}
 
     def run_single_epoch(
         self,
@@ -180,45 +181,45 @@ class AutoEncoderNet(NeuralNet):
         if iterator is None:
             return
         watched = self._listeners("on_batch_begin") or self._listeners("on_batch_end")
+        self._watches_gradients = self._listeners("on_grad_computed")
         self.module_.train(training)
-        totals: dict[str, Tensor] = {}
+        losses: Losses = {}
         for batch in iterator:
             if watched:
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            n_rows = len(batch[0])
             _, terms = step["y_pred"]
-            for name, value in {"loss": step["loss"], **terms}.items():
-                # A tensor, not a number: .item() would wait for the device in each batch.
-                totals[name] = totals.get(name, 0.0) + value.detach().mean() * n_rows
+            for name, term in terms.items():
+                # Tensors, not numbers: .item() would wait for the device in each batch.
+                losses.setdefault(name, []).append(term.detach().expand(len(batch[0])))
             if watched:
                 self._report_batch(prefix, step, batch, training)
-        self._record_epoch(prefix, totals, len(iterator.rows), watched)
+        self._record_epoch(prefix, losses, len(iterator.rows), watched)
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
     def _report_batch(
         self, prefix: str, step: dict[str, Any], batch: tuple[Tensor, Tensor], training: bool
     ) -> None:
-        self._record_batch(prefix, step["loss"].item(), len(batch[0]))
-        x_hat, _ = step["y_pred"]
-        self.notify("on_batch_end", batch=batch, training=training, loss=step["loss"], y_pred=x_hat)
+        loss = self.get_loss(step["y_pred"], batch[1]).detach()
+        self._record_batch(prefix, loss.item(), len(batch[0]))
+        x_hat = step["y_pred"][0].detach()
+        self.notify("on_batch_end", batch=batch, training=training, loss=loss, y_pred=x_hat)
 
     def _record_batch(self, prefix: str, loss: float, n_rows: int) -> None:
         self.history.record_batch(f"{prefix}_loss", loss)
         self.history.record_batch(f"{prefix}_batch_size", n_rows)
 
-    def _record_epoch(
-        self, prefix: str, totals: dict[str, Tensor], n_rows: int, watched: bool
-    ) -> None:
-        means = (torch.stack(list(totals.values())) / n_rows).tolist()
+    def _record_epoch(self, prefix: str, losses: Losses, n_rows: int, watched: bool) -> None:
+        means = torch.stack([torch.cat(batches).mean() for batches in losses.values()]).tolist()
+        loss = sum(means)
         if not watched:  # for callbacks that average batches: the epoch as one
             self.history.new_batch()
-            self._record_batch(prefix, means[0], n_rows)
-        for name, mean in zip(totals, means, strict=True):
+            self._record_batch(prefix, loss, n_rows)
+        for name, mean in {"loss": loss, **dict(zip(losses, means, strict=True))}.items():
             self.history.record(f"{prefix}_{name}", mean)
         # skorch's Checkpoint and PrintLog look for this column.
-        self.history.record(f"{prefix}_loss_best", means[0] < self.lowest_[prefix])
-        self.lowest_[prefix] = min(self.lowest_[prefix], means[0])
+        self.history.record(f"{prefix}_loss_best", loss < self.lowest_[prefix])
+        self.lowest_[prefix] = min(self.lowest_[prefix], loss)
 
     # -- callbacks -------------------------------------------------------------------------
 
@@ -234,6 +235,35 @@ class AutoEncoderNet(NeuralNet):
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as stop:  # skorch's way to stop, as in EarlyStopping
             raise StopTraining from stop
+
+
+@contextmanager
+def one_thread(use: bool) -> Iterator[None]:
+    """Let the calling thread compute alone, if ``use`` says so."""
+    n_threads = torch.get_num_threads()
+    try:
+        if use:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        if use:
+            torch.set_num_threads(n_threads)
+
+
+def takes_bfloat16(precision: str, device: str, networks: list[MLP]) -> bool:
+    """Tell whether to train in bfloat16; "auto" does where the hardware gains from it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    largest = max((p.numel() for network in networks for p in network.parameters()), default=0)
+    return largest >= BFLOAT16_SIZE and has_bfloat16(device)
+
+
+def has_bfloat16(device: str) -> bool:
+    """Tell whether a device multiplies matrices faster in bfloat16 than in float32."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return kind == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def make_net(
@@ -252,8 +282,7 @@ def make_net(
         )
     net = AutoEncoderNet(
         module,
-        optimizer=torch.optim.AdamW,
-        optimizer__fused=True,
+        optimizer=FlatAdamW,
         optimizer__param_groups=[("*.bias", {"weight_decay": 0.0})],
         train_split=None,
         # The user's as copies, because skorch writes into its callbacks.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skae._fitting import AUTO_JUDGES, AUTO_STEPS, MIN_JUDGES
-from skae._modules import ACTIVATIONS
+from skae._networks import ACTIVATIONS
 from skae._parameters import Rule, boolean, integer, options, parameter, real, sizes
 
 AUTO_BATCH_SIZE = 128
@@ -98,6 +98,15 @@ class SharedParameters:
         """
         Decoupled weight decay of the weights that are trained; biases are spared. Raise it
         when rows are few.
+        """,
+    )
+    precision: str = parameter(
+        "auto",
+        options("auto", "float32", "bfloat16"),
+        """
+        Number format in which the networks are trained; the weights, PCA's part and all use
+        of a fitted model are in float32. "auto" is bfloat16 where the hardware gains from it
+        (a CPU with AMX, a GPU from Ampere on) and the network is large enough.
         """,
     )
     early_stopping: bool = parameter(

@@ -7,6 +7,7 @@ compares.
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 __all__ = ["principal_axes", "squared_error"]
 
@@ -23,7 +24,7 @@ def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
     -------
     Tensor of shape (n_rows,)
     """
-    return 0.5 * (x_hat - x).square().sum(dim=1)
+    return 0.5 * mse_loss(x_hat, x, reduction="none").sum(dim=1)
 
 
 def principal_axes(covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,8 @@
 """skorch's history and callbacks."""
 
+import copy
+import functools
+
 import numpy as np
 import pytest
 import skorch.callbacks
@@ -7,6 +10,12 @@ import torch
 from skorch import NeuralNet
 
 from skae import AutoEncoder
+from skae._autoencoder import PlainModule
+from skae._net import make_net
+from skae._networks import ACTIVATIONS, MLP, make_network
+from skae._optimizer import FlatAdamW, one_cycle
+from skae._rows import Batches, Rows, Units, place
+from skae._tape import Tape
 
 
 def fit(digits, **parameters):
@@ -128,13 +137,121 @@ def test_verbose_prints_a_line_per_epoch(digits, capsys):
     assert len(lines) == 2 + 6
 
 
+@pytest.mark.parametrize("part_size", [1, 300, 2**20])
 @pytest.mark.parametrize("n_rows", [1, 5, 128, 129, 1000])
-def test_every_row_is_in_one_batch_and_batches_are_equal(n_rows):
-    from skae._net import Batches
-
+def test_every_row_is_in_one_batch_and_batches_are_equal(n_rows, part_size, monkeypatch):
+    monkeypatch.setattr("skae._rows.PART_SIZE", part_size)
     rows = torch.arange(n_rows, dtype=torch.float32)[:, None]
-    batches = [x for x, _ in Batches(rows, 128, torch.Generator().manual_seed(0))]
+    batches = [x for x, _ in Batches(Rows(rows), 128, torch.Generator().manual_seed(0))]
     lengths = {len(batch) for batch in batches}
     assert max(lengths) <= 128
     assert max(lengths) - min(lengths) <= 1
     assert torch.equal(torch.cat(batches).sort(dim=0).values, rows)
+
+
+@pytest.mark.parametrize("offset", [0, 1e5])
+@pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, np.float64])
+def test_rows_reach_the_net_in_its_units(make, offset, digits):
+    X = make(digits.astype(np.float32) + np.float32(offset))
+    center, scale = X.mean(axis=0, dtype=np.float64), 0.3
+    rows = place(X, Units(center, scale), "cpu")
+    order = torch.randperm(len(X), generator=torch.Generator().manual_seed(0))
+    expected = ((X - center) / scale).astype(np.float32)
+    np.testing.assert_allclose(rows.X, expected, atol=1e-6 * max(1, offset * 1e-3))
+    np.testing.assert_array_equal(rows.subset(order[:99]).X, rows.X[order[:99]])
+    assert torch.equal(rows[7][0], rows.X[7])
+    if make is np.ascontiguousarray:
+        assert rows.table is X  # not copied
+
+
+def test_one_cycle_is_torchs():
+    for n_steps in (1, 2, 3, 10, 333):
+        parameter = torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.SGD([parameter], lr=1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, 1, total_steps=n_steps + 1, cycle_momentum=False
+        )
+        for step in range(n_steps):
+            np.testing.assert_allclose(one_cycle(step, n_steps), optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+
+
+def test_flat_adamw_is_torchs():
+    networks = [MLP((5, 7, 3), "tanh", torch.Generator().manual_seed(0)) for _ in range(2)]
+    optimizers = [
+        make(
+            [
+                {"params": [p for p in network.parameters() if p.dim() == 1], "weight_decay": 0},
+                {"params": [p for p in network.parameters() if p.dim() == 2]},
+            ],
+            lr=0.1,
+            weight_decay=0.3,
+        )
+        for make, network in zip((FlatAdamW, torch.optim.AdamW), networks, strict=True)
+    ]
+    x = torch.randn(20, 5, generator=torch.Generator().manual_seed(1))
+
+    def train():
+        for network, optimizer in zip(networks, optimizers, strict=True):
+            for i in range(10):
+                optimizer.zero_grad()
+                network(x).square().sum().backward()
+                optimizer.step()
+                if i == 5:
+                    optimizer.param_groups[1]["lr"] = 0.01
+                    network[0].requires_grad_(False)
+                    network.zero_grad()  # sets gradients to None
+        for ours, torchs in zip(*(network.parameters() for network in networks), strict=True):
+            torch.testing.assert_close(ours, torchs)
+
+    train()
+    states = [optimizer.state_dict() for optimizer in optimizers]
+    for optimizer, state in zip(optimizers, states, strict=True):
+        optimizer.load_state_dict(copy.deepcopy(state))
+    train()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (6,), (8, 6)])
+@pytest.mark.parametrize("floor", [True, False])
+def test_the_tape_has_autograds_gradients(floor, hidden_layer_sizes, activation):
+    generator = torch.Generator().manual_seed(0)
+    sizes = (5, *hidden_layer_sizes, 2)
+    encoder, decoder = (make_network(s, activation, floor, generator) for s in (sizes, sizes[::-1]))
+    module = PlainModule(encoder, decoder, 2)
+    for value in module.parameters():
+        value.data.normal_(generator=generator)
+    x = torch.randn(20, 5, generator=generator)
+
+    def terms():
+        # Beside the tape: a path through autograd between two networks, twice, and a scalar.
+        z = module.encoder(x)
+        x_hat = module.decoder(2 * z.tanh())
+        return [
+            module.loss(x, module.decoder(z)),
+            module.loss(x, x_hat),
+            x_hat.abs().sum(dim=1),
+            z.square().mean(),
+        ]
+
+    def gradients():
+        return [p.grad.clone() for p in module.parameters() if p.requires_grad]
+
+    optimizer = FlatAdamW([p for p in module.parameters() if p.requires_grad], lr=1)
+    sum(term.mean() for term in terms()).backward()
+    expected = gradients()
+    optimizer.zero_grad()
+    tape = Tape(module.modules())
+    tape.backward(terms())
+    tape.close()
+    torch.testing.assert_close(gradients(), expected, rtol=1e-4, atol=1e-4)
+    assert all(grad.abs().sum() > 0 for grad in expected)
+
+
+def test_the_tape_changes_no_fit(digits, monkeypatch):
+    taped = fit(digits)
+    monkeypatch.setattr("skae._base.make_net", functools.partial(make_net, tape=False))
+    plain = fit(digits)
+    np.testing.assert_allclose(taped.loss_curve_, plain.loss_curve_, rtol=1e-4)
+    np.testing.assert_allclose(taped.validation_scores_, plain.validation_scores_, rtol=1e-4)

@@ -171,8 +171,9 @@ def test_too_few_judges_leave_pca_and_say_so(n_rows, fraction, digits):
     X = digits[:n_rows]
     with pytest.warns(UserWarning, match=rf"X has {n_rows} rows.*stays at PCA"):
         model = AutoEncoder(2, validation_fraction=fraction, random_state=0).fit(X)
-    codes = PCA(2).fit(X).transform(digits)
-    np.testing.assert_allclose(model.transform(digits), codes, atol=1e-3)
+    k = min(2, n_rows - 1)  # the rest is rounding
+    codes = PCA(k).fit(X).transform(digits)
+    np.testing.assert_allclose(model.transform(digits)[:, :k], codes, atol=1e-3)
     assert (model.n_iter_, model.loss_curve_, model.validation_scores_) == (0, [], None)
 
 

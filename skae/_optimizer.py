@@ -1,0 +1,133 @@
+"""The net layer: the optimizer and the course of its learning rate."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BETAS = (0.9, 0.999)
+EPS = 1e-8
+
+
+@dataclass
+class FlatGroup:
+    """A parameter group laid out in one tensor: its values, their gradients and moments."""
+
+    values: Tensor
+    grads: Tensor
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+    step: Tensor
+
+
+class FlatAdamW(torch.optim.Optimizer):
+    """AdamW (Loshchilov and Hutter 2019) in one kernel a parameter group.
+
+    Parameters, gradients and moments are views of one tensor each, because torch's own
+    AdamW spends ten times the kernel's time on small networks, tensor by tensor.
+
+    Parameters
+    ----------
+    params : iterable of nn.Parameter or of dict
+        All of one dtype and on one device, where they stay.
+    lr : float
+    weight_decay : float
+        Decoupled from the gradient.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float, weight_decay: float = 0.01) -> None:
+        self._flat: list[FlatGroup] = []
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, and lay it out."""
+        super().add_param_group(param_group)
+        params: list[nn.Parameter] = self.param_groups[-1]["params"]
+        values = torch.cat([p.detach().flatten() for p in params])
+        grads, exp_avg, exp_avg_sq = torch.zeros(3, len(values), device=values.device)
+        flat = FlatGroup(values, grads, exp_avg, exp_avg_sq, torch.zeros((), device=values.device))
+        self._flat.append(flat)
+        for p, part in zip(params, self._views(flat.values, params), strict=True):
+            p.data = part
+        moments = (self._views(m, params) for m in (flat.exp_avg, flat.exp_avg_sq))
+        for p, first, second in zip(params, *moments, strict=True):
+            self.state[p] = {"step": flat.step, "exp_avg": first, "exp_avg_sq": second}
+        self._attach_grads()
+
+    @staticmethod
+    def _views(flat: Tensor, params: list[nn.Parameter]) -> list[Tensor]:
+        parts = flat.split([p.numel() for p in params])
+        return [part.view_as(p) for part, p in zip(parts, params, strict=True)]
+
+    def _attach_grads(self) -> None:
+        for group, flat in zip(self.param_groups, self._flat, strict=True):
+            parts = self._views(flat.grads, group["params"])
+            for p, part in zip(group["params"], parts, strict=True):
+                p.grad = part
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Set all gradients to zero; they are never None."""
+        for group, flat in zip(self.param_groups, self._flat, strict=True):
+            grad = group["params"][0].grad
+            if grad is None or grad.data_ptr() != flat.grads.data_ptr():
+                self._attach_grads()  # someone replaced it
+            flat.grads.zero_()
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Take a step, with all that torch wraps around it."""
+        self.update()
+
+    def update(self) -> None:
+        """Take a step; parameters that do not require a gradient stay."""
+        for group, flat in zip(self.param_groups, self._flat, strict=True):
+            frozen = [(p, p.detach().clone()) for p in group["params"] if not p.requires_grad]
+            flat.step += 1
+            torch._fused_adamw_(
+                [flat.values],
+                [flat.grads],
+                [flat.exp_avg],
+                [flat.exp_avg_sq],
+                [],
+                [flat.step],
+                lr=group["lr"],
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                weight_decay=group["weight_decay"],
+                eps=EPS,
+                amsgrad=False,
+                maximize=False,
+            )
+            for p, value in frozen:
+                p.data.copy_(value)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what ``state_dict`` returned, into the layout."""
+        layout = {p: dict(state) for p, state in self.state.items()}
+        super().load_state_dict(state_dict)
+        for p, views in layout.items():
+            for name, view in views.items():
+                view.copy_(self.state[p][name])
+            self.state[p] = views
+
+    def release(self) -> None:
+        """Drop gradients and moments, which a trained net does not need."""
+        super().zero_grad(set_to_none=True)
+        self.state.clear()
+        self._flat.clear()
+
+
+def one_cycle(step: int, n_steps: int) -> float:
+    """Return the share of the highest learning rate to take in step 0, 1, … of ``n_steps``.
+
+    Two half-waves of a cosine, as in :class:`torch.optim.lr_scheduler.OneCycleLR`: up from
+    1/25 in the first 30 % of the training, then down to nothing.
+    """
+    peak = 0.3 * (n_steps + 1) - 1
+    if step <= peak:
+        low, share = 1 / 25, (step / peak if peak > 0 else 1.0)
+        return low + (1 - low) * (1 - math.cos(math.pi * share)) / 2
+    low, share = 1e-4 / 25, (step - peak) / (n_steps - peak)
+    return low + (1 - low) * (1 + math.cos(math.pi * share)) / 2
