@@ -19,8 +19,12 @@ from skae._rows import Rows
 from skae._validation import Array
 from skae.functional import principal_axes, squared_error
 
-# max_iter="auto" makes this many optimizer steps: see benchmarks/README.md.
-AUTO_STEPS = 2000
+# What "auto" stands for was chosen by measurement: see benchmarks/README.md.
+AUTO_BATCH_SIZE = 128
+FEWEST_STEPS, MOST_STEPS = 1000, 5000
+# Tables of fewer rows get the narrower network.
+MANY_ROWS = 10_000
+NARROW, WIDE = (128, 128), (256, 256)
 # Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
 AUTO_JUDGES = 50
 # Fewer judges than this cannot be sure of anything at the level of is_improvement.
@@ -43,6 +47,17 @@ def count_judges(n_rows: int, fraction: float | str) -> int:
     return math.ceil(n_judges) if math.ceil(n_judges) >= MIN_JUDGES else 0
 
 
+def auto_sizes(n_rows: int) -> tuple[int, ...]:
+    """Return the widths of hidden layers that suit a table of so many rows."""
+    return NARROW if n_rows < MANY_ROWS else WIDE
+
+
+def auto_epochs(n_rows: int, n_batches: int) -> int:
+    """Return how many epochs make the number of steps that suits so many rows."""
+    steps = 1000 * math.sqrt(n_rows / 1000)
+    return math.ceil(min(max(steps, FEWEST_STEPS), MOST_STEPS) / n_batches)
+
+
 def warn_of_few_rows(name: str, n_rows: int, fraction: float | str) -> None:
     """Warn that too few rows can be held out, so that the estimator ``name`` stays at PCA."""
     warnings.warn(
@@ -53,14 +68,30 @@ def warn_of_few_rows(name: str, n_rows: int, fraction: float | str) -> None:
     )
 
 
-def check_same_architecture(former: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise ValueError where a warm start would need other weights than there are."""
-    for name, value in new.items():
-        if former[name] != value:
-            raise ValueError(
-                f"warm_start=True needs the same {name} as the last fit, which had "
-                f"{former[name]!r}, not {value!r}; set warm_start=False to start anew."
-            )
+@dataclass(frozen=True)
+class FormerFit:
+    """The fit that a warm start goes on from.
+
+    Attributes
+    ----------
+    architecture : dict
+        What its network was built from.
+    weights : dict of str to ndarray
+        The weights it left.
+    """
+
+    architecture: dict[str, Any]
+    weights: dict[str, Array]
+
+    def require(self, architecture: dict[str, Any]) -> None:
+        """Raise ValueError where the weights do not fit a network."""
+        for name, value in architecture.items():
+            if self.architecture[name] != value:
+                raise ValueError(
+                    f"warm_start=True needs the same {name} as the last fit, which had "
+                    f"{self.architecture[name]!r}, not {value!r}; set warm_start=False to "
+                    "start anew."
+                )
 
 
 @dataclass(frozen=True)
@@ -96,7 +127,7 @@ def plan(
 ) -> None:
     """Set the number of epochs, and what ends them early."""
     n_batches = math.ceil(n_rows / net.batch_size)
-    net.max_epochs = math.ceil(AUTO_STEPS / n_batches) if max_iter == "auto" else int(max_iter)
+    net.max_epochs = auto_epochs(n_rows, n_batches) if max_iter == "auto" else int(max_iter)
     best.monitor = "valid_loss" if judged else "train_loss"
     patience = max(10, math.ceil(net.max_epochs / 2))
     best.patience = patience if n_iter_no_change == "auto" else int(n_iter_no_change)

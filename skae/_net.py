@@ -100,6 +100,8 @@ class AutoEncoderNet(NeuralNet):
         networks = [m for m in self.module_.modules() if isinstance(m, MLP)]
         in_bfloat16 = takes_bfloat16(self.precision, self.device, networks)
         self.tape_ = Tape(self.module_.modules()) if self.tape and not in_bfloat16 else None
+        trained = {p for _, p in self.get_all_learnable_params()}
+        self._tape_sets_all = self.tape_ is not None and trained <= self.tape_.parameters
         for network in networks:
             network.in_bfloat16 = in_bfloat16
         try:
@@ -144,7 +146,8 @@ class AutoEncoderNet(NeuralNet):
     def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Take one optimizer step."""
         x, _ = batch
-        self.optimizer_.zero_grad()
+        if not self._tape_sets_all:
+            self.optimizer_.zero_grad()
         output = self.module_(x)
         if self.tape_ is None:
             self.get_loss(output, x, training=True).backward()

@@ -31,7 +31,8 @@ def make_linear(n_inputs: int, n_outputs: int, generator: torch.Generator | None
     layer = cast(nn.Linear, skip_init(nn.Linear, n_inputs, n_outputs))
     bound = n_inputs**-0.5
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.zeros_(layer.bias)
+    # Wide, so that the bends of the units lie all over the rows and not in their centre.
+    nn.init.uniform_(layer.bias, -1, 1, generator=generator)
     return layer
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,6 +18,11 @@ PART_SIZE = 2**20
 SHARE_OF_GPU = 0.5
 
 
+def slices(n_rows: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most ``size`` rows; scikit-learn's gen_batches costs more than a row."""
+    return (slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size))
+
+
 class Units:
     """The module's units: rows less ``center``, divided by ``scale``, in float32.
 
@@ -29,21 +33,23 @@ class Units:
     """
 
     def __init__(self, center: Array, scale: float) -> None:
-        self.center, self.scale = center, np.float32(scale)
+        self.center, self.scale, self.factor = center, scale, np.float32(1 / scale)
         # float32 rows far from zero keep their digits when this is taken off in two steps.
         self.high = center.astype(np.float32)
-        self.low = (center - self.high).astype(np.float32)
+        low = (center - self.high).astype(np.float32)
+        self.low = low if (np.abs(low) > 1e-8 * scale).any() else None
 
     def convert(self, X: Array, out: Array | None = None) -> Array:
         """Return rows in the module's units; ``out``, which may be X, is overwritten."""
         with np.errstate(over="ignore"):
             if X.dtype == np.float32:
                 rows = np.subtract(X, self.high, out=out)
-                rows -= self.low
+                if self.low is not None:
+                    rows -= self.low
             else:
                 rows = np.empty(X.shape, dtype=np.float32) if out is None else out
                 np.subtract(X, self.center, out=rows, casting="same_kind")
-            rows /= self.scale
+            rows *= self.factor
         return rows
 
     def to_tensor(self, X: Array) -> Tensor:
@@ -82,7 +88,8 @@ class Rows(Dataset[tuple[Tensor, Tensor]]):
         device: str | torch.device = "cpu",
     ) -> None:
         self.table, self.units, self.device = table, units, torch.device(device)
-        self.index = torch.arange(len(table)) if index is None else index
+        index = torch.arange(len(table)) if index is None else index
+        self.index = index.to(table.device) if isinstance(table, Tensor) else index
         self.n_features = table.shape[1]
 
     def __len__(self) -> int:
@@ -106,7 +113,7 @@ class Rows(Dataset[tuple[Tensor, Tensor]]):
 
     def subset(self, which: Tensor) -> "Rows":
         """Return those of the rows that ``which`` counts."""
-        return Rows(self.table, self.units, self.index[which], self.device)
+        return Rows(self.table, self.units, self.index[which.to(self.index.device)], self.device)
 
     def take(self, which: Tensor) -> Tensor:
         """Copy the rows that ``which`` counts to the device."""
@@ -114,9 +121,9 @@ class Rows(Dataset[tuple[Tensor, Tensor]]):
 
     def read(self, which: Tensor) -> Tensor:
         """Copy the rows that ``which`` counts, where the table is."""
-        which = self.index[which]
+        which = self.index[which.to(self.index.device)]
         if isinstance(self.table, Tensor):
-            return self.table.index_select(0, which.to(self.table.device))
+            return self.table.index_select(0, which)
         rows = np.take(self.table, which.numpy(), axis=0)
         return torch.from_numpy(rows if self.units is None else self.units.convert(rows, rows))
 
@@ -134,7 +141,7 @@ def place(X: Array, units: Units, device: str) -> Rows:
     if X.dtype == np.float32 and X.flags.c_contiguous and not (fits and target.type != "cpu"):
         return Rows(X, units, device=target)
     table = torch.empty(X.shape, device=target if fits else "cpu")
-    for rows in gen_batches(len(X), INFERENCE_BATCH):
+    for rows in slices(len(X), INFERENCE_BATCH):
         table[rows] = torch.from_numpy(units.convert(X[rows]))
     return Rows(table, device=target)
 
@@ -168,6 +175,7 @@ class Batches:
             order = torch.arange(n_rows)
         else:
             order = torch.randperm(n_rows, generator=self.generator)
+        order = order.to(self.rows.index.device)
         # Many batches are gathered at once, and are views of that: far cheaper than each.
         smallest, n_larger = divmod(n_rows, self.n_batches)
         sizes = [smallest + 1] * n_larger + [smallest] * (self.n_batches - n_larger)

@@ -6,11 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from skae._fitting import AUTO_JUDGES, AUTO_STEPS, MIN_JUDGES
+from skae._fitting import (
+    AUTO_BATCH_SIZE,
+    AUTO_JUDGES,
+    FEWEST_STEPS,
+    MANY_ROWS,
+    MIN_JUDGES,
+    MOST_STEPS,
+    NARROW,
+    WIDE,
+)
 from skae._networks import ACTIVATIONS
 from skae._parameters import Rule, boolean, integer, options, parameter, real, sizes
-
-AUTO_BATCH_SIZE = 128
 
 
 def is_callback(item: Any) -> bool:
@@ -34,13 +41,13 @@ class SharedParameters:
         """,
     )
     _: KW_ONLY
-    hidden_layer_sizes: tuple[int, ...] = parameter(
-        (128, 128),
-        sizes,
-        """
+    hidden_layer_sizes: tuple[int, ...] | str = parameter(
+        "auto",
+        sizes | options("auto"),
+        f"""
         Widths of the encoder's hidden layers; the decoder has the same in reverse.
-        ``()`` gives the linear autoencoder. Widen for images and other rows of many
-        features where there are rows enough.
+        ``()`` gives the linear autoencoder. "auto" is {NARROW}, and {WIDE} for {MANY_ROWS:,}
+        rows or more. Widen for images where there is time, as in (1024, 256).
         """,
     )
     activation: str = parameter(
@@ -66,8 +73,9 @@ class SharedParameters:
         "auto",
         integer(1) | options("auto"),
         f"""
-        Number of epochs. "auto" takes as many as make {AUTO_STEPS} optimizer steps. Raise
-        it for large tables, when ``validation_scores_`` still rises at the end.
+        Number of epochs. "auto" takes as many as make {FEWEST_STEPS} optimizer steps for
+        1,000 training rows or fewer, and more with the square root of their number, to
+        {MOST_STEPS}. Raise it for large tables, when there is time.
         """,
     )
     batch_size: int | str = parameter(

@@ -36,6 +36,7 @@ class Layers:
         self.biases = [layer.bias.detach() for layer in linears]
         self.weight_grads = [cast(Tensor, layer.weight.grad) for layer in linears]
         self.bias_grads = [cast(Tensor, layer.bias.grad) for layer in linears]
+        self.is_fresh = True  # nothing has been added to the gradients in this step
         self.activate, self.differentiate = ACTIVATIONS[
             type(mlp[1]) if len(mlp) > 1 else nn.Identity
         ]
@@ -49,15 +50,25 @@ class Layers:
         return torch.addmm(self.biases[-1], inputs[-1], self.transposed[-1]), inputs, outputs
 
     def backward(self, g: Tensor, inputs: list[Tensor], outputs: list[Tensor]) -> Tensor:
-        """Add to the parameters' gradients; return that at the first layer's output."""
+        """Set the parameters' gradients, or add to them; return that of the first output."""
         ones = g.new_ones(len(g))
         for i in range(len(inputs) - 1, -1, -1):
-            transposed = g.t()
-            self.weight_grads[i].addmm_(transposed, inputs[i])
-            self.bias_grads[i].addmv_(transposed, ones)
+            transposed, weight_grad, bias_grad = g.t(), self.weight_grads[i], self.bias_grads[i]
+            if self.is_fresh:
+                torch.mm(transposed, inputs[i], out=weight_grad)
+                torch.mv(transposed, ones, out=bias_grad)
+            else:
+                weight_grad.addmm_(transposed, inputs[i])
+                bias_grad.addmv_(transposed, ones)
             if i > 0:
                 g = self.differentiate(g @ self.weights[i], outputs[i - 1], inputs[i])
+        self.is_fresh = False
         return g
+
+    def zero_grad(self) -> None:
+        """Set the parameters' gradients to zero."""
+        for grad in (*self.weight_grads, *self.bias_grads):
+            grad.zero_()
 
 
 @dataclass(eq=False, slots=True)
@@ -80,13 +91,19 @@ class Tape:
     ----------
     modules : iterable of nn.Module
         Those of a type that the tape knows put their steps on it; other modules are left to
-        autograd. Parameters must have a ``grad`` that stays in place: gradients are added.
+        autograd. Parameters must have a ``grad`` that stays in place.
+
+    Attributes
+    ----------
+    parameters : set of nn.Parameter
+        Those of the networks on the tape.
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         self.steps: list[Step] = []
         self.users = [m for m in modules if isinstance(m, MLP | SquaredError)]
         self.layers = {m: Layers(m) for m in self.users if isinstance(m, MLP)}
+        self.parameters = {p for network in self.layers for p in network.parameters()}
         self.seeds: dict[Any, Tensor] = {}
         for module in self.users:
             module.tape = self
@@ -124,7 +141,10 @@ class Tape:
         return self._record(x_hat, y, lambda grad: grad[:, None] * difference)
 
     def backward(self, terms: Iterable[Tensor]) -> None:
-        """Add the gradient of the sum of the terms' means to that of every parameter."""
+        """Set the gradients of networks on the tape to that of the sum of the terms' means.
+
+        To those of other parameters it is added.
+        """
         taped = {id(step.y) for step in self.steps}
         others = []
         for term in terms:
@@ -144,6 +164,10 @@ class Tape:
             else:
                 step.x.backward(grad, retain_graph=True)
         self.steps.clear()
+        for layers in self.layers.values():
+            if layers.is_fresh:  # no pass went through it
+                layers.zero_grad()
+            layers.is_fresh = True
 
     def _seed(self, term: Tensor) -> Tensor:
         """Return the gradient of a term's mean."""

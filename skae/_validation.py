@@ -55,8 +55,11 @@ def refuse_masked(X: Any) -> None:
 def require_finite(estimator: Any, X: Array) -> None:
     """Raise where X has a missing or infinite value, or one that float32 cannot hold."""
     name = type(estimator).__name__
+    largest = np.finfo(np.float32).max
     with np.errstate(all="ignore"):
-        if np.isfinite(X.sum(dtype=np.float64)) and np.abs(X).max() < np.finfo(np.float32).max:
+        if np.isfinite(X.sum()) and (X.dtype == np.float32 or max(X.max(), -X.min()) < largest):
+            return
+        if np.abs(X).max() < largest:  # only the sum is too large
             return
     missing = np.isnan(X)
     if missing.any():
@@ -65,7 +68,7 @@ def require_finite(estimator: Any, X: Array) -> None:
             f"X contains NaN: {missing.sum()} missing values, the first in row {row}, column "
             f"{column}. {name} needs them filled in, as with sklearn.impute.SimpleImputer."
         )
-    row, column = np.argwhere(~(np.abs(X) < np.finfo(np.float32).max))[0]
+    row, column = np.argwhere(~(np.abs(X) < largest))[0]
     raise ValueError(
         f"X contains infinity or a value too large for float32, X[{row}, {column}] = "
         f"{X[row, column]!s}; replace it or drop the row."

@@ -1,0 +1,168 @@
+"""The estimator layer: what a fitted autoencoder does."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from skae._fitting import share_explained
+from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
+from skae._rows import INFERENCE_BATCH, Units, slices
+from skae._validation import Array, check_codes, check_rows, resolve_device
+
+
+class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+    """What an autoencoder does once :class:`skae._base.BaseAutoEncoder` has fitted it.
+
+    Of a fit it needs ``net_``, ``mean_``, ``scale_``, ``n_components_`` and what describes
+    the net, for :meth:`_build_net`.
+    """
+
+    net_: AutoEncoderNet
+    mean_: Array
+    scale_: float
+    n_components_: int
+    device: str
+    _architecture: dict[str, Any]
+
+    @abstractmethod
+    def _build_net(self, device: str) -> AutoEncoderNet:
+        """Build the fitted net anew, but for its weights."""
+
+    def transform(self, X: Any) -> Array:
+        """Return the codes of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components_), float32
+            Centred and uncorrelated over the training rows, the largest variance first;
+            in X's units, or of unit variance with ``whiten=True``.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, fitting=False)
+        codes = np.empty((len(X), self.n_components_), dtype=np.float32)
+        with torch.inference_mode():
+            for rows, x in self._batches(X):
+                codes[rows] = self.net_.module_.encode(x).cpu().numpy()
+        return codes
+
+    def inverse_transform(self, X: Any) -> Array:
+        """Return the rows that belong to codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components_)
+            Codes, as ``transform`` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_in_), float32
+            Rows in the units of the training data.
+        """
+        check_is_fitted(self)
+        codes = check_codes(self, X, self.n_components_)
+        X_hat = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        with torch.inference_mode():
+            for rows in slices(len(codes), INFERENCE_BATCH):
+                batch = torch.tensor(codes[rows], device=self.net_.device)
+                x_hat = self.net_.module_.decode(batch).cpu().numpy()
+                X_hat[rows] = x_hat * self.scale_ + self.mean_
+        return X_hat
+
+    def score_samples(self, X: Any) -> Array:
+        """Return minus the squared reconstruction error of every row, −Σₖ (x̂ₖ − xₖ)².
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float32
+            In squared units of X; the higher, the more normal the row.
+        """
+        errors, _ = self._squares(X)
+        with np.errstate(over="ignore"):  # -inf says it
+            return (-errors).astype(np.float32)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the share of variance explained: R² about the training mean, ``mean_``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        float
+            1 for perfect reconstructions, 0 for those no better than the mean.
+        """
+        errors, distances = self._squares(X)
+        return share_explained(errors.sum(), distances.sum())
+
+    def _squares(self, X: Any) -> tuple[Array, Array]:
+        """Return every row's squared error and squared distance from the mean, in X's units."""
+        check_is_fitted(self)
+        X = check_rows(self, X, fitting=False)
+        squares = np.empty((2, len(X)))
+        module = self.net_.module_
+        with torch.inference_mode():
+            for rows, x in self._batches(X):
+                differences = torch.stack([module.decoder(module.encoder(x)) - x, x])
+                squares[:, rows] = differences.cpu().double().square().sum(dim=2).numpy()
+        squares *= self.scale_**2
+        return squares[0], squares[1]
+
+    # -- rows ------------------------------------------------------------------------------
+
+    def _batches(self, X: Array) -> Iterator[tuple[slice, Tensor]]:
+        """Yield X part by part in the model's units, on the device."""
+        units = Units(self.mean_, self.scale_)
+        for rows in slices(len(X), INFERENCE_BATCH):
+            yield rows, units.to_tensor(X[rows]).to(self.net_.device)
+
+    # -- scikit-learn ----------------------------------------------------------------------
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    # The net is kept as NumPy arrays on the host: loads without a GPU, and in skops.
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "net_" in state:
+            net = state.pop("net_")
+            state["_weights"] = weights_to_arrays(net.module_)
+            state["_history"] = [dict(row) for row in net.history]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        weights, history = state.pop("_weights", None), state.pop("_history", None)
+        super().__setstate__(state)
+        if weights is not None:
+            try:
+                device = resolve_device(self.device)
+            except ValueError:  # fitted where there was such a device
+                device = "cpu"
+            self.net_ = self._build_net(device)
+            load_arrays(self.net_.module_, weights)
+            self.net_.module_.eval()
+            self.net_.history.extend(history)

@@ -1,0 +1,66 @@
+"""PCA part by part, against scikit-learn's."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from skae import _pca
+from skae._pca import Centred, fit_pca
+
+
+def make(n_rows, n_features, dtype=np.float64, offset=0.0):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 20)) * np.geomspace(10, 0.1, 20)
+    X = X @ rng.normal(size=(20, n_features)) + 0.01 * rng.normal(size=(n_rows, n_features))
+    return (X + offset).astype(dtype)
+
+
+@pytest.mark.parametrize("part_size", [1, 2**20])
+@pytest.mark.parametrize("k", [3, 0.9, 0.999])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0, 1e3])
+@pytest.mark.parametrize("shape", [(700, 30), (60, 400)])
+@pytest.mark.parametrize("solver", ["exact", "search"])
+def test_it_is_scikit_learns_pca(solver, shape, offset, dtype, k, part_size, monkeypatch):
+    monkeypatch.setattr(_pca, "PART_SIZE", part_size)
+    if solver == "search":
+        monkeypatch.setattr(_pca, "EXACT_SIZE", 10)
+    X = make(*shape, dtype, offset)
+    before = X.copy()
+    which = np.arange(0, len(X), 2)
+    for rows, table in ((Centred(X), X), (Centred(X, which), X[which])):
+        ours = fit_pca(rows, k, seed=0)
+        pca = PCA(k, svd_solver="full").fit(table.astype(np.float64))
+        assert (ours.n_components, ours.n_samples) == (pca.n_components_, len(table))
+        np.testing.assert_allclose(ours.mean, pca.mean_, rtol=1e-12)
+        np.testing.assert_allclose(rows.variances, table.var(axis=0, dtype=np.float64), rtol=1e-6)
+        np.testing.assert_allclose(ours.variances, pca.explained_variance_, rtol=1e-3)
+        cosines = np.abs((ours.components * pca.components_).sum(axis=1))
+        np.testing.assert_allclose(cosines, 1, atol=1e-3)
+        X_hat = pca.inverse_transform(pca.transform(table))
+        left = np.square(X_hat - table).mean(axis=0)
+        np.testing.assert_allclose(
+            ours.residuals, left, rtol=0.02, atol=1e-6 * rows.variances.max()
+        )
+    np.testing.assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("shape", [(50, 8), (5, 20)])
+def test_components_beyond_the_rank_are_zero(shape):
+    X = make(*shape)
+    pca = fit_pca(Centred(X), 30, seed=0)
+    assert pca.components.shape == (30, shape[1])
+    rank = min(shape[0] - 1, shape[1])
+    assert (pca.variances[rank:] < 1e-12 * pca.variances[0]).all()
+    np.testing.assert_allclose(pca.residuals, 0, atol=1e-9 * X.var())
+
+
+def test_columns_that_vary_by_rounding_are_constant():
+    X = make(100, 4)
+    X[:, 2] = 0.1 + 1e-18 * np.arange(100)
+    rows = Centred(X)
+    assert rows.variances[2] == 0
+    np.testing.assert_allclose(fit_pca(rows, 3, seed=0).components[:, 2], 0, atol=1e-12)
+    flat = fit_pca(Centred(np.full((5, 3), 0.1)), 0.9, seed=0)
+    assert flat.components.shape == (1, 3)
+    assert not flat.components.any()
