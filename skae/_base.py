@@ -169,7 +169,7 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
         self._architecture = {
             "n_features": len(rows.mean),
             "n_components": self.n_components_,
-            "hidden_layer_sizes": self._sizes(rows.n_rows, former),
+            "hidden_layer_sizes": self._sizes(rows, former),
             "activation": self.activation,
             "init": self.init,
         }
@@ -177,11 +177,13 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
             former.require(self._architecture)
         return floor
 
-    def _sizes(self, n_rows: int, former: FormerFit | None) -> tuple[int, ...]:
+    def _sizes(self, rows: Centred, former: FormerFit | None) -> tuple[int, ...]:
         """Return the widths of the encoder's hidden layers."""
         if self.hidden_layer_sizes != "auto":
             return tuple(map(int, self.hidden_layer_sizes))
-        return auto_sizes(n_rows) if former is None else former.architecture["hidden_layer_sizes"]
+        if former is not None:
+            return former.architecture["hidden_layer_sizes"]
+        return auto_sizes(*rows.X.shape)
 
     def _make_net(self, best: KeepBest, device: str, **training: Any) -> AutoEncoderNet:
         """Build the net that ``_architecture`` describes."""

@@ -21,10 +21,11 @@ from skae.functional import principal_axes, squared_error
 
 # What "auto" stands for was chosen by measurement: see benchmarks/README.md.
 AUTO_BATCH_SIZE = 128
-FEWEST_STEPS, MOST_STEPS = 1000, 5000
-# Tables of fewer rows get the narrower network.
-MANY_ROWS = 10_000
-NARROW, WIDE = (128, 128), (256, 256)
+# Tables of up to so many training rows get so many optimizer steps.
+AUTO_STEPS = ((1000, 1000), (10_000, 2000), (math.inf, 4000))
+# Tables of many rows and many features, such as images, get the wider network.
+NARROW, WIDE = (128, 128), (512, 256)
+MANY_ROWS, MANY_FEATURES = 10_000, 256
 # Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
 AUTO_JUDGES = 50
 # Fewer judges than this cannot be sure of anything at the level of is_improvement.
@@ -47,15 +48,14 @@ def count_judges(n_rows: int, fraction: float | str) -> int:
     return math.ceil(n_judges) if math.ceil(n_judges) >= MIN_JUDGES else 0
 
 
-def auto_sizes(n_rows: int) -> tuple[int, ...]:
-    """Return the widths of hidden layers that suit a table of so many rows."""
-    return NARROW if n_rows < MANY_ROWS else WIDE
+def auto_sizes(n_rows: int, n_features: int) -> tuple[int, ...]:
+    """Return the widths of hidden layers that suit a table of this shape."""
+    return WIDE if n_rows >= MANY_ROWS and n_features >= MANY_FEATURES else NARROW
 
 
 def auto_epochs(n_rows: int, n_batches: int) -> int:
-    """Return how many epochs make the number of steps that suits so many rows."""
-    steps = 1000 * math.sqrt(n_rows / 1000)
-    return math.ceil(min(max(steps, FEWEST_STEPS), MOST_STEPS) / n_batches)
+    """Return how many epochs make as many steps as suit so many rows."""
+    return math.ceil(next(steps for most, steps in AUTO_STEPS if n_rows <= most) / n_batches)
 
 
 def warn_of_few_rows(name: str, n_rows: int, fraction: float | str) -> None:

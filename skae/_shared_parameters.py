@@ -9,10 +9,10 @@ import numpy as np
 from skae._fitting import (
     AUTO_BATCH_SIZE,
     AUTO_JUDGES,
-    FEWEST_STEPS,
+    AUTO_STEPS,
+    MANY_FEATURES,
     MANY_ROWS,
     MIN_JUDGES,
-    MOST_STEPS,
     NARROW,
     WIDE,
 )
@@ -46,8 +46,9 @@ class SharedParameters:
         sizes | options("auto"),
         f"""
         Widths of the encoder's hidden layers; the decoder has the same in reverse.
-        ``()`` gives the linear autoencoder. "auto" is {NARROW}, and {WIDE} for {MANY_ROWS:,}
-        rows or more. Widen for images where there is time, as in (1024, 256).
+        ``()`` gives the linear autoencoder. "auto" is {NARROW}, and {WIDE} where there are
+        {MANY_ROWS:,} rows or more of {MANY_FEATURES} features or more, such as images. Widen
+        for these where there is time, as in (1024, 256).
         """,
     )
     activation: str = parameter(
@@ -73,9 +74,10 @@ class SharedParameters:
         "auto",
         integer(1) | options("auto"),
         f"""
-        Number of epochs. "auto" takes as many as make {FEWEST_STEPS} optimizer steps for
-        1,000 training rows or fewer, and more with the square root of their number, to
-        {MOST_STEPS}. Raise it for large tables, when there is time.
+        Number of epochs. "auto" takes as many as make {AUTO_STEPS[0][1]} optimizer steps for
+        up to {AUTO_STEPS[0][0]:,} training rows, {AUTO_STEPS[1][1]} for up to
+        {AUTO_STEPS[1][0]:,} and {AUTO_STEPS[2][1]} for more. Raise it for large tables, when
+        there is time.
         """,
     )
     batch_size: int | str = parameter(
