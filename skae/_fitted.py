@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skae._fitting import share_explained
 from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
-from skae._rows import INFERENCE_BATCH, Units, slices
+from skae._rows import Units, rows_at_once, slices
 from skae._validation import Array, check_codes, check_rows, resolve_device
 
 
@@ -73,7 +73,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         codes = check_codes(self, X, self.n_components_)
         X_hat = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
         with torch.inference_mode():
-            for rows in slices(len(codes), INFERENCE_BATCH):
+            for rows in slices(len(codes), rows_at_once(self.n_features_in_)):
                 batch = torch.tensor(codes[rows], device=self.net_.device)
                 x_hat = self.net_.module_.decode(batch).cpu().numpy()
                 X_hat[rows] = x_hat * self.scale_ + self.mean_
@@ -129,7 +129,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def _batches(self, X: Array) -> Iterator[tuple[slice, Tensor]]:
         """Yield X part by part in the model's units, on the device."""
         units = Units(self.mean_, self.scale_)
-        for rows in slices(len(X), INFERENCE_BATCH):
+        for rows in slices(len(X), rows_at_once(X.shape[1])):
             yield rows, units.to_tensor(X[rows]).to(self.net_.device)
 
     # -- scikit-learn ----------------------------------------------------------------------

@@ -18,7 +18,7 @@ from skae._callbacks import KeepBest, StopTraining, copy_callback, is_scheduler
 from skae._modules import AutoEncoderModule
 from skae._networks import MLP
 from skae._optimizer import FlatAdamW, one_cycle
-from skae._rows import INFERENCE_BATCH, Batches, Rows
+from skae._rows import Batches, Rows, rows_at_once
 from skae._tape import Tape
 
 # Weights in the largest layer from which on bfloat16 pays: see benchmarks/README.md.
@@ -135,7 +135,7 @@ class AutoEncoderNet(NeuralNet):
             rows = Rows(torch.as_tensor(dataset.X), device=self.device)  # type: ignore[attr-defined]
         if training:
             return Batches(rows, self.batch_size, self.generator)
-        return Batches(rows, INFERENCE_BATCH, None)
+        return Batches(rows, rows_at_once(rows.n_features), None)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the mean over rows of the sum of the module's loss terms."""

@@ -10,9 +10,7 @@ from torch.utils.data import Dataset
 
 from skae._validation import Array
 
-# Rows that are worked on at once where no gradient is needed: bounds memory.
-INFERENCE_BATCH = 4096
-# Numbers that are made ready at once for training: about what a processor caches.
+# Numbers that are made ready at once: about what a processor caches.
 PART_SIZE = 2**20
 # The share of a GPU's free memory that the rows may take.
 SHARE_OF_GPU = 0.5
@@ -21,6 +19,11 @@ SHARE_OF_GPU = 0.5
 def slices(n_rows: int, size: int) -> Iterator[slice]:
     """Yield slices of at most ``size`` rows; scikit-learn's gen_batches costs more than a row."""
     return (slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size))
+
+
+def rows_at_once(n_features: int) -> int:
+    """Return how many rows to work on at once where no gradient is needed: bounds memory."""
+    return min(4096, max(256, PART_SIZE // n_features))
 
 
 class Units:
@@ -141,7 +144,7 @@ def place(X: Array, units: Units, device: str) -> Rows:
     if X.dtype == np.float32 and X.flags.c_contiguous and not (fits and target.type != "cpu"):
         return Rows(X, units, device=target)
     table = torch.empty(X.shape, device=target if fits else "cpu")
-    for rows in slices(len(X), INFERENCE_BATCH):
+    for rows in slices(len(X), rows_at_once(X.shape[1])):
         table[rows] = torch.from_numpy(units.convert(X[rows]))
     return Rows(table, device=target)
 
