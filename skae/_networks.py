@@ -21,8 +21,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
 }
 
-# How many batches' inputs are kept before their range is taken.
-RANGE_BATCHES = 64
+# How many numbers are kept before their range is taken.
+RANGE_SIZE = 2**20
 
 
 def make_linear(n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> nn.Linear:
@@ -119,7 +119,7 @@ class FlooredNetwork(nn.Module):
             inside = x.clamp(self.low, self.high)
             return torch.addcmul(self.linear(x), self.network(inside), self.scale)
         self.seen.append(x.detach())
-        if len(self.seen) == RANGE_BATCHES:
+        if len(self.seen) * x.numel() >= RANGE_SIZE:
             self._take_range()
         if self.network.tape is not None:
             return self.network.tape.mlp(self.network, x, self)
