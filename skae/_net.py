@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from skae._callbacks import KeepBest, StopTraining, copy_callback, is_scheduler
 from skae._modules import AutoEncoderModule
-from skae._networks import MLP
+from skae._networks import MLP, FlooredNetwork
 from skae._optimizer import FlatAdamW, one_cycle
 from skae._rows import Batches, Rows, rows_at_once
 from skae._tape import Tape
@@ -97,18 +97,25 @@ class AutoEncoderNet(NeuralNet):
     @contextmanager
     def _fast(self) -> Iterator[None]:
         """Let the module train in the fastest way that there is."""
-        networks = [m for m in self.module_.modules() if isinstance(m, MLP)]
+        modules = list(self.module_.modules())
+        networks = [m for m in modules if isinstance(m, MLP)]
+        floored = [m for m in modules if isinstance(m, FlooredNetwork)]
         in_bfloat16 = takes_bfloat16(self.precision, self.device, networks)
-        self.tape_ = Tape(self.module_.modules()) if self.tape and not in_bfloat16 else None
+        self.tape_ = Tape(modules) if self.tape and not in_bfloat16 else None
         trained = {p for _, p in self.get_all_learnable_params()}
         self._tape_sets_all = self.tape_ is not None and trained <= self.tape_.parameters
         for network in networks:
             network.in_bfloat16 = in_bfloat16
+        for module in floored:
+            module.notes_range = True
         try:
             yield
         finally:
             for network in networks:
                 network.in_bfloat16 = False
+            for module in floored:
+                module.eval()  # takes the range of what is still to be noted
+                module.notes_range = False
             if self.tape_ is not None:
                 self.tape_.close()
 

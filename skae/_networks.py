@@ -94,7 +94,14 @@ class FlooredNetwork(nn.Module):
         The linear map.
     network : MLP
         The network f; its last layer is set to zero.
+
+    Attributes
+    ----------
+    notes_range : bool
+        Whether it is being trained by a net, so that its inputs set the range.
     """
+
+    notes_range = False
 
     scale: Tensor
     low: Tensor
@@ -118,9 +125,10 @@ class FlooredNetwork(nn.Module):
         if not self.training:
             inside = x.clamp(self.low, self.high)
             return torch.addcmul(self.linear(x), self.network(inside), self.scale)
-        self.seen.append(x.detach())
-        if len(self.seen) * x.numel() >= RANGE_SIZE:
-            self._take_range()
+        if self.notes_range:
+            self.seen.append(x.detach())
+            if len(self.seen) * x.numel() >= RANGE_SIZE:
+                self._take_range()
         if self.network.tape is not None:
             return self.network.tape.mlp(self.network, x, self)
         return torch.addcmul(self.linear(x), self.network(x), self.scale)

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from skorch import NeuralNet
 
 from skae import AutoEncoder
 from skae._autoencoder import PlainModule
-from skae._net import make_net
+from skae._net import make_net, takes_bfloat16
 from skae._networks import ACTIVATIONS, MLP, make_network
 from skae._optimizer import FlatAdamW, one_cycle
 from skae._rows import Batches, Rows, Units, place
@@ -255,3 +256,79 @@ def test_the_tape_changes_no_fit(digits, monkeypatch):
     plain = fit(digits)
     np.testing.assert_allclose(taped.loss_curve_, plain.loss_curve_, rtol=1e-4)
     np.testing.assert_allclose(taped.validation_scores_, plain.validation_scores_, rtol=1e-4)
+
+
+def test_bfloat16_trains_and_leaves_a_float32_model(digits):
+    model = AutoEncoder(8, precision="bfloat16", max_iter=30, random_state=0).fit(digits)
+    assert max(model.validation_scores_) > model.pca_score_
+    assert {p.dtype for p in model.net_.module_.parameters()} == {torch.float32}
+    codes = model.transform(digits)
+    np.testing.assert_allclose(codes[:7], model.transform(digits[:7]), rtol=1e-5, atol=1e-5)
+    exact = AutoEncoder(8, precision="float32", max_iter=30, random_state=0).fit(digits)
+    np.testing.assert_allclose(model.score(digits), exact.score(digits), atol=0.01)
+    assert model.loss_curve_ != exact.loss_curve_
+
+
+@pytest.mark.parametrize("hardware", [True, False])
+@pytest.mark.parametrize("width", [16, 1024])
+def test_auto_takes_bfloat16_for_large_networks_where_the_hardware_has_it(
+    width, hardware, monkeypatch
+):
+    monkeypatch.setattr("skae._net.has_bfloat16", lambda device: hardware)
+    networks = [MLP((300, width, 4), "relu", torch.Generator().manual_seed(0))]
+    assert takes_bfloat16("auto", "cpu", networks) is (hardware and width == 1024)
+    assert takes_bfloat16("bfloat16", "cpu", networks)
+    assert not takes_bfloat16("float32", "cpu", networks)
+
+
+def test_a_fit_leaves_the_number_of_threads_and_the_tape_as_they_were(digits):
+    def stop(net, **kwargs):
+        assert torch.get_num_threads() == 1
+        raise RuntimeError("stopped")
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fit(digits)
+        assert torch.get_num_threads() == 2
+        callback = skorch.callbacks.Callback()
+        callback.on_epoch_end = stop
+        model = AutoEncoder(2, random_state=0)
+        with pytest.raises(RuntimeError, match="stopped"):
+            model.set_params(callbacks=[callback]).fit(digits)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def test_fitted_modules_are_differentiated_by_autograd(digits):
+    model = fit(digits)
+    codes, module = model.transform(digits), model.net_.module_.train()
+    x = torch.zeros(3, 64, requires_grad=True)
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda row: module.encoder(row[None])[0]))(x)
+    assert jacobian.shape == (3, 2, 64)
+    assert jacobian.abs().sum() > 0
+    module.eval()
+    np.testing.assert_array_equal(model.transform(digits), codes)
+
+
+def test_gradients_can_be_clipped_and_layers_frozen(digits):
+    clipping = skorch.callbacks.GradientNormClipping(1e-12)
+    freezer = skorch.callbacks.Freezer("encoder*")
+    model = fit(digits, callbacks=[freezer, clipping], init="random", early_stopping=False)
+    start = fit(digits, init="random", early_stopping=False, learning_rate_init=1e-30)
+    for name, value in model.net_.module_.encoder.state_dict().items():
+        torch.testing.assert_close(value, start.net_.module_.encoder.state_dict()[name])
+
+
+def test_a_float32_table_is_never_copied():
+    X = np.random.default_rng(0).standard_normal((60_000, 200), dtype=np.float32)
+    X.setflags(write=False)
+    AutoEncoder(2, hidden_layer_sizes=(4,), max_iter=1).fit(X[:500])  # what is loaded once
+    tracemalloc.start()
+    try:
+        AutoEncoder(2, hidden_layer_sizes=(4,), max_iter=1, random_state=0).fit(X)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes / 2
