@@ -107,7 +107,9 @@ def skae_from_pca(*args):
 
 def scikit_learn(X, hidden, code, batch, epochs):
     sizes = (*hidden, code, *hidden[::-1])  # ReLU on the code too: it has no other way
-    model = MLPRegressor(sizes, batch_size=batch, max_iter=epochs, tol=0, n_iter_no_change=10**6)
+    model = MLPRegressor(
+        hidden_layer_sizes=sizes, batch_size=batch, max_iter=epochs, tol=0, n_iter_no_change=10**6
+    )
     return model.fit(X, X).predict
 
 
@@ -200,7 +202,8 @@ def pyod(X, hidden, code, batch, epochs):
         dropout_rate=0.0,
         preprocessing=False,
         verbose=0,
-    ).fit(X)
+    )
+    model.fit(X)
     return applying(model.model)
 
 

@@ -127,10 +127,13 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     # -- rows ------------------------------------------------------------------------------
 
     def _batches(self, X: Array) -> Iterator[tuple[slice, Tensor]]:
-        """Yield X part by part in the model's units, on the device."""
-        units = Units(self.mean_, self.scale_)
-        for rows in slices(len(X), rows_at_once(X.shape[1])):
-            yield rows, units.to_tensor(X[rows]).to(self.net_.device)
+        """Yield X part by part in the model's units, on the device; a part lasts until the next."""
+        units, at_once = Units(self.mean_, self.scale_), rows_at_once(X.shape[1])
+        # One piece of memory for all parts: the system takes time to clear new ones.
+        memory = torch.empty(min(at_once, len(X)), X.shape[1], dtype=torch.float32).numpy()
+        for rows in slices(len(X), at_once):
+            part = X[rows]
+            yield rows, units.to_tensor(part, memory[: len(part)]).to(self.net_.device)
 
     # -- scikit-learn ----------------------------------------------------------------------
 

@@ -47,8 +47,8 @@ class FlatAdamW(torch.optim.Optimizer):
         super().add_param_group(param_group)
         params: list[nn.Parameter] = self.param_groups[-1]["params"]
         values = torch.cat([p.detach().flatten() for p in params])
-        grads, exp_avg, exp_avg_sq = torch.zeros(3, len(values), device=values.device)
-        flat = FlatGroup(values, grads, exp_avg, exp_avg_sq, torch.zeros((), device=values.device))
+        grads, exp_avg, exp_avg_sq = values.new_zeros(3, len(values))
+        flat = FlatGroup(values, grads, exp_avg, exp_avg_sq, values.new_zeros(()))
         self._flat.append(flat)
         for p, part in zip(params, self._views(flat.values, params), strict=True):
             p.data = part

@@ -55,9 +55,9 @@ class Units:
             rows *= self.factor
         return rows
 
-    def to_tensor(self, X: Array) -> Tensor:
+    def to_tensor(self, X: Array, out: Array | None = None) -> Tensor:
         """Return new rows as a tensor; raise ValueError where float32 cannot hold them."""
-        rows = self.convert(X)
+        rows = self.convert(X, out)
         with np.errstate(over="ignore", invalid="ignore"):
             if not np.isfinite(rows.sum()) and not np.isfinite(rows).all():
                 raise ValueError(
