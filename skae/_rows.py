@@ -57,14 +57,13 @@ class Units:
 
     def to_tensor(self, X: Array, out: Array | None = None) -> Tensor:
         """Return new rows as a tensor; raise ValueError where float32 cannot hold them."""
-        rows = self.convert(X, out)
-        with np.errstate(over="ignore", invalid="ignore"):
-            if not np.isfinite(rows.sum()) and not np.isfinite(rows).all():
-                raise ValueError(
-                    "X contains a value too large for float32 in units of the training rows, "
-                    f"whose scale is {self.scale:.1e}; drop such rows."
-                )
-        return torch.from_numpy(rows)
+        rows = torch.from_numpy(self.convert(X, out))
+        if not rows.sum().isfinite() and not rows.isfinite().all():
+            raise ValueError(
+                "X contains a value too large for float32 in units of the training rows, "
+                f"whose scale is {self.scale:.1e}; drop such rows."
+            )
+        return rows
 
 
 class Rows(Dataset[tuple[Tensor, Tensor]]):
