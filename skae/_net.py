@@ -118,6 +118,7 @@ class AutoEncoderNet(NeuralNet):
                 module.notes_range = False
             if self.tape_ is not None:
                 self.tape_.close()
+                self.tape_ = None
 
     def _is_small(self) -> bool:
         size = sum(p.numel() for _, p in self.get_all_learnable_params())
