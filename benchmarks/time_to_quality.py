@@ -49,7 +49,7 @@ def fits(long):
 def draw(points, pca_error):
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for name in dict.fromkeys(name for name, *_ in points):
-        seconds, errors = zip(*[p[2:] for p in points if p[0] == name], strict=True)
+        seconds, errors = zip(*sorted(p[2:] for p in points if p[0] == name), strict=True)
         style = {"linewidth": 2.5, "zorder": 3} if name == "skae" else {}
         axes.plot(seconds, errors, "o-", label=name, **style)
     for error, name in ((pca_error, "PCA"), (PAPER, "784-1000-500-250-30, 2006")):
@@ -65,6 +65,7 @@ def draw(points, pca_error):
         title="MNIST, 30 numbers an image",
     )
     axes.set_yticks([3, 4, 6, 8, 10, 14], labels=["3", "4", "6", "8", "10", "14"])
+    axes.set_xticks([10, 20, 50, 100, 200, 300], labels=["10", "20", "50", "100", "200", "300"])
     axes.minorticks_off()
     axes.legend()
     figure.savefig("docs/time_to_quality.png", dpi=120)
