@@ -16,6 +16,7 @@ from skae._fitting import (
     AUTO_BATCH_SIZE,
     FormerFit,
     Start,
+    auto_noise,
     auto_sizes,
     count_judges,
     keep_best,
@@ -97,7 +98,9 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
         floor = self._make_floor(rows, training, seed, former)
 
         best = KeepBest(tol=self.tol)
-        net = self._make_net(best, resolve_device(self.device), **self._training(generator))
+        net = self._make_net(
+            best, resolve_device(self.device), **self._training(generator, len(training))
+        )
         table = place(X, Units(self.mean_, self.scale_), net.device)
         train, held_out = table.subset(training), table.subset(judging) if n_judges else None
         judges = train if held_out is None else held_out
@@ -133,13 +136,17 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
         self.scale_ = scale
         return None
 
-    def _training(self, generator: torch.Generator) -> dict[str, Any]:
-        """Return what the net needs for training, and not for use."""
+    def _training(self, generator: torch.Generator, n_rows: int) -> dict[str, Any]:
+        """Return what the net needs for training on so many rows, and not for use."""
+        noise = self.residual_noise
+        if noise == "auto":
+            noise = auto_noise(n_rows, self.n_components_)
         return {
             "generator": generator,
             "batch_size": AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
             "learning_rate": self.learning_rate,
             "lr": self.learning_rate_init,
+            "residual_noise": noise,
             "precision": self.precision,
             "optimizer__weight_decay": self.weight_decay,
             "callbacks": self.callbacks,
@@ -183,7 +190,7 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
             return tuple(map(int, self.hidden_layer_sizes))
         if former is not None:
             return former.architecture["hidden_layer_sizes"]
-        return auto_sizes(*rows.X.shape)
+        return auto_sizes(rows.n_rows, len(rows.mean), self.n_components_)
 
     def _make_net(self, best: KeepBest, device: str, **training: Any) -> AutoEncoderNet:
         """Build the net that ``_architecture`` describes."""

@@ -23,9 +23,13 @@ from skae.functional import principal_axes, squared_error
 AUTO_BATCH_SIZE = 128
 # Tables of up to so many training rows get so many optimizer steps.
 AUTO_STEPS = ((1000, 1000), (10_000, 2000), (math.inf, 4000))
-# Tables of many rows and many features, such as images, get the wider network.
-NARROW, WIDE = (128, 128), (512, 256)
+# Tables of up to so many training rows are trained with noise, and so much of it.
+AUTO_NOISE, NOISY_ROWS = 0.5, 10_000
+# Codes of up to so many numbers, from more than so many rows, come from the deep network.
+FEW_COMPONENTS, FEW_ROWS = 3, 1000
+# Tables of many rows and features, such as images, get the wide network.
 MANY_ROWS, MANY_FEATURES = 10_000, 256
+SHALLOW, DEEP, WIDE = (128, 128), (192, 96, 96), (512, 256)
 # Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
 AUTO_JUDGES = 50
 # Fewer judges than this cannot be sure of anything at the level of is_improvement.
@@ -48,14 +52,24 @@ def count_judges(n_rows: int, fraction: float | str) -> int:
     return math.ceil(n_judges) if math.ceil(n_judges) >= MIN_JUDGES else 0
 
 
-def auto_sizes(n_rows: int, n_features: int) -> tuple[int, ...]:
-    """Return the widths of hidden layers that suit a table of this shape."""
-    return WIDE if n_rows >= MANY_ROWS and n_features >= MANY_FEATURES else NARROW
+def auto_sizes(n_rows: int, n_features: int, n_components: int) -> tuple[int, ...]:
+    """Return the widths of hidden layers that suit a table of this shape and its code."""
+    if n_rows >= MANY_ROWS and n_features >= MANY_FEATURES:
+        return WIDE
+    return DEEP if n_components <= FEW_COMPONENTS and n_rows > FEW_ROWS else SHALLOW
 
 
 def auto_epochs(n_rows: int, n_batches: int) -> int:
     """Return how many epochs make as many steps as suit so many rows."""
     return math.ceil(next(steps for most, steps in AUTO_STEPS if n_rows <= most) / n_batches)
+
+
+def auto_noise(n_rows: int, n_components: int) -> float:
+    """Return how much residual noise suits a training on so many rows.
+
+    A code of many numbers can express the noise, and then learns it.
+    """
+    return AUTO_NOISE * min(1, FEW_COMPONENTS / n_components) if n_rows <= NOISY_ROWS else 0.0
 
 
 def warn_of_few_rows(name: str, n_rows: int, fraction: float | str) -> None:
@@ -129,7 +143,7 @@ def plan(
     n_batches = math.ceil(n_rows / net.batch_size)
     net.max_epochs = auto_epochs(n_rows, n_batches) if max_iter == "auto" else int(max_iter)
     best.monitor = "valid_loss" if judged else "train_loss"
-    patience = max(10, math.ceil(net.max_epochs / 2))
+    patience = max(20, math.ceil(net.max_epochs / 2))
     best.patience = patience if n_iter_no_change == "auto" else int(n_iter_no_change)
 
 

@@ -24,7 +24,7 @@ from skae._tape import Tape
 # Weights in the largest layer from which on bfloat16 pays: see benchmarks/README.md.
 BFLOAT16_SIZE = 2**18
 # Multiplications in a pass from which on a second thread pays for waking it.
-SMALL_STEP = 10**7
+SMALL_STEP = 2 * 10**7
 
 # The loss terms of the batches of an epoch, by name.
 Losses = dict[str, list[Tensor]]
@@ -44,6 +44,8 @@ class AutoEncoderNet(NeuralNet):
         Shuffles the rows.
     learning_rate : {"one_cycle", "constant"}
         Course of the learning rate over the training.
+    residual_noise : float
+        How much of another row's residual is added to each row of a training batch.
     precision : {"auto", "float32", "bfloat16"}
         In which MLPs are trained; everything else is in float32.
     tape : bool
@@ -58,19 +60,23 @@ class AutoEncoderNet(NeuralNet):
         *,
         generator: torch.Generator | None = None,
         learning_rate: str = "constant",
+        residual_noise: float = 0.0,
         precision: str = "float32",
         tape: bool = True,
         **kwargs: Any,
     ) -> None:
         self.generator = generator
         self.learning_rate = learning_rate
+        self.residual_noise = residual_noise
         self.precision = precision
         self.tape = tape
         super().__init__(module, criterion=nn.Identity, **kwargs)
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         # skorch's averages of batch losses are not among them: the epoch's are recorded here.
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+        timer: list[tuple[str, Callback]] = [("epoch_timer", EpochTimer())]
+        # It formats its table even where it prints nothing.
+        return [*timer, ("print_log", PrintLog())] if self.verbose else timer
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the name and the value of every parameter that is trained."""
@@ -82,6 +88,7 @@ class AutoEncoderNet(NeuralNet):
             self.train_split = predefined_split(held_out)
         self.lowest_ = {"train": math.inf, "valid": math.inf}
         self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
+        self.residuals_: Tensor | None = None
         with suppress(StopTraining), self._fast(), one_thread(self._is_small()):
             self.notify("on_train_begin", X=rows, y=rows)
             self.fit_loop(rows)
@@ -91,7 +98,7 @@ class AutoEncoderNet(NeuralNet):
         with suppress(StopTraining):
             self.notify("on_train_end", X=rows, y=rows)
         # What a fitted net need not hold: rows, gradients, the optimizer's moments.
-        self.train_split = None
+        self.train_split = self.residuals_ = None
         self.optimizer_.release()
 
     @contextmanager
@@ -153,10 +160,12 @@ class AutoEncoderNet(NeuralNet):
 
     def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Take one optimizer step."""
-        x, _ = batch
+        x = self._with_noise(batch[0])
         if not self._tape_sets_all:
             self.optimizer_.zero_grad()
         output = self.module_(x)
+        if self.residual_noise:
+            self.residuals_ = x - output[0].detach()
         if self.tape_ is None:
             self.get_loss(output, x, training=True).backward()
         else:
@@ -173,6 +182,17 @@ class AutoEncoderNet(NeuralNet):
         else:
             self.optimizer_.step()  # schedulers look for this
         return {"y_pred": output}
+
+    def _with_noise(self, x: Tensor) -> Tensor:
+        """Add to rows the residuals that the last batch left: what real rows differ by.
+
+        The rows of a batch are drawn at random, so the residuals are those of others.
+        """
+        if not self.residual_noise or self.residuals_ is None:
+            return x
+        n_missing = len(x) - len(self.residuals_)
+        noise = nn.functional.pad(self.residuals_, (0, 0, 0, n_missing))  # or cut, below zero
+        return torch.add(x, noise, alpha=self.residual_noise)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch without a gradient."""

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-BETAS = (0.9, 0.999)
+# Of the second moment torch takes 0.999, too long a memory where a few rows have large gradients.
+BETAS = (0.9, 0.95)
 EPS = 1e-8
 
 

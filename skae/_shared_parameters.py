@@ -9,11 +9,16 @@ import numpy as np
 from skae._fitting import (
     AUTO_BATCH_SIZE,
     AUTO_JUDGES,
+    AUTO_NOISE,
     AUTO_STEPS,
+    DEEP,
+    FEW_COMPONENTS,
+    FEW_ROWS,
     MANY_FEATURES,
     MANY_ROWS,
     MIN_JUDGES,
-    NARROW,
+    NOISY_ROWS,
+    SHALLOW,
     WIDE,
 )
 from skae._networks import ACTIVATIONS
@@ -46,9 +51,10 @@ class SharedParameters:
         sizes | options("auto"),
         f"""
         Widths of the encoder's hidden layers; the decoder has the same in reverse.
-        ``()`` gives the linear autoencoder. "auto" is {NARROW}, and {WIDE} where there are
-        {MANY_ROWS:,} rows or more of {MANY_FEATURES} features or more, such as images. Widen
-        for these where there is time, as in (1024, 256).
+        ``()`` gives the linear autoencoder. "auto" is {SHALLOW}; {DEEP} where the code has up
+        to {FEW_COMPONENTS} numbers and X more than {FEW_ROWS:,} rows; {WIDE} for {MANY_ROWS:,}
+        rows or more of {MANY_FEATURES} features or more, such as images. Widen for these where
+        there is time, as in (1024, 256).
         """,
     )
     activation: str = parameter(
@@ -95,11 +101,23 @@ class SharedParameters:
         """,
     )
     learning_rate_init: float = parameter(
-        5e-3,
+        7e-3,
         real(0, math.inf, "()"),
         """
         Highest learning rate of the AdamW optimizer. Lower it when a
         ``ConvergenceWarning`` says that the loss was not finite.
+        """,
+    )
+    residual_noise: float | str = parameter(
+        "auto",
+        real(0, 1, "[)") | options("auto"),
+        f"""
+        How much of the residual x − x̂ of another row is added to each row in training, so
+        that the encoder learns to project rows it has not seen. "auto" is {AUTO_NOISE} for
+        codes of up to {FEW_COMPONENTS} numbers, falls as 1/n_components beyond, and is 0 for
+        more than {NOISY_ROWS:,} training rows. Raise it towards 1 when new rows are
+        reconstructed much worse than the training rows. The losses of training are those of
+        the rows with the noise.
         """,
     )
     weight_decay: float = parameter(

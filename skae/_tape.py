@@ -138,7 +138,7 @@ class Tape:
         """Return ½ Σₖ (x̂ₖ − xₖ)² of every row."""
         difference = x_hat.detach() - x
         y = torch.linalg.vecdot(difference, difference).mul_(0.5)
-        return self._record(x_hat, y, lambda grad: grad[:, None] * difference)
+        return self._record(x_hat, y, lambda grad: difference.mul_(grad[:, None]))
 
     def backward(self, terms: Iterable[Tensor]) -> None:
         """Set the gradients of networks on the tape to that of the sum of the terms' means.
