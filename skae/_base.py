@@ -1,5 +1,6 @@
 """The estimator layer: what all autoencoders share as scikit-learn transformers."""
 
+import math
 import secrets
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
         train, held_out = table.subset(training), table.subset(judging) if n_judges else None
         judges = train if held_out is None else held_out
         start = load_best_start(net, floor, former.weights if former else None, judges)
-        best.start(start.loss, net.module_)
+        # Training losses do not compare with the start's, which has no noise.
+        best.start(start.loss if n_judges else math.inf, net.module_)
         plan(net, best, len(train), self.max_iter, self.n_iter_no_change, judged=n_judges > 0)
         if self.init == "pca" and self.early_stopping and not n_judges:
             warn_of_few_rows(type(self).__name__, len(X), self.validation_fraction)

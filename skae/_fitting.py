@@ -22,7 +22,7 @@ from skae.functional import principal_axes, squared_error
 # What "auto" stands for was chosen by measurement: see benchmarks/README.md.
 AUTO_BATCH_SIZE = 128
 # Tables of up to so many training rows get so many optimizer steps.
-AUTO_STEPS = ((1000, 1000), (10_000, 2000), (math.inf, 4000))
+AUTO_STEPS = ((1000, 1000), (2000, 1500), (10_000, 2000), (math.inf, 4000))
 # Tables of up to so many training rows are trained with noise, and so much of it.
 AUTO_NOISE, NOISY_ROWS = 0.5, 10_000
 # Codes of up to so many numbers, from more than so many rows, come from the deep network.

@@ -90,6 +90,8 @@ class AutoEncoderNet(NeuralNet):
         self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
         self.residuals_: Tensor | None = None
         with suppress(StopTraining), self._fast(), one_thread(self._is_small()):
+            if isinstance(self.module_.encoder, FlooredNetwork):
+                self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
             self.notify("on_train_begin", X=rows, y=rows)
             self.fit_loop(rows)
         judged = "train_loss" if held_out is None else "valid_loss"
@@ -114,7 +116,8 @@ class AutoEncoderNet(NeuralNet):
         for network in networks:
             network.in_bfloat16 = in_bfloat16
         for module in floored:
-            module.notes_range = True
+            # The rows, from which the encoder's comes, are the same in each epoch.
+            module.notes_range = module is not self.module_.encoder
         try:
             yield
         finally:
@@ -190,8 +193,9 @@ class AutoEncoderNet(NeuralNet):
         """
         if not self.residual_noise or self.residuals_ is None:
             return x
-        n_missing = len(x) - len(self.residuals_)
-        noise = nn.functional.pad(self.residuals_, (0, 0, 0, n_missing))  # or cut, below zero
+        noise = self.residuals_
+        if len(noise) != len(x):  # by one row
+            noise = nn.functional.pad(noise, (0, 0, 0, len(x) - len(noise)))
         return torch.add(x, noise, alpha=self.residual_noise)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The module layer: encoders and decoders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self, cast
 
@@ -98,7 +98,8 @@ class FlooredNetwork(nn.Module):
     Attributes
     ----------
     notes_range : bool
-        Whether it is being trained by a net, so that its inputs set the range.
+        Whether its inputs in training set the range, as those of a decoder, whose codes
+        change with each epoch.
     """
 
     notes_range = False
@@ -133,9 +134,14 @@ class FlooredNetwork(nn.Module):
             return self.network.tape.mlp(self.network, x, self)
         return torch.addcmul(self.linear(x), self.network(x), self.scale)
 
+    def set_range(self, batches: Iterable[Tensor]) -> None:
+        """Let the range be that of these inputs."""
+        low, high = zip(*(torch.aminmax(x, dim=0) for x in batches), strict=True)
+        self.low.copy_(torch.stack(low).amin(dim=0))
+        self.high.copy_(torch.stack(high).amax(dim=0))
+
     def _take_range(self) -> None:
-        x = torch.cat(self.seen)
-        low, high = x.amin(dim=0), x.amax(dim=0)
+        low, high = torch.aminmax(torch.cat(self.seen), dim=0)
         if not self.range_is_stale:
             low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)
         self.low.copy_(low)

@@ -82,8 +82,8 @@ class SharedParameters:
         f"""
         Number of epochs. "auto" takes as many as make {AUTO_STEPS[0][1]} optimizer steps for
         up to {AUTO_STEPS[0][0]:,} training rows, {AUTO_STEPS[1][1]} for up to
-        {AUTO_STEPS[1][0]:,} and {AUTO_STEPS[2][1]} for more. Raise it for large tables, when
-        there is time.
+        {AUTO_STEPS[1][0]:,}, {AUTO_STEPS[2][1]} for up to {AUTO_STEPS[2][0]:,} and
+        {AUTO_STEPS[3][1]} for more. Raise it for large tables, when there is time.
         """,
     )
     batch_size: int | str = parameter(
@@ -160,8 +160,8 @@ class SharedParameters:
         "auto",
         integer(1) | options("auto"),
         """
-        Epochs without progress after which training stops. "auto" is half of the epochs,
-        for the loss may rise while the learning rate is high.
+        Epochs without progress after which training stops. "auto" is half of the epochs
+        and 20 at least, for the loss may rise while the learning rate is high.
         """,
     )
     tol: float = parameter(

@@ -14,7 +14,7 @@ from skae import AutoEncoder
 from skae._autoencoder import PlainModule
 from skae._net import make_net, takes_bfloat16
 from skae._networks import ACTIVATIONS, MLP, make_network
-from skae._optimizer import FlatAdamW, one_cycle
+from skae._optimizer import BETAS, FlatAdamW, one_cycle
 from skae._rows import Batches, Rows, Units, place
 from skae._tape import Tape
 
@@ -71,7 +71,7 @@ def test_learning_rate_schedulers_work(digits):
     scheduler = skorch.callbacks.LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1)
     model = fit(digits, callbacks=[scheduler], learning_rate="constant")
     rates = model.net_.history[:, "event_lr"]
-    np.testing.assert_allclose(rates, 5e-3 * 0.1 ** np.arange(6))
+    np.testing.assert_allclose(rates, model.learning_rate_init * 0.1 ** np.arange(6))
 
 
 def test_checkpoints_are_written_and_load(digits, tmp_path):
@@ -180,6 +180,7 @@ def test_one_cycle_is_torchs():
 
 def test_flat_adamw_is_torchs():
     networks = [MLP((5, 7, 3), "tanh", torch.Generator().manual_seed(0)) for _ in range(2)]
+    makers = FlatAdamW, functools.partial(torch.optim.AdamW, betas=BETAS)
     optimizers = [
         make(
             [
@@ -189,7 +190,7 @@ def test_flat_adamw_is_torchs():
             lr=0.1,
             weight_decay=0.3,
         )
-        for make, network in zip((FlatAdamW, torch.optim.AdamW), networks, strict=True)
+        for make, network in zip(makers, networks, strict=True)
     ]
     x = torch.randn(20, 5, generator=torch.Generator().manual_seed(1))
 
@@ -248,6 +249,42 @@ def test_the_tape_has_autograds_gradients(floor, hidden_layer_sizes, activation)
     tape.close()
     torch.testing.assert_close(gradients(), expected, rtol=1e-4, atol=1e-4)
     assert all(grad.abs().sum() > 0 for grad in expected)
+
+
+def test_rows_train_with_the_residuals_of_others(digits):
+    class Watch(skorch.callbacks.Callback):
+        def on_train_begin(self, net, **kwargs):
+            self.rows, self.seen = [], []
+            net.module_.register_forward_pre_hook(self.see)
+
+        def see(self, module, inputs):
+            if module.training:
+                self.seen.append(inputs[0].clone())
+
+        def on_batch_end(self, net, batch, training, y_pred, **kwargs):
+            if training:
+                self.rows.append((batch[0].clone(), y_pred.clone()))
+
+    def watch(**parameters):
+        model = fit(digits[:200], batch_size=48, max_iter=2, callbacks=[Watch()], **parameters)
+        return next(c for _, c in model.net_.callbacks_ if isinstance(c, Watch))
+
+    watched = watch(residual_noise=0.4)
+    assert {len(x) for x, _ in watched.rows} == {37, 38}
+    noise = torch.zeros(38, digits.shape[1])
+    for (rows, x_hat), x in zip(watched.rows, watched.seen, strict=True):
+        expected = rows + 0.4 * noise[: len(rows)]
+        torch.testing.assert_close(x, expected)
+        noise = torch.zeros_like(noise)
+        noise[: len(x)] = x - x_hat
+    plain = watch(residual_noise=0)
+    assert all(x.equal(rows) for (rows, _), x in zip(plain.rows, plain.seen, strict=True))
+
+
+def test_without_judges_noise_does_not_hide_progress(digits):
+    model = fit(digits, early_stopping=False, residual_noise=0.7, max_iter=40)
+    assert model.best_iter_ > 0
+    assert model.score(digits) > model.pca_score_
 
 
 def test_the_tape_changes_no_fit(digits, monkeypatch):
