@@ -18,6 +18,7 @@ from skae._fitting import (
     FormerFit,
     Start,
     auto_noise,
+    auto_rate,
     auto_sizes,
     count_judges,
     keep_best,
@@ -140,14 +141,16 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
 
     def _training(self, generator: torch.Generator, n_rows: int) -> dict[str, Any]:
         """Return what the net needs for training on so many rows, and not for use."""
-        noise = self.residual_noise
+        noise, rate = self.residual_noise, self.learning_rate_init
         if noise == "auto":
             noise = auto_noise(n_rows, self.n_components_)
+        if rate == "auto":
+            rate = auto_rate(self._architecture["hidden_layer_sizes"])
         return {
             "generator": generator,
             "batch_size": AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
             "learning_rate": self.learning_rate,
-            "lr": self.learning_rate_init,
+            "lr": rate,
             "residual_noise": noise,
             "precision": self.precision,
             "optimizer__weight_decay": self.weight_decay,

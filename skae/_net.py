@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -102,6 +102,13 @@ class AutoEncoderNet(NeuralNet):
         # What a fitted net need not hold: rows, gradients, the optimizer's moments.
         self.train_split = self.residuals_ = None
         self.optimizer_.release()
+
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **kwargs: Any) -> NoReturn:
+        """Refuse: gradients and moments were dropped after training."""
+        raise NotImplementedError(
+            "the net of a fitted autoencoder is not trained further by itself; set "
+            "warm_start=True and call the autoencoder's fit again."
+        )
 
     @contextmanager
     def _fast(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from skae._fitting import (
     AUTO_BATCH_SIZE,
     AUTO_JUDGES,
     AUTO_NOISE,
+    AUTO_RATE,
     AUTO_STEPS,
     DEEP,
     FEW_COMPONENTS,
@@ -17,9 +18,11 @@ from skae._fitting import (
     MANY_FEATURES,
     MANY_ROWS,
     MIN_JUDGES,
+    NARROW,
     NOISY_ROWS,
     SHALLOW,
     WIDE,
+    WIDE_RATE,
 )
 from skae._networks import ACTIVATIONS
 from skae._parameters import Rule, boolean, integer, options, parameter, real, sizes
@@ -100,11 +103,12 @@ class SharedParameters:
         as a scheduler among ``callbacks`` needs.
         """,
     )
-    learning_rate_init: float = parameter(
-        7e-3,
-        real(0, math.inf, "()"),
-        """
-        Highest learning rate of the AdamW optimizer. Lower it when a
+    learning_rate_init: float | str = parameter(
+        "auto",
+        real(0, math.inf, "()") | options("auto"),
+        f"""
+        Highest learning rate of the AdamW optimizer. "auto" is {AUTO_RATE:g}, and {WIDE_RATE:g}
+        for networks with a hidden layer of more than {NARROW}. Lower it when a
         ``ConvergenceWarning`` says that the loss was not finite.
         """,
     )

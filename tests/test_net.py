@@ -71,7 +71,7 @@ def test_learning_rate_schedulers_work(digits):
     scheduler = skorch.callbacks.LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1)
     model = fit(digits, callbacks=[scheduler], learning_rate="constant")
     rates = model.net_.history[:, "event_lr"]
-    np.testing.assert_allclose(rates, model.learning_rate_init * 0.1 ** np.arange(6))
+    np.testing.assert_allclose(rates, model.net_.lr * 0.1 ** np.arange(6))
 
 
 def test_checkpoints_are_written_and_load(digits, tmp_path):
@@ -346,6 +346,15 @@ def test_fitted_modules_are_differentiated_by_autograd(digits):
     assert jacobian.shape == (3, 2, 64)
     assert jacobian.abs().sum() > 0
     module.eval()
+    np.testing.assert_array_equal(model.transform(digits), codes)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_fitted_net_says_how_to_train_it_further(method, digits):
+    model = fit(digits)
+    codes = model.transform(digits)
+    with pytest.raises(NotImplementedError, match="warm_start=True"):
+        getattr(model.net_, method)(digits)
     np.testing.assert_array_equal(model.transform(digits), codes)
 
 
