@@ -141,16 +141,16 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
 
     def _training(self, generator: torch.Generator, n_rows: int) -> dict[str, Any]:
         """Return what the net needs for training on so many rows, and not for use."""
-        noise, rate = self.residual_noise, self.learning_rate_init
+        noise = self.residual_noise
         if noise == "auto":
             noise = auto_noise(n_rows, self.n_components_)
-        if rate == "auto":
-            rate = auto_rate(self._architecture["hidden_layer_sizes"])
+        rate, betas = auto_rate(self._architecture["hidden_layer_sizes"])
         return {
             "generator": generator,
             "batch_size": AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
             "learning_rate": self.learning_rate,
-            "lr": rate,
+            "lr": rate if self.learning_rate_init == "auto" else self.learning_rate_init,
+            "optimizer__betas": betas,
             "residual_noise": noise,
             "precision": self.precision,
             "optimizer__weight_decay": self.weight_decay,

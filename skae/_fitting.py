@@ -30,9 +30,10 @@ FEW_COMPONENTS, FEW_ROWS = 3, 1000
 # Tables of many rows and features, such as images, get the wide network.
 MANY_ROWS, MANY_FEATURES = 10_000, 256
 SHALLOW, DEEP, WIDE = (128, 128), (192, 96, 96), (512, 256)
-# Networks with layers wider than this learn at the lower rate.
+# Networks with layers wider than this learn at the lower rate, and remember gradients longer.
 NARROW = 256
 AUTO_RATE, WIDE_RATE = 7e-3, 5e-3
+AUTO_BETAS, WIDE_BETAS = (0.9, 0.95), (0.9, 0.999)
 # Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
 AUTO_JUDGES = 50
 # Fewer judges than this cannot be sure of anything at the level of is_improvement.
@@ -67,9 +68,11 @@ def auto_epochs(n_rows: int, n_batches: int) -> int:
     return math.ceil(next(steps for most, steps in AUTO_STEPS if n_rows <= most) / n_batches)
 
 
-def auto_rate(hidden_layer_sizes: tuple[int, ...]) -> float:
-    """Return the highest learning rate that suits a network."""
-    return AUTO_RATE if max(hidden_layer_sizes, default=0) <= NARROW else WIDE_RATE
+def auto_rate(hidden_layer_sizes: tuple[int, ...]) -> tuple[float, tuple[float, float]]:
+    """Return the highest learning rate that suits a network, and AdamW's betas."""
+    if max(hidden_layer_sizes, default=0) <= NARROW:
+        return AUTO_RATE, AUTO_BETAS
+    return WIDE_RATE, WIDE_BETAS
 
 
 def auto_noise(n_rows: int, n_components: int) -> float:

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Of the second moment torch takes 0.999, too long a memory where a few rows have large gradients.
-BETAS = (0.9, 0.95)
 EPS = 1e-8
 
 
@@ -35,13 +33,21 @@ class FlatAdamW(torch.optim.Optimizer):
     params : iterable of nn.Parameter or of dict
         All of one dtype and on one device, where they stay.
     lr : float
+    betas : tuple of float
+        Shares of the first and the second moment that a step keeps.
     weight_decay : float
         Decoupled from the gradient.
     """
 
-    def __init__(self, params: Iterable[Any], lr: float, weight_decay: float = 0.01) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.01,
+    ) -> None:
         self._flat: list[FlatGroup] = []
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, and lay it out."""
@@ -94,8 +100,8 @@ class FlatAdamW(torch.optim.Optimizer):
                 [],
                 [flat.step],
                 lr=group["lr"],
-                beta1=BETAS[0],
-                beta2=BETAS[1],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
                 weight_decay=group["weight_decay"],
                 eps=EPS,
                 amsgrad=False,
