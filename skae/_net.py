@@ -88,7 +88,7 @@ class AutoEncoderNet(NeuralNet):
             self.train_split = predefined_split(held_out)
         self.lowest_ = {"train": math.inf, "valid": math.inf}
         self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
-        self.residuals_: Tensor | None = None
+        self.residuals_ = self._residuals_at_start(rows) if self.residual_noise else None
         with suppress(StopTraining), self._fast(), one_thread(self._is_small()):
             if isinstance(self.module_.encoder, FlooredNetwork):
                 self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
@@ -174,7 +174,7 @@ class AutoEncoderNet(NeuralNet):
         if not self._tape_sets_all:
             self.optimizer_.zero_grad()
         output = self.module_(x)
-        if self.residual_noise:
+        if self.residuals_ is not None:
             self.residuals_ = x - output[0].detach()
         if self.tape_ is None:
             self.get_loss(output, x, training=True).backward()
@@ -193,15 +193,22 @@ class AutoEncoderNet(NeuralNet):
             self.optimizer_.step()  # schedulers look for this
         return {"y_pred": output}
 
+    def _residuals_at_start(self, rows: Rows) -> Tensor:
+        """Return what the start leaves of a batch, so that the first step has noise too."""
+        x, _ = next(iter(Batches(rows, self.batch_size, None)))
+        self.module_.eval()
+        with torch.no_grad():
+            return x - self.module_(x)[0]
+
     def _with_noise(self, x: Tensor) -> Tensor:
         """Add to rows the residuals that the last batch left: what real rows differ by.
 
         The rows of a batch are drawn at random, so the residuals are those of others.
         """
-        if not self.residual_noise or self.residuals_ is None:
-            return x
         noise = self.residuals_
-        if len(noise) != len(x):  # by one row
+        if noise is None:
+            return x
+        if len(noise) != len(x):  # batches differ by one row
             noise = nn.functional.pad(noise, (0, 0, 0, len(x) - len(noise)))
         return torch.add(x, noise, alpha=self.residual_noise)
 
