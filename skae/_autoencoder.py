@@ -1,6 +1,6 @@
 """The plain autoencoder."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from skae._base import BaseAutoEncoder
 from skae._modules import AutoEncoderModule
@@ -8,12 +8,12 @@ from skae._parameters import estimator
 
 
 class PlainModule(AutoEncoderModule):
-    """min over encoder f and decoder g of the mean over rows of ½‖g(f(x)) − x‖²."""
+    """min over encoder f and decoder g of the mean over rows of L(x, g(f(x)))."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x``; see :meth:`AutoEncoderModule.forward`."""
-        x_hat = self.decoder(self.encoder(x))
-        return x_hat, {"reconstruction": self.loss(x, x_hat)}
+        output = self.decoder(self.encoder(x))
+        return output, {"reconstruction": self.loss(x, output)}
 
 
 @estimator
@@ -99,7 +99,4 @@ class AutoEncoder(BaseAutoEncoder):
     True
     """
 
-    def _make_module(
-        self, encoder: nn.Module, decoder: nn.Module, n_components: int
-    ) -> AutoEncoderModule:
-        return PlainModule(encoder, decoder, n_components)
+    _module = PlainModule

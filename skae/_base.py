@@ -2,19 +2,20 @@
 
 import math
 import secrets
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from torch import Tensor, nn
+from torch import Tensor
 
+from skae._architecture import make_networks
 from skae._callbacks import KeepBest
 from skae._fitted import FittedAutoEncoder
 from skae._fitting import (
     AUTO_BATCH_SIZE,
+    CHANNELS,
     FormerFit,
     Start,
     auto_noise,
@@ -29,32 +30,37 @@ from skae._fitting import (
     warn_of_few_rows,
 )
 from skae._floor import PCAFloor
+from skae._losses import make_loss, require_valid, takes_any_row
 from skae._modules import AutoEncoderModule
 from skae._net import AutoEncoderNet, make_net, weights_to_arrays
-from skae._networks import make_network
 from skae._parameters import check_parameters, is_integer
 from skae._pca import Centred, fit_pca
 from skae._rows import Rows, Units, place
 from skae._shared_parameters import SharedParameters
-from skae._validation import Array, all_or_nothing, check_rows, resolve_device
+from skae._validation import (
+    Array,
+    all_or_nothing,
+    check_networks,
+    check_rows,
+    resolve_device,
+)
 
 # Beyond, float32 cannot hold the rows that inverse_transform returns.
 MIN_SCALE = 1e-30
+# The parameters that a net is built from as they are.
+ARCHITECTURE = ("loss", "activation", "tied_weights", "image_shape", "encoder", "decoder")
 
 
 @dataclass(eq=False, repr=False)
-class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
+class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
     """Base of every autoencoder estimator.
 
-    A method is a subclass decorated with :func:`skae._parameters.estimator` that declares
-    its own parameters and implements :meth:`_make_module`. It overrides nothing else.
+    A method is a subclass decorated with :func:`skae.base.estimator` that names its module
+    and declares its own parameters, which the module is given by keyword. It overrides
+    nothing else.
     """
 
-    @abstractmethod
-    def _make_module(
-        self, encoder: nn.Module, decoder: nn.Module, n_components: int
-    ) -> AutoEncoderModule:
-        """Build the method's module around an encoder and a decoder."""
+    _module: ClassVar[type[AutoEncoderModule]]
 
     # -- fit -------------------------------------------------------------------------------
 
@@ -90,6 +96,8 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
     def _fit(self, X: Any) -> None:
         former = self._former_fit()
         X = check_rows(self, X, fitting=True)
+        require_valid(self.loss, X.min(), X.max())
+        check_networks(self, X.shape[1])
         seed = self._draw_seed()
         generator = torch.Generator().manual_seed(seed)
         rows = Centred(X)
@@ -106,7 +114,9 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
         table = place(X, Units(self.mean_, self.scale_), net.device)
         train, held_out = table.subset(training), table.subset(judging) if n_judges else None
         judges = train if held_out is None else held_out
-        start = load_best_start(net, floor, former.weights if former else None, judges)
+        net.prepare(self.mean_, self.scale_, train)
+        weights = former.weights if former else None
+        start = load_best_start(net, floor, weights, table, train, judges)
         # Training losses do not compare with the start's, which has no noise.
         best.start(start.loss if n_judges else math.inf, net.module_)
         plan(net, best, len(train), self.max_iter, self.n_iter_no_change, judged=n_judges > 0)
@@ -143,7 +153,8 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
         """Return what the net needs for training on so many rows, and not for use."""
         noise = self.residual_noise
         if noise == "auto":
-            noise = auto_noise(n_rows, self.n_components_)
+            takes_noise = takes_any_row(self.loss) and not self._module.has_noise
+            noise = auto_noise(n_rows, self.n_components_) if takes_noise else 0.0
         rate, betas = auto_rate(self._architecture["hidden_layer_sizes"])
         return {
             "generator": generator,
@@ -182,9 +193,12 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
             "n_features": len(rows.mean),
             "n_components": self.n_components_,
             "hidden_layer_sizes": self._sizes(rows, former),
-            "activation": self.activation,
             "init": self.init,
+            **{name: getattr(self, name) for name in ARCHITECTURE},
         }
+        shared = {spec.name for spec in fields(SharedParameters)}
+        own = {spec.name for spec in fields(self)} - shared
+        self._own_parameters = {name: getattr(self, name) for name in sorted(own)}
         if former is not None:
             former.require(self._architecture)
         return floor
@@ -195,18 +209,17 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
             return tuple(map(int, self.hidden_layer_sizes))
         if former is not None:
             return former.architecture["hidden_layer_sizes"]
+        if self.image_shape is not None:
+            return CHANNELS
         return auto_sizes(rows.n_rows, len(rows.mean), self.n_components_)
 
     def _make_net(self, best: KeepBest, device: str, **training: Any) -> AutoEncoderNet:
         """Build the net that ``_architecture`` describes."""
         spec = self._architecture
-        generator = training.get("generator")
-        sizes = (spec["n_features"], *spec["hidden_layer_sizes"], spec["n_components"])
-        encoder, decoder = (
-            make_network(widths, spec["activation"], spec["init"] == "pca", generator)
-            for widths in (sizes, sizes[::-1])
-        )
-        module = self._make_module(encoder, decoder, spec["n_components"])
+        encoder, decoder = make_networks(spec, training.get("generator"))
+        loss = make_loss(spec["loss"], spec["n_features"])
+        module = self._module(encoder, decoder, spec["n_components"], loss, **self._own_parameters)
+        module.needs_autograd |= spec["tied_weights"]
         return make_net(module, best=best, device=device, **training)
 
     def _build_net(self, device: str) -> AutoEncoderNet:
@@ -218,16 +231,17 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder, ABC):
         self.n_iter_ = len(net.history)
         self.best_iter_ = best.epoch_
         self.loss_curve_ = [row["train_loss"] for row in net.history]
-        squares = [x.square().sum(dim=1).double().sum() for x, _ in net.get_iterator(judges)]
-        at_mean = 0.5 * float(sum(squares)) / len(judges)
+        at_mean, at_best = net.bounds(judges)
+
+        def score(loss: float) -> float:
+            return share_explained(loss - at_best, at_mean - at_best)
+
         self.pca_score_: float | None = None
         if start.pca_loss is not None:
-            self.pca_score_ = share_explained(start.pca_loss, at_mean)
+            self.pca_score_ = score(start.pca_loss)
         self.validation_scores_: list[float] | None = None
         if best.monitor == "valid_loss":
-            self.validation_scores_ = [
-                share_explained(row["valid_loss"], at_mean) for row in net.history
-            ]
+            self.validation_scores_ = [score(row["valid_reconstruction"]) for row in net.history]
 
     def _settle_codes(self, X: Array) -> None:
         """Turn codes into principal axes over all training rows, and measure the noise."""

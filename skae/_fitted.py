@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae._fitting import share_explained
+from skae._losses import require_valid
 from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
 from skae._rows import Units, rows_at_once, slices
 from skae._validation import Array, check_codes, check_rows, resolve_device
@@ -74,13 +75,19 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         X_hat = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
         with torch.inference_mode():
             for rows in slices(len(codes), rows_at_once(self.n_features_in_)):
-                batch = torch.tensor(codes[rows], device=self.net_.device)
-                x_hat = self.net_.module_.decode(batch).cpu().numpy()
-                X_hat[rows] = x_hat * self.scale_ + self.mean_
+                module = self.net_.module_
+                output = module.decode(torch.tensor(codes[rows], device=self.net_.device))
+                if module.loss.link is None:
+                    X_hat[rows] = output.cpu().numpy() * self.scale_ + self.mean_
+                else:
+                    X_hat[rows] = module.loss.link(output).cpu().numpy()
         return X_hat
 
     def score_samples(self, X: Any) -> Array:
-        """Return minus the squared reconstruction error of every row, −Σₖ (x̂ₖ − xₖ)².
+        """Return minus the error of every row's reconstruction.
+
+        That is Σₖ (x̂ₖ − xₖ)² where ``loss="squared_error"``; otherwise what the reconstruction
+        costs in the loss more than a perfect one.
 
         Parameters
         ----------
@@ -89,14 +96,19 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         ndarray of shape (n_samples,), float32
-            In squared units of X; the higher, the more normal the row.
+            In squared units of X for squared errors and ``"huber"``, in those of X for absolute
+            ones, in nats for cross-entropy and counts; the higher, the more normal the row.
         """
-        errors, _ = self._squares(X)
+        errors, _ = self._errors(X)
+        loss = self.net_.module_.loss
         with np.errstate(over="ignore"):  # -inf says it
-            return (-errors).astype(np.float32)
+            return (-errors * loss.multiple * self.scale_**loss.power).astype(np.float32)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the share of variance explained: R² about the training mean, ``mean_``.
+        """Return the share of the loss that is explained: R² where that is the squared error.
+
+        1 − E/E₀ of the errors of reconstructions and of ``mean_`` in their place, summed over
+        rows; for other losses known as D².
 
         Parameters
         ----------
@@ -108,21 +120,23 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         float
             1 for perfect reconstructions, 0 for those no better than the mean.
         """
-        errors, distances = self._squares(X)
-        return share_explained(errors.sum(), distances.sum())
+        errors, at_mean = self._errors(X)
+        return share_explained(errors.sum(), at_mean.sum())
 
-    def _squares(self, X: Any) -> tuple[Array, Array]:
-        """Return every row's squared error and squared distance from the mean, in X's units."""
+    def _errors(self, X: Any) -> tuple[Array, Array]:
+        """Return what every row costs more than a perfect one: as it is, and at the mean."""
         check_is_fitted(self)
         X = check_rows(self, X, fitting=False)
-        squares = np.empty((2, len(X)))
         module = self.net_.module_
+        require_valid(self._architecture["loss"], X.min(), X.max())
+        errors = np.empty((2, len(X)))
         with torch.inference_mode():
             for rows, x in self._batches(X):
-                differences = torch.stack([module.decoder(module.encoder(x)) - x, x])
-                squares[:, rows] = differences.cpu().double().square().sum(dim=2).numpy()
-        squares *= self.scale_**2
-        return squares[0], squares[1]
+                output = module.decoder(module.encoder(x)).double()
+                x = x.double()
+                costs = torch.stack([module.loss(x, output), module.loss.at_mean(x)])
+                errors[:, rows] = (costs - module.loss.at_best(x)).cpu().numpy()
+        return errors[0], errors[1]
 
     # -- rows ------------------------------------------------------------------------------
 

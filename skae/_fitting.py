@@ -12,12 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skae._callbacks import KeepBest
-from skae._floor import PCAFloor, is_improvement
+from skae._floor import PCAFloor, floor_state, is_improvement
 from skae._modules import AutoEncoderModule
 from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
 from skae._rows import Rows
 from skae._validation import Array
-from skae.functional import principal_axes, squared_error
+from skae.functional import own_axes, principal_axes, squared_error
 
 # What "auto" stands for was chosen by measurement: see benchmarks/README.md.
 AUTO_BATCH_SIZE = 128
@@ -30,6 +30,8 @@ FEW_COMPONENTS, FEW_ROWS = 3, 1000
 # Tables of many rows and features, such as images, get the wide network.
 MANY_ROWS, MANY_FEATURES = 10_000, 256
 SHALLOW, DEEP, WIDE = (128, 128), (192, 96, 96), (512, 256)
+# Channels of convolutions.
+CHANNELS = (32, 64)
 # Networks with layers wider than this learn at the lower rate, and remember gradients longer.
 NARROW = 256
 AUTO_RATE, WIDE_RATE = 7e-3, 5e-3
@@ -130,15 +132,15 @@ class Start:
     rivals : ndarray of shape (n_judges,) or None
         The loss of every judge that trained weights have to beat beyond chance.
     pca_loss : float or None
-        The judges' mean loss under PCA.
-    floor : PCAFloor or None
-        What to fall back to; None means the start itself.
+        The judges' mean loss of reconstruction under PCA.
+    floor : dict of str to Tensor or None
+        PCA of all rows, to fall back to; None means the start itself.
     """
 
     loss: float = math.inf
     rivals: Array | None = None
     pca_loss: float | None = None
-    floor: PCAFloor | None = None
+    floor: dict[str, Tensor] | None = None
 
 
 def plan(
@@ -159,23 +161,29 @@ def plan(
 
 
 def load_best_start(
-    net: AutoEncoderNet, floor: PCAFloor | None, former: dict[str, Array] | None, judges: Rows
+    net: AutoEncoderNet,
+    floor: PCAFloor | None,
+    former: dict[str, Array] | None,
+    table: Rows,
+    train: Rows,
+    judges: Rows,
 ) -> Start:
     """Load PCA or the weights of a former fit, whichever the judges prefer."""
     start = Start()
     if floor is not None:
-        floor.load_whole(net.module_)
-        rivals = net.losses(judges)
-        floor.load_start(net.module_)
-        losses = net.losses(judges)
+        floor.load_whole(net.module_, table)
+        rivals, _ = net.losses(judges)
+        whole = floor_state(net.module_)
+        floor.load_start(net.module_, train)
+        losses, reconstruction = net.losses(judges)
         # What the judges would say of a PCA of all rows, had it not seen them: as good as
         # the part they add to its rows.
         rivals = losses + (rivals - losses) * floor.share_unseen
-        start = Start(losses.mean(), rivals, losses.mean(), floor)
+        start = Start(losses.mean(), rivals, reconstruction, whole)
     if former is not None:
         pca_weights = weights_to_arrays(net.module_)
         load_arrays(net.module_, former)
-        losses = net.losses(judges)
+        losses, _ = net.losses(judges)
         if losses.mean() <= start.loss:
             start = Start(losses.mean(), losses, start.pca_loss)
         else:
@@ -194,7 +202,7 @@ def keep_best(
     are held-out rows.
     """
     best.restore(net.module_)
-    losses = net.losses(judges)
+    losses, _ = net.losses(judges)
     if not np.isfinite(losses).all():  # possible where the training loss picked the weights
         best.diverged_at_ = best.diverged_at_ or best.epoch_
         best.restore_start(net.module_)
@@ -205,7 +213,7 @@ def keep_best(
     if best.diverged_at_ is not None:
         report_divergence(best, start, net.lr)
     if best.epoch_ == 0 and start.floor is not None:
-        start.floor.load_whole(net.module_)
+        net.module_.load_state_dict(start.floor, strict=False)
     best.forget()
     net.module_.eval()
 
@@ -229,7 +237,7 @@ def report_divergence(best: KeepBest, start: Start, learning_rate: float) -> Non
 def turn_codes(
     module: AutoEncoderModule, batches: Iterable[Tensor], scale: float, whiten: bool
 ) -> tuple[float, int]:
-    """Turn a module's codes into principal axes over all rows.
+    """Turn a module's codes into principal axes over all rows, or order its own.
 
     Returns
     -------
@@ -244,17 +252,21 @@ def turn_codes(
     squares = 0.0
     for x in batches:
         z = module.encoder(x)
-        squares += 2 * squared_error(x, module.decoder(z)).double().sum().item()
+        x_hat = module.loss.reconstruct(module.decoder(z))
+        squares += 2 * squared_error(x, x_hat).double().sum().item()
         z = z.double() * metric
         z1 = torch.hstack([z, torch.ones_like(z[:, :1])])
         sums = sums + torch.hstack([z, x.double() * scale, torch.ones_like(z[:, :1])]).T @ z1
     k, n_rows = len(metric), round(sums[-1, -1].item())
     means = sums[:-1, -1] / n_rows
     covariance = (sums[:-1, :-1] - n_rows * means.outer(means[:k])) / (n_rows - 1)
-    rotation, variances = principal_axes(covariance[:k], covariance[k:].T)
+    find_axes = principal_axes if module.principal_axes else own_axes
+    rotation, variances = find_axes(covariance[:k], covariance[k:].T)
     divisor = torch.ones_like(variances)
     if whiten:
         # What is rounding error in float32 stays as small as it is.
         divisor = torch.where(variances > 1e-12 * variances[0], variances.sqrt(), divisor)
-    module.frame.turn(means[:k] / metric, rotation, divisor)
+    # Where codes keep their own axes, zero keeps its meaning too.
+    offset = means[:k] / metric if module.principal_axes else torch.zeros_like(metric)
+    module.frame.turn(offset, rotation, divisor)
     return squares, n_rows

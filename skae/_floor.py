@@ -1,6 +1,7 @@
 """The PCA floor: where every model starts, and the test that decides what replaces it."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -8,10 +9,15 @@ from scipy.stats import t as student_t
 from scipy.stats import wilcoxon
 from torch import Tensor
 
+from skae._losses import LinkedLoss
 from skae._modules import AutoEncoderModule
-from skae._networks import FlooredNetwork, linear_part
+from skae._networks import FlooredNetwork, TiedLinear, linear_part
 from skae._pca import PCAStart
+from skae._rows import Rows
 from skae._validation import Array
+
+# How many numbers a linear decoder is fitted on: more change it little.
+DECODER_SIZE, N_STEPS = 2**22, 60
 
 
 def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scale: float) -> None:
@@ -24,6 +30,8 @@ def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scal
     # The bound keeps directions that are rounding error from being blown up.
     deviations = np.sqrt(np.maximum(start.variances, 1e-6 * start.variances.max(initial=0)))
     deviations = np.where(deviations > 0, deviations / scale, 1.0)
+    if isinstance(linear_part(module.decoder), TiedLinear):
+        deviations = np.ones_like(deviations)  # whitening has no transpose
 
     def tensor(array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
@@ -37,11 +45,57 @@ def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scal
             (module.decoder, decode, shift),
         ):
             linear = linear_part(network)
-            linear.weight.copy_(tensor(weight))
+            if not isinstance(linear, TiedLinear):
+                linear.weight.copy_(tensor(weight))
             linear.bias.copy_(tensor(bias))
-        if isinstance(module.decoder, FlooredNetwork):
+        if isinstance(module.decoder, FlooredNetwork) and module.loss.link is None:
             module.decoder.scale.copy_(tensor(np.sqrt(start.residuals) / scale))
         module.frame.set_metric(tensor(deviations * scale))
+
+
+def fit_linear_decoder(module: AutoEncoderModule, rows: Rows) -> None:
+    """Give ``module`` the best linear decoder for its loss, and for the codes that it has.
+
+    That is a generalised linear model of each feature, convex, with a normal prior of its
+    weights. Tied weights change the codes with the decoder. Fitted by L-BFGS on as many rows
+    as suffice.
+    """
+    encoder, decoder = linear_part(module.encoder), linear_part(module.decoder)
+    loss = cast(LinkedLoss, module.loss)
+    n_rows = max(1000, DECODER_SIZE // rows.n_features)
+    x = rows.take(torch.linspace(0, len(rows) - 1, min(len(rows), n_rows)).long())
+    with torch.no_grad():
+        # The mean of a feature that never varies, too, has finite logits.
+        total = loss.to_data(x).sum(dim=0)
+        usual = loss.unlink((total + 0.5) / (len(x) + 1))
+        decoder.bias.copy_(usual)
+        if not isinstance(decoder, TiedLinear):
+            decoder.weight.zero_()
+        codes = encoder(x)
+    tied = isinstance(decoder, TiedLinear)
+    fitted = [encoder.weight, encoder.bias] if tied else [decoder.weight]
+    fitted.append(decoder.bias)
+    were_trained = [p.requires_grad for p in fitted]
+    for p in fitted:
+        p.requires_grad_()
+    optimizer = torch.optim.LBFGS(fitted, max_iter=N_STEPS, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        prior = decoder.weight.square().sum() + (decoder.bias - usual).square().sum()
+        total = (loss(x, decoder(encoder(x) if tied else codes)).sum() + 0.5 * prior) / x.numel()
+        total.backward()
+        return total
+
+    optimizer.step(objective)
+    for p, was_trained in zip(fitted, were_trained, strict=True):
+        p.requires_grad_(was_trained).grad = None
+
+
+def floor_state(module: AutoEncoderModule) -> dict[str, Tensor]:
+    """Return a copy of what makes ``module`` PCA while its networks are at zero."""
+    state = module.state_dict()
+    return {name: value.clone() for name, value in state.items() if ".network." not in name}
 
 
 @dataclass(frozen=True)
@@ -70,13 +124,19 @@ class PCAFloor:
         """The share of the rows that the start has not seen."""
         return 1 - self.start.n_samples / self.whole.n_samples
 
-    def load_start(self, module: AutoEncoderModule) -> None:
+    def load_start(self, module: AutoEncoderModule, rows: Rows) -> None:
         """Make ``module`` the PCA of the rows that train."""
-        start_at_pca(module, self.start, self.center, self.scale)
+        self._load(self.start, module, rows)
 
-    def load_whole(self, module: AutoEncoderModule) -> None:
+    def load_whole(self, module: AutoEncoderModule, rows: Rows) -> None:
         """Make ``module`` the PCA of all rows."""
-        start_at_pca(module, self.whole, self.center, self.scale)
+        self._load(self.whole, module, rows)
+
+    def _load(self, pca: PCAStart, module: AutoEncoderModule, rows: Rows) -> None:
+        start_at_pca(module, pca, self.center, self.scale)
+        if module.loss.link is not None:
+            module.eval()
+            fit_linear_decoder(module, rows)
 
 
 def is_improvement(start: Array, trained: Array) -> bool:

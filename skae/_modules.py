@@ -1,11 +1,12 @@
 """The module layer: the contract that every autoencoder module keeps."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from skae._losses import SquaredError
+from skae._losses import Loss
 
 
 class CodeFrame(nn.Module):
@@ -54,7 +55,8 @@ class CodeFrame(nn.Module):
 class AutoEncoderModule(nn.Module, ABC):
     """Base of every autoencoder module: networks, a code frame, named loss terms.
 
-    A method implements :meth:`forward` and nothing else.
+    A method implements :meth:`forward` and nothing else. It may take parameters of its own
+    beside these, by keyword; the estimator that names it in ``_module`` passes them.
 
     Parameters
     ----------
@@ -64,19 +66,33 @@ class AutoEncoderModule(nn.Module, ABC):
         Maps (n_rows, n_components) to (n_rows, n_features).
     n_components : int
         Size of the code.
+    loss : Loss
+        Says what a reconstruction costs: ``loss(x, decoder's output)``, one number a row.
 
     Attributes
     ----------
-    loss : nn.Module
-        Says what a reconstruction costs: ``loss(x, x_hat)``, one number a row.
+    generator : torch.Generator or None
+        On the module's device: the source of every random draw in training.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, n_components: int) -> None:
+    # What a method may say of itself:
+    # whether its terms need derivatives of derivatives, which only autograd has;
+    needs_autograd: bool = False
+    # whether it trains with noise of its own, so that "auto" adds none;
+    has_noise: ClassVar[bool] = False
+    # whether users see codes in principal axes; else only order and signs are settled.
+    principal_axes: ClassVar[bool] = True
+
+    generator: torch.Generator | None = None
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, n_components: int, loss: Loss
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.frame = CodeFrame(n_components)
-        self.loss = SquaredError()
+        self.loss = loss
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -89,8 +105,9 @@ class AutoEncoderModule(nn.Module, ABC):
 
         Returns
         -------
-        x_hat : Tensor of shape (n_rows, n_features)
-            The reconstruction.
+        output : Tensor of shape (n_rows, n_features)
+            The decoder's output: the reconstruction, or what ``loss`` has in its place, such
+            as logits.
         terms : dict of str to Tensor
             The loss by name, each term summed over features. A term has one number a row,
             shape (n_rows,), or is a scalar where it belongs to the batch as a whole.
@@ -103,6 +120,12 @@ class AutoEncoderModule(nn.Module, ABC):
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Return the reconstruction that belongs to codes in the user's frame."""
-        x_hat: Tensor = self.decoder(self.frame.inverse(codes))
-        return x_hat
+        """Return the decoder's output for codes in the user's frame."""
+        output: Tensor = self.decoder(self.frame.inverse(codes))
+        return output
+
+    def draws(self, x: Tensor) -> torch.Generator:
+        """Return what random draws for ``x`` come from; outside training always the same."""
+        if self.training and self.generator is not None:
+            return self.generator
+        return torch.Generator(x.device).manual_seed(0)

@@ -15,16 +15,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from skae._callbacks import KeepBest, StopTraining, copy_callback, is_scheduler
+from skae._losses import Prepared
 from skae._modules import AutoEncoderModule
-from skae._networks import MLP, FlooredNetwork
+from skae._networks import FlooredNetwork
 from skae._optimizer import FlatAdamW, one_cycle
 from skae._rows import Batches, Rows, rows_at_once
-from skae._tape import Tape
-
-# Weights in the largest layer from which on bfloat16 pays: see benchmarks/README.md.
-BFLOAT16_SIZE = 2**18
-# Multiplications in a pass from which on a second thread pays for waking it.
-SMALL_STEP = 2 * 10**7
+from skae._speed import SMALL_STEP, fast_networks, one_thread
+from skae._validation import Array
 
 # The loss terms of the batches of an epoch, by name.
 Losses = dict[str, list[Tensor]]
@@ -89,6 +86,7 @@ class AutoEncoderNet(NeuralNet):
         self.lowest_ = {"train": math.inf, "valid": math.inf}
         self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
         self.residuals_ = self._residuals_at_start(rows) if self.residual_noise else None
+        self._seed_module()
         with suppress(StopTraining), self._fast(), one_thread(self._is_small()):
             if isinstance(self.module_.encoder, FlooredNetwork):
                 self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
@@ -110,47 +108,71 @@ class AutoEncoderNet(NeuralNet):
             "warm_start=True and call the autoencoder's fit again."
         )
 
+    def _seed_module(self) -> None:
+        """Give the module's parts a source of random draws on its device."""
+        seed = 0 if self.generator is None else self.generator.initial_seed() + 1
+        generator = torch.Generator(self.device).manual_seed(seed)
+        for module in self.module_.modules():
+            if hasattr(module, "generator"):
+                module.generator = generator
+
     @contextmanager
     def _fast(self) -> Iterator[None]:
-        """Let the module train in the fastest way that there is."""
+        """Let the module train in the fastest way, and decoders note the range of their codes."""
         modules = list(self.module_.modules())
-        networks = [m for m in modules if isinstance(m, MLP)]
         floored = [m for m in modules if isinstance(m, FlooredNetwork)]
-        in_bfloat16 = takes_bfloat16(self.precision, self.device, networks)
-        self.tape_ = Tape(modules) if self.tape and not in_bfloat16 else None
-        trained = {p for _, p in self.get_all_learnable_params()}
-        self._tape_sets_all = self.tape_ is not None and trained <= self.tape_.parameters
-        for network in networks:
-            network.in_bfloat16 = in_bfloat16
+        tape = self.tape and not self.module_.needs_autograd
         for module in floored:
             # The rows, from which the encoder's comes, are the same in each epoch.
             module.notes_range = module is not self.module_.encoder
         try:
-            yield
+            with fast_networks(modules, self.precision, self.device, tape=tape) as self.tape_:
+                trained = {p for _, p in self.get_all_learnable_params()}
+                self._tape_sets_all = self.tape_ is not None and trained <= self.tape_.parameters
+                yield
         finally:
-            for network in networks:
-                network.in_bfloat16 = False
+            self.tape_ = None
             for module in floored:
                 module.eval()  # takes the range of what is still to be noted
                 module.notes_range = False
-            if self.tape_ is not None:
-                self.tape_.close()
-                self.tape_ = None
 
     def _is_small(self) -> bool:
         size = sum(p.numel() for _, p in self.get_all_learnable_params())
         return torch.device(self.device).type == "cpu" and size * self.batch_size < SMALL_STEP
 
-    def losses(self, rows: Rows) -> NDArray[np.float64]:
-        """Return the loss of every row, shape (n_rows,), in evaluation mode."""
+    def prepare(self, center: Array, scale: float, rows: Rows) -> None:
+        """Let the module's parts learn the data's units, and what they need of its rows."""
+        for module in self.module_.modules():
+            if isinstance(module, Prepared):
+                module.prepare(
+                    torch.as_tensor(center), scale, (x for x, _ in self.get_iterator(rows))
+                )
+
+    def losses(self, rows: Rows) -> tuple[NDArray[np.float64], float]:
+        """Return the loss of every row, shape (n_rows,), and the mean of its reconstruction.
+
+        In evaluation mode.
+        """
         self.module_.eval()
-        losses = []
+        losses, reconstructions = [], []
         with torch.no_grad():
             for x, _ in self.get_iterator(rows):
                 _, terms = self.module_(x)
                 by_term = torch.stack([term.expand(len(x)) for term in terms.values()])
                 losses.append(by_term.sum(dim=0))
-        return torch.cat(losses).cpu().double().numpy()
+                reconstructions.append(terms["reconstruction"].expand(len(x)))
+        mean = torch.cat(reconstructions).double().mean().item()
+        return torch.cat(losses).cpu().double().numpy(), mean
+
+    def bounds(self, rows: Rows) -> tuple[float, float]:
+        """Return the mean loss of rows whose reconstructions are the mean, and perfect."""
+        with torch.no_grad():
+            losses = [
+                torch.stack([self.module_.loss.at_mean(x), self.module_.loss.at_best(x)])
+                for x, _ in self.get_iterator(rows)
+            ]
+        at_mean, at_best = torch.hstack(losses).double().mean(dim=1).tolist()
+        return at_mean, at_best
 
     # -- what skorch's loop calls ----------------------------------------------------------
 
@@ -284,35 +306,6 @@ class AutoEncoderNet(NeuralNet):
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as stop:  # skorch's way to stop, as in EarlyStopping
             raise StopTraining from stop
-
-
-@contextmanager
-def one_thread(use: bool) -> Iterator[None]:
-    """Let the calling thread compute alone, if ``use`` says so."""
-    n_threads = torch.get_num_threads()
-    try:
-        if use:
-            torch.set_num_threads(1)
-        yield
-    finally:
-        if use:
-            torch.set_num_threads(n_threads)
-
-
-def takes_bfloat16(precision: str, device: str, networks: list[MLP]) -> bool:
-    """Tell whether to train in bfloat16; "auto" does where the hardware gains from it."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    largest = max((p.numel() for network in networks for p in network.parameters()), default=0)
-    return largest >= BFLOAT16_SIZE and has_bfloat16(device)
-
-
-def has_bfloat16(device: str) -> bool:
-    """Tell whether a device multiplies matrices faster in bfloat16 than in float32."""
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return kind == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def make_net(

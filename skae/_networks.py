@@ -1,6 +1,6 @@
 """The module layer: encoders and decoders."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self, cast
 
@@ -21,8 +21,16 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
 }
 
+# Its key in ACTIVATIONS, or a class to be built without arguments.
+Activation = str | type[nn.Module]
+
 # How many numbers are kept before their range is taken.
 RANGE_SIZE = 2**20
+
+
+def make_activation(activation: Activation) -> nn.Module:
+    """Build a nonlinearity."""
+    return ACTIVATIONS[activation]() if isinstance(activation, str) else activation()
 
 
 def make_linear(n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> nn.Linear:
@@ -43,8 +51,8 @@ class MLP(nn.Sequential):
     ----------
     sizes : tuple of int
         Layer sizes, inputs and outputs included.
-    activation : str
-        Key of ``ACTIVATIONS``.
+    activation : str or type
+        Key of ``ACTIVATIONS``, or a class of modules.
     generator : torch.Generator or None
         Draws the weights.
 
@@ -60,13 +68,17 @@ class MLP(nn.Sequential):
     in_bfloat16 = False
 
     def __init__(
-        self, sizes: tuple[int, ...], activation: str, generator: torch.Generator | None
+        self, sizes: tuple[int, ...], activation: Activation, generator: torch.Generator | None
     ) -> None:
-        make_activation: Callable[[], nn.Module] = ACTIVATIONS[activation]
         layers: list[nn.Module] = []
         for n_inputs, n_outputs in pairwise(sizes):
-            layers += [make_linear(n_inputs, n_outputs, generator), make_activation()]
+            layers += [make_linear(n_inputs, n_outputs, generator), make_activation(activation)]
         super().__init__(*layers[:-1])
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer of the outputs."""
+        return cast(nn.Linear, self[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""
@@ -77,6 +89,51 @@ class MLP(nn.Sequential):
                 with torch.autocast(x.device.type, torch.bfloat16):
                     return super().forward(x).float()
         return super().forward(x)
+
+
+class TiedLinear(nn.Module):
+    """A linear layer whose weight is the transpose of its twin's; the bias is its own."""
+
+    def __init__(self, twin: nn.Linear) -> None:
+        super().__init__()
+        self._twin = [twin]  # a list, so that torch does not count the weight twice
+        self.bias = nn.Parameter(twin.weight.new_zeros(twin.in_features))
+        self.in_features, self.out_features = twin.out_features, twin.in_features
+
+    @property
+    def weight(self) -> Tensor:
+        """The twin's weight, transposed."""
+        return self._twin[0].weight.t()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n_rows, in_features) to (n_rows, out_features)."""
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+class TiedMLP(nn.Sequential):
+    """The decoder that has an encoder's weights, transposed, and biases of its own."""
+
+    def __init__(self, twin: MLP, activation: Activation, generator: torch.Generator | None):
+        layers: list[nn.Module] = []
+        for linear in [layer for layer in twin if isinstance(layer, nn.Linear)][::-1]:
+            tied = TiedLinear(linear)
+            nn.init.uniform_(tied.bias, -1, 1, generator=generator)
+            layers += [tied, make_activation(activation)]
+        super().__init__(*layers[:-1])
+
+
+class Gated(nn.Module):
+    """A network of which nothing is known, behind a gate for each output that starts closed."""
+
+    def __init__(self, network: nn.Module, n_outputs: int) -> None:
+        super().__init__()
+        self.network = network
+        self.gate = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""
+        gated: Tensor = self.gate * self.network(x)
+        return gated
 
 
 class FlooredNetwork(nn.Module):
@@ -90,10 +147,10 @@ class FlooredNetwork(nn.Module):
 
     Parameters
     ----------
-    linear : nn.Linear
+    linear : nn.Linear or TiedLinear
         The linear map.
-    network : MLP
-        The network f; its last layer is set to zero.
+    network : nn.Module
+        The network f, whose outputs are zero.
 
     Attributes
     ----------
@@ -108,7 +165,7 @@ class FlooredNetwork(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, linear: nn.Linear, network: MLP) -> None:
+    def __init__(self, linear: nn.Linear | TiedLinear, network: nn.Module) -> None:
         super().__init__()
         self.seen: list[Tensor] = []  # inputs whose range is still to be taken
         self.range_is_stale = False
@@ -117,9 +174,6 @@ class FlooredNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(linear.out_features))
         self.register_buffer("low", torch.full((linear.in_features,), -torch.inf))
         self.register_buffer("high", torch.full((linear.in_features,), torch.inf))
-        last = cast(nn.Linear, network[-1])
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""
@@ -130,7 +184,7 @@ class FlooredNetwork(nn.Module):
             self.seen.append(x.detach())
             if len(self.seen) * x.numel() >= RANGE_SIZE:
                 self._take_range()
-        if self.network.tape is not None:
+        if isinstance(self.network, MLP) and self.network.tape is not None:
             return self.network.tape.mlp(self.network, x, self)
         return torch.addcmul(self.linear(x), self.network(x), self.scale)
 
@@ -157,16 +211,6 @@ class FlooredNetwork(nn.Module):
         return super().train(mode)
 
 
-def make_network(
-    sizes: tuple[int, ...], activation: str, floor: bool, generator: torch.Generator | None
-) -> nn.Module:
-    """Build an encoder or a decoder; with ``floor``, one that can start at PCA."""
-    network = MLP(sizes, activation, generator)
-    if not floor or len(sizes) == 2:
-        return network
-    return FlooredNetwork(make_linear(sizes[0], sizes[-1], generator), network)
-
-
-def linear_part(network: nn.Module) -> nn.Linear:
+def linear_part(network: nn.Module) -> nn.Linear | TiedLinear:
     """Return the layer of an encoder or decoder that carries PCA."""
     return cast(nn.Linear, network.linear if isinstance(network, FlooredNetwork) else network[0])  # type: ignore[index]

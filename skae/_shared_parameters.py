@@ -1,10 +1,12 @@
 """The constructor parameters that every autoencoder has."""
 
 import math
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from skae._fitting import (
     AUTO_BATCH_SIZE,
@@ -12,6 +14,7 @@ from skae._fitting import (
     AUTO_NOISE,
     AUTO_RATE,
     AUTO_STEPS,
+    CHANNELS,
     DEEP,
     FEW_COMPONENTS,
     FEW_ROWS,
@@ -24,6 +27,7 @@ from skae._fitting import (
     WIDE,
     WIDE_RATE,
 )
+from skae._losses import LOSSES
 from skae._networks import ACTIVATIONS
 from skae._parameters import Rule, boolean, integer, options, parameter, real, sizes
 
@@ -33,6 +37,17 @@ def is_callback(item: Any) -> bool:
     if isinstance(item, tuple):
         return len(item) == 2 and isinstance(item[0], str) and is_callback(item[1])
     return hasattr(item, "on_epoch_end")
+
+
+def is_network_maker(value: Any) -> bool:
+    """Tell whether ``value`` can build networks; a network that is built already cannot."""
+    return callable(value) and not isinstance(value, nn.Module)
+
+
+network_maker = Rule(
+    "callable (n_inputs, n_outputs) -> torch.nn.Module or None",
+    lambda value: value is None or is_network_maker(value),
+)
 
 
 @dataclass(eq=False, repr=False)
@@ -49,6 +64,19 @@ class SharedParameters:
         """,
     )
     _: KW_ONLY
+    loss: str | Callable[[Tensor, Tensor], Tensor] = parameter(
+        "squared_error",
+        options(*LOSSES) | Rule("callable (x, x_hat) -> losses of the rows", callable),
+        """
+        What a reconstruction costs: "squared_error" for real data; "absolute_error" or "huber"
+        (squared up to an error of ``scale_``, linear beyond) for real data with outliers;
+        "binary_cross_entropy" for data in [0, 1], of which reconstructions are probabilities;
+        "poisson" for counts, of which they are rates; or a function of two tensors of shape
+        (n_rows, n_features) in X's units that gives a tensor of shape (n_rows,), each row's loss
+        summed over features. Under binary cross-entropy and Poisson PCA is no reconstruction:
+        training starts at PCA's codes with the best linear decoder for the loss.
+        """,
+    )
     hidden_layer_sizes: tuple[int, ...] | str = parameter(
         "auto",
         sizes | options("auto"),
@@ -57,13 +85,55 @@ class SharedParameters:
         ``()`` gives the linear autoencoder. "auto" is {SHALLOW}; {DEEP} where the code has up
         to {FEW_COMPONENTS} numbers and X more than {FEW_ROWS:,} rows; {WIDE} for {MANY_ROWS:,}
         rows or more of {MANY_FEATURES} features or more, such as images. Widen for these where
-        there is time, as in (1024, 256).
+        there is time, as in (1024, 256). With ``image_shape`` these are the channels of
+        convolutions, each of which halves the image; "auto" is then {CHANNELS}.
         """,
     )
-    activation: str = parameter(
+    activation: str | type[nn.Module] = parameter(
         "silu",
-        options(*ACTIVATIONS),
-        """Nonlinearity of the hidden layers.""",
+        options(*ACTIVATIONS)
+        | Rule(
+            "a class of torch.nn.Module",
+            lambda value: isinstance(value, type) and issubclass(value, nn.Module),
+        ),
+        """
+        Nonlinearity of the hidden layers. A class is built without arguments, and trains at the
+        pace of autograd.
+        """,
+    )
+    tied_weights: bool = parameter(
+        False,
+        boolean,
+        """
+        Whether each layer of the decoder has the transpose of its twin's weight in the encoder,
+        and a bias of its own: half as many weights. For dense networks. Set it when rows are few.
+        """,
+    )
+    image_shape: tuple[int, ...] | None = parameter(
+        None,
+        Rule(
+            "(height, width), (height, width, channels) or None",
+            lambda value: value is None or (sizes.allows(value) and len(value) in (2, 3)),
+        ),
+        """
+        Shape of the images that rows are, flattened in C order, as by ``X.reshape(len(X), -1)``:
+        encoder and decoder are then convolutional. Set it for images, where it pays from some
+        thousand rows on.
+        """,
+    )
+    encoder: Callable[[int, int], nn.Module] | None = parameter(
+        None,
+        network_maker,
+        """
+        Builds the encoder's network in place of the above, given the numbers of inputs and
+        outputs. It maps a tensor (n_rows, n_inputs) to (n_rows, n_outputs), and PCA's projection
+        is added to what it gives, behind a gate that starts at zero.
+        """,
+    )
+    decoder: Callable[[int, int], nn.Module] | None = parameter(
+        None,
+        network_maker,
+        """As ``encoder``, from codes to features.""",
     )
     init: str = parameter(
         "pca",
@@ -119,9 +189,10 @@ class SharedParameters:
         How much of the residual x − x̂ of another row is added to each row in training, so
         that the encoder learns to project rows it has not seen. "auto" is {AUTO_NOISE} for
         codes of up to {FEW_COMPONENTS} numbers, falls as 1/n_components beyond, and is 0 for
-        more than {NOISY_ROWS:,} training rows. Raise it towards 1 when new rows are
-        reconstructed much worse than the training rows. The losses of training are those of
-        the rows with the noise.
+        more than {NOISY_ROWS:,} training rows, for binary cross-entropy and Poisson, which take
+        no such rows, and where the method has noise of its own. Raise it towards 1 when new
+        rows are reconstructed much worse than the training rows. The losses of training are
+        those of the rows with the noise.
         """,
     )
     weight_decay: float = parameter(

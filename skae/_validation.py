@@ -1,5 +1,6 @@
 """Checks of what users pass in, with errors that name the remedy."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -73,6 +74,23 @@ def require_finite(estimator: Any, X: Array) -> None:
         f"X contains infinity or a value too large for float32, X[{row}, {column}] = "
         f"{X[row, column]!s}; replace it or drop the row."
     )
+
+
+def check_networks(estimator: Any, n_features: int) -> None:
+    """Raise where the parameters that describe the networks do not go together, or with X."""
+    shape = estimator.image_shape
+    if shape is not None and math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={shape!r} has {math.prod(shape)} pixels, but X has {n_features} "
+            "features; pass the shape of the images that the rows are."
+        )
+    if estimator.tied_weights:
+        for name in ("image_shape", "encoder", "decoder"):
+            if getattr(estimator, name) is not None:
+                raise ValueError(
+                    f"tied_weights=True needs dense networks, which have a transpose, and "
+                    f"{name}={getattr(estimator, name)!r} makes others; set one or the other."
+                )
 
 
 def resolve_device(device: str) -> str:

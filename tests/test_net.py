@@ -11,11 +11,14 @@ import torch
 from skorch import NeuralNet
 
 from skae import AutoEncoder
+from skae._architecture import make_networks
 from skae._autoencoder import PlainModule
-from skae._net import make_net, takes_bfloat16
-from skae._networks import ACTIVATIONS, MLP, make_network
+from skae._losses import make_loss
+from skae._net import make_net
+from skae._networks import ACTIVATIONS, MLP
 from skae._optimizer import FlatAdamW, one_cycle
 from skae._rows import Batches, Rows, Units, place
+from skae._speed import takes_bfloat16
 from skae._tape import Tape
 
 
@@ -219,9 +222,13 @@ def test_flat_adamw_is_torchs():
 @pytest.mark.parametrize("floor", [True, False])
 def test_the_tape_has_autograds_gradients(floor, hidden_layer_sizes, activation):
     generator = torch.Generator().manual_seed(0)
-    sizes = (5, *hidden_layer_sizes, 2)
-    encoder, decoder = (make_network(s, activation, floor, generator) for s in (sizes, sizes[::-1]))
-    module = PlainModule(encoder, decoder, 2)
+    architecture = {
+        **dict.fromkeys(["tied_weights", "image_shape", "encoder", "decoder"]),
+        **{"n_features": 5, "n_components": 2, "hidden_layer_sizes": hidden_layer_sizes},
+        **{"activation": activation, "init": "pca" if floor else "random"},
+    }
+    encoder, decoder = make_networks(architecture, generator)
+    module = PlainModule(encoder, decoder, 2, make_loss("squared_error", 5))
     for value in module.parameters():
         value.data.normal_(generator=generator)
     x = torch.randn(20, 5, generator=generator)
@@ -313,7 +320,7 @@ def test_bfloat16_trains_and_leaves_a_float32_model(digits):
 def test_auto_takes_bfloat16_for_large_networks_where_the_hardware_has_it(
     width, hardware, monkeypatch
 ):
-    monkeypatch.setattr("skae._net.has_bfloat16", lambda device: hardware)
+    monkeypatch.setattr("skae._speed.has_bfloat16", lambda device: hardware)
     networks = [MLP((300, width, 4), "relu", torch.Generator().manual_seed(0))]
     assert takes_bfloat16("auto", "cpu", networks) is (hardware and width == 1024)
     assert takes_bfloat16("bfloat16", "cpu", networks)

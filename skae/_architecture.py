@@ -1,0 +1,136 @@
+"""The module layer: encoders and decoders from their description."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from skae._convolution import ConvDecoder, ConvEncoder
+from skae._networks import (
+    MLP,
+    Activation,
+    FlooredNetwork,
+    Gated,
+    TiedLinear,
+    TiedMLP,
+    make_linear,
+)
+
+Generator = torch.Generator | None
+
+# torch's modules draw their weights from its global generator, which all threads share.
+_global_generator = threading.Lock()
+
+
+def make_networks(
+    architecture: dict[str, Any], generator: Generator
+) -> tuple[nn.Module, nn.Module]:
+    """Build the encoder and the decoder that an estimator's ``_architecture`` describes."""
+    n_features, k = architecture["n_features"], architecture["n_components"]
+    sizes = (n_features, *architecture["hidden_layer_sizes"], k)
+    floored, activation = architecture["init"] == "pca", architecture["activation"]
+    encoder = make_encoder(architecture, sizes, generator)
+    if floored and not is_linear(encoder):
+        linear = make_linear(n_features, k, generator)
+        encoder = FlooredNetwork(linear, start_at_zero(encoder, n_features, k))
+    if architecture["tied_weights"]:
+        return encoder, make_tied(encoder, activation, generator)
+    decoder = make_decoder(architecture, sizes[::-1], generator)
+    if floored and not is_linear(decoder):
+        linear = make_linear(k, n_features, generator)
+        decoder = FlooredNetwork(linear, start_at_zero(decoder, k, n_features))
+    return encoder, decoder
+
+
+def make_tied(encoder: nn.Module, activation: Activation, generator: Generator) -> nn.Module:
+    """Build the decoder that shares an encoder's weights."""
+    if not isinstance(encoder, FlooredNetwork):
+        return TiedMLP(cast(MLP, encoder), activation, generator)
+    network = TiedMLP(cast(MLP, encoder.network), activation, generator)
+    linear = TiedLinear(cast(nn.Linear, encoder.linear))
+    return FlooredNetwork(linear, start_at_zero(network, linear.in_features, linear.out_features))
+
+
+def make_encoder(architecture: dict[str, Any], sizes: tuple[int, ...], generator: Generator) -> Any:
+    """Build the encoder's network, from ``sizes[0]`` features to ``sizes[-1]`` codes."""
+    if architecture["encoder"] is not None:
+        return build("encoder", architecture["encoder"], sizes[0], sizes[-1], generator)
+    activation = architecture["activation"]
+    if architecture["image_shape"] is not None:
+        shape = architecture["image_shape"]
+        return ConvEncoder(shape, sizes[1:-1], sizes[-1], activation, generator)
+    return MLP(sizes, activation, generator)
+
+
+def make_decoder(
+    architecture: dict[str, Any], sizes: tuple[int, ...], generator: Generator
+) -> nn.Module:
+    """Build the decoder's network, from ``sizes[0]`` codes to ``sizes[-1]`` features."""
+    if architecture["decoder"] is not None:
+        return build("decoder", architecture["decoder"], sizes[0], sizes[-1], generator)
+    activation = architecture["activation"]
+    if architecture["image_shape"] is not None:
+        shape = architecture["image_shape"]
+        return ConvDecoder(shape, sizes[-2:0:-1], sizes[0], activation, generator)
+    return MLP(sizes, activation, generator)
+
+
+def is_linear(network: nn.Module) -> bool:
+    """Tell whether a network is one linear layer, so that it can be PCA itself."""
+    return isinstance(network, MLP) and len(network) == 1
+
+
+def start_at_zero(network: nn.Module, n_inputs: int, n_outputs: int) -> nn.Module:
+    """Make all outputs of a network zero, in a way that training can change."""
+    with torch.no_grad():
+        if isinstance(network, TiedMLP):
+            # With the twin's last layer at zero its outputs are constant.
+            network[-1].bias -= network(torch.zeros(1, n_inputs))[0]
+        elif isinstance(network, MLP | ConvEncoder | ConvDecoder):
+            for value in network.last.parameters():
+                value.zero_()
+        else:
+            return Gated(network, n_outputs)
+    return network
+
+
+def build(
+    name: str,
+    make: Callable[[int, int], nn.Module],
+    n_inputs: int,
+    n_outputs: int,
+    generator: Generator,
+) -> nn.Module:
+    """Build a user's network, and raise ValueError if it is none or has other outputs."""
+    with _seeded(generator):
+        network = make(n_inputs, n_outputs)
+        if not isinstance(network, nn.Module):
+            raise ValueError(
+                f"{name}={make!r} must return a torch.nn.Module when it is called with the numbers "
+                f"of inputs and outputs, and returned {type(network).__name__}."
+            )
+        network.float().eval()
+        with torch.no_grad():
+            shape = tuple(network(torch.zeros(3, n_inputs)).shape)
+        if shape != (3, n_outputs):
+            raise ValueError(
+                f"{name}={make!r} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "
+                f"network that it returned maps (3, {n_inputs}) to {shape}."
+            )
+    return network
+
+
+@contextmanager
+def _seeded(generator: Generator) -> Iterator[None]:
+    """Let torch's global generator draw what the fit's own would, and put it back."""
+    seed = 0 if generator is None else int(torch.randint(2**31, (), generator=generator))
+    with _global_generator:
+        before = torch.get_rng_state()
+        torch.default_generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(before)
