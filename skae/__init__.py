@@ -6,7 +6,17 @@ codes = AutoEncoder(8).fit_transform(X)  # where PCA(8).fit_transform(X) stood
 """
 
 from skae._autoencoder import AutoEncoder
+from skae._contractive import ContractiveAutoEncoder
+from skae._denoising import DenoisingAutoEncoder
+from skae._dropout import DropoutAutoEncoder
+from skae._sparse import SparseAutoEncoder
 
 __version__ = "0.1.0"
 
-__all__ = ["AutoEncoder"]
+__all__ = [
+    "AutoEncoder",
+    "ContractiveAutoEncoder",
+    "DenoisingAutoEncoder",
+    "DropoutAutoEncoder",
+    "SparseAutoEncoder",
+]

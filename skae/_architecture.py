@@ -12,11 +12,13 @@ from skae._convolution import ConvDecoder, ConvEncoder
 from skae._networks import (
     MLP,
     Activation,
+    Dropout,
     FlooredNetwork,
     Gated,
     TiedLinear,
     TiedMLP,
     make_linear,
+    replace_layers,
 )
 
 Generator = torch.Generator | None
@@ -112,6 +114,7 @@ def build(
                 f"{name}={make!r} must return a torch.nn.Module when it is called with the numbers "
                 f"of inputs and outputs, and returned {type(network).__name__}."
             )
+        replace_layers(network, lambda m: Dropout(m.p) if type(m) is nn.Dropout else None)
         network.float().eval()
         with torch.no_grad():
             shape = tuple(network(torch.zeros(3, n_inputs)).shape)

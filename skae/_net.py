@@ -88,7 +88,7 @@ class AutoEncoderNet(NeuralNet):
         self.residuals_ = self._residuals_at_start(rows) if self.residual_noise else None
         self._seed_module()
         with suppress(StopTraining), self._fast(), one_thread(self._is_small()):
-            if isinstance(self.module_.encoder, FlooredNetwork):
+            if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
                 self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
             self.notify("on_train_begin", X=rows, y=rows)
             self.fit_loop(rows)
@@ -123,8 +123,8 @@ class AutoEncoderNet(NeuralNet):
         floored = [m for m in modules if isinstance(m, FlooredNetwork)]
         tape = self.tape and not self.module_.needs_autograd
         for module in floored:
-            # The rows, from which the encoder's comes, are the same in each epoch.
-            module.notes_range = module is not self.module_.encoder
+            # The rows, from which the encoder's comes, are the same in each epoch without noise.
+            module.notes_range = module is not self.module_.encoder or self.module_.has_noise
         try:
             with fast_networks(modules, self.precision, self.device, tape=tape) as self.tape_:
                 trained = {p for _, p in self.get_all_learnable_params()}

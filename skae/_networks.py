@@ -1,6 +1,6 @@
 """The module layer: encoders and decoders."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self, cast
 
@@ -89,6 +89,42 @@ class MLP(nn.Sequential):
                 with torch.autocast(x.device.type, torch.bfloat16):
                     return super().forward(x).float()
         return super().forward(x)
+
+
+class Dropout(nn.Module):
+    """Dropout whose draws come from the fit's generator; nn.Dropout's come from torch's own.
+
+    Attributes
+    ----------
+    generator : torch.Generator or None
+        Set by the net, on its device.
+    """
+
+    generator: torch.Generator | None = None
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x``; in training a share of p at zero, and the rest larger for it."""
+        if not self.training or self.p == 0:
+            return x
+        kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= self.p
+        return x * kept / (1 - self.p)
+
+
+def replace_layers(network: nn.Module, replace: Callable[[nn.Module], nn.Module | None]) -> int:
+    """Replace layers inside a network where ``replace`` gives others; return how many."""
+    found = 0
+    for name, layer in list(network.named_children()):
+        other = replace(layer)
+        if other is None:
+            found += replace_layers(layer, replace)
+        else:
+            setattr(network, name, other)
+            found += 1
+    return found
 
 
 class TiedLinear(nn.Module):

@@ -1,7 +1,7 @@
 """Constructor parameters, written once: default, rule and documentation in one place.
 
 A parameter is a dataclass field. Its rule is checked by ``fit`` and shown in errors, and
-the class docstring's ``{parameters}`` is filled in from the fields, so that no default or
+the class docstring's ``{parameters}`` are filled in from the fields, so that no default or
 domain is stated twice.
 """
 
@@ -81,7 +81,7 @@ def parameter(default: Any, rule: Rule, doc: str) -> Any:
 def estimator(cls: type[T]) -> type[T]:
     """Turn a class into an estimator: generate ``__init__`` and complete the docstring."""
     cls = dataclass(eq=False, repr=False, kw_only=True)(cls)
-    fill_in_parameters(cls)
+    complete_docstring(cls)
     return cls
 
 
@@ -96,8 +96,8 @@ def check_parameters(estimator: Any) -> None:
             )
 
 
-def fill_in_parameters(cls: type) -> None:
-    """Replace ``{parameters}`` in the docstring of a dataclass by its parameters."""
+def complete_docstring(cls: type) -> None:
+    """Replace ``{parameters}`` and ``{attributes}`` in a dataclass's docstring by its own."""
     entries = []
     for spec in fields(cls):
         assert spec.default is not MISSING
@@ -105,4 +105,5 @@ def fill_in_parameters(cls: type) -> None:
         entries.append(f"{spec.name} : {spec.metadata['rule'].expected}, default={spec.default!r}")
         entries.append(text)
     assert cls.__doc__ is not None
-    cls.__doc__ = inspect.cleandoc(cls.__doc__).replace("{parameters}", "\n".join(entries))
+    doc = inspect.cleandoc(cls.__doc__).replace("{parameters}", "\n".join(entries))
+    cls.__doc__ = doc.replace("{attributes}", inspect.cleandoc(getattr(cls, "_attributes", "")))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -292,3 +292,36 @@ class SharedParameters:
         integer(0) | boolean,
         """Whether to print a line per epoch.""",
     )
+
+    _attributes: ClassVar[str] = """
+        n_components_ : int
+            Size of the code.
+        mean_ : ndarray of shape (n_features,)
+            Mean of the training rows; with ``warm_start``, of those of the first fit.
+        scale_ : float
+            The number by which centred rows are divided: the root of the mean variance. The
+            losses in ``loss_curve_`` and in ``net_.history`` are in units of its square.
+        noise_variance_ : float
+            Mean squared error over the training rows per dimension that the code leaves out,
+            min(n_samples, n_features) − n_components of them; for PCA's own reconstruction it
+            is PCA's ``noise_variance_``.
+        pca_score_ : float or None
+            ``score`` on the held-out rows of a PCA fitted on the others; on the training rows
+            where none are held out. None with ``init="random"``.
+        validation_scores_ : list of float or None
+            ``score`` on the held-out rows after each epoch. None without held-out rows.
+        loss_curve_ : list of float
+            Training loss in each epoch.
+        n_iter_ : int
+            Number of epochs run.
+        best_iter_ : int
+            The epoch whose weights were kept; 0 is the start: PCA, or with ``warm_start`` the
+            weights of the last fit where they were better.
+        net_ : skorch.NeuralNet
+            The fitted net: ``net_.module_`` is the torch module, ``net_.history`` has every
+            loss term of every epoch.
+        n_features_in_ : int
+            Number of features.
+        feature_names_in_ : ndarray of shape (n_features_in_,)
+            Their names, where X had them.
+        """

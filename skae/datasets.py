@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml
 
-__all__ = ["data_folder", "fetch_mnist"]
+__all__ = ["data_folder", "fetch_fashion_mnist", "fetch_mnist"]
 
 
 def data_folder() -> Path | None:
@@ -43,16 +43,36 @@ def fetch_mnist() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     .. [1] LeCun, Y., Bottou, L., Bengio, Y. and Haffner, P., "Gradient-based learning
        applied to document recognition", Proceedings of the IEEE 86, 1998.
     """
+    return _fetch("mnist", "mnist_784")
+
+
+def fetch_fashion_mnist() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return Fashion-MNIST's 70,000 images and their classes, the 60,000 for training first.
+
+    Returns
+    -------
+    X : ndarray of shape (70000, 784), uint8
+        Pixels from 0 to 255.
+    y : ndarray of shape (70000,), uint8
+        Kinds of clothes, from 0 to 9.
+
+    References
+    ----------
+    .. [1] Xiao, H., Rasul, K. and Vollgraf, R., "Fashion-MNIST: a novel image dataset for
+       benchmarking machine learning algorithms", arXiv 1708.07747, 2017.
+    """
+    return _fetch("fashion-mnist", "Fashion-MNIST")
+
+
+def _fetch(name: str, openml_name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     folder = data_folder()
-    if folder is not None and (folder / "mnist").is_dir():
+    if folder is not None and (folder / name).is_dir():
         parts = [
-            np.concatenate(
-                [read_idx(folder / "mnist" / f"{s}-{kind}.gz") for s in ("train", "t10k")]
-            )
+            np.concatenate([read_idx(folder / name / f"{s}-{kind}.gz") for s in ("train", "t10k")])
             for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
         ]
         return parts[0].reshape(-1, 784), parts[1]
-    X, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)
+    X, y = fetch_openml(openml_name, version=1, return_X_y=True, as_frame=False)
     return X.astype(np.uint8), y.astype(np.uint8)
 
 

@@ -5,6 +5,8 @@ features would make any penalty beside it dominate, and the rows are what the PC
 compares.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import (
@@ -16,6 +18,7 @@ from torch.nn.functional import (
 
 __all__ = [
     "absolute_error",
+    "bernoulli_kl",
     "binary_cross_entropy",
     "huber",
     "own_axes",
@@ -111,6 +114,24 @@ def poisson(x: Tensor, log_rate: Tensor) -> Tensor:
         In nats.
     """
     return (log_rate.exp() - x * log_rate).sum(dim=1)
+
+
+def bernoulli_kl(p: float, q: Tensor) -> Tensor:
+    """KL(p ‖ q) = p log(p/q) + (1 − p) log((1 − p)/(1 − q)) of Bernoulli distributions.
+
+    Parameters
+    ----------
+    p : float in (0, 1)
+    q : Tensor of any shape
+        From 0 to 1; kept a little away from both ends, where the divergence is infinite.
+
+    Returns
+    -------
+    Tensor of the shape of ``q``
+        In nats.
+    """
+    q = q.clamp(1e-6, 1 - 1e-6)
+    return p * (math.log(p) - q.log()) + (1 - p) * (math.log1p(-p) - (-q).log1p())
 
 
 def principal_axes(covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,141 @@
+"""The denoising autoencoder."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from skae._base import BaseAutoEncoder
+from skae._losses import Prepared
+from skae._modules import AutoEncoderModule
+from skae._parameters import Rule, estimator, options, parameter, real
+
+Noise = Callable[[Tensor, Generator], Tensor]
+
+
+class Corruption(Prepared):
+    """Spoils rows, in the module's units.
+
+    Parameters
+    ----------
+    n_features : int
+    noise : str or callable
+    level : float
+        Both as in :class:`DenoisingAutoEncoder`.
+    """
+
+    center: Tensor
+    scale: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, n_features: int, noise: str | Noise, level: float) -> None:
+        super().__init__()
+        self.noise, self.level = noise, level
+        self.register_buffer("scale", torch.ones(()))
+        for name in ("center", "low", "high"):
+            self.register_buffer(name, torch.zeros(n_features))
+
+    def prepare(self, center: Tensor, scale: float, batches: Iterable[Tensor]) -> None:
+        self.center.copy_(center)
+        self.scale.fill_(scale)
+        low, high = zip(*(torch.aminmax(x, dim=0) for x in batches), strict=True)
+        self.low.copy_(torch.stack(low).amin(dim=0))
+        self.high.copy_(torch.stack(high).amax(dim=0))
+
+    def forward(self, x: Tensor, draws: Generator) -> Tensor:
+        """Return spoiled rows."""
+        if not isinstance(self.noise, str):
+            data = torch.addcmul(self.center, x, self.scale)
+            return (self.noise(data, draws) - self.center) / self.scale
+        if self.noise == "gaussian":
+            normal = torch.randn(x.shape, generator=draws, device=x.device)
+            return x + self.level * normal
+        chance = torch.rand(x.shape, generator=draws, device=x.device)
+        if self.noise == "masking":
+            return torch.where(chance < self.level, -self.center / self.scale, x)
+        salted = torch.where(chance < 0.5 * self.level, self.low, self.high)
+        return torch.where(chance < self.level, salted, x)
+
+
+class DenoisingModule(AutoEncoderModule):
+    """min over f and g of the mean of L(x, g(f(x̃))), where x̃ is x spoiled anew in each epoch."""
+
+    has_noise = True
+
+    def __init__(self, *parts: Any, noise: str | Noise, noise_level: float) -> None:
+        super().__init__(*parts)
+        self.corruption = Corruption(len(self.loss.center), noise, noise_level)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstruct ``x`` from what corruption leaves of it."""
+        output = self.decoder(self.encoder(self.corruption(x, self.draws(x))))
+        return output, {"reconstruction": self.loss(x, output)}
+
+
+@estimator
+class DenoisingAutoEncoder(BaseAutoEncoder):
+    r"""Autoencoder that reconstructs clean rows from spoiled ones.
+
+    It is trained to minimise, over the training rows x,
+
+    .. math:: \frac{1}{n} \sum_x L(x, g(f(\tilde x)))
+
+    where x̃ is x with noise, drawn anew for each epoch, and L the loss. Rows are spoiled in
+    training only: ``transform`` takes rows as they are. Held-out rows judge with one fixed draw
+    of the noise, so that epochs compare, and so do ``pca_score_`` and ``validation_scores_``:
+    the floor is PCA on spoiled rows.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    AutoEncoder : Trained on clean rows; better on rows that are clean.
+
+    References
+    ----------
+    .. [1] Vincent, P., Larochelle, H., Bengio, Y. and Manzagol, P.-A., "Extracting and
+       composing robust features with denoising autoencoders", ICML 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import DenoisingAutoEncoder
+    >>> X = load_digits().data / 16
+    >>> denoising = DenoisingAutoEncoder(16, noise="masking", max_iter=30, random_state=0).fit(X)
+    >>> spoiled = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.3, 0, X)
+    >>> X_hat = denoising.inverse_transform(denoising.transform(spoiled))
+    >>> bool(np.square(X_hat - X).sum() < 0.5 * np.square(spoiled - X).sum())
+    True
+    """
+
+    _module: ClassVar[type[AutoEncoderModule]] = DenoisingModule
+
+    noise: str | Noise = parameter(
+        "gaussian",
+        options("gaussian", "masking", "salt_and_pepper")
+        | Rule("callable (X, generator) -> spoiled X", callable),
+        """
+        How rows are spoiled: normal noise is added; numbers are set to 0; or to the least or the
+        largest value that their feature has in training. Choose what new rows will suffer from.
+        A callable is given a tensor (n_rows, n_features) in X's units and the torch.Generator to
+        draw from, and returns one of the same shape; it takes no ``noise_level``.
+        """,
+    )
+    noise_level: float = parameter(
+        0.3,
+        real(0, float("inf"), "[)"),
+        """
+        For "gaussian" the standard deviation of the noise as a share of ``scale_``, the root of
+        the mean variance of the features; otherwise the share of the numbers that are spoiled.
+        Set it to what new rows will have; a little more does less harm than a little less.
+        """,
+    )
