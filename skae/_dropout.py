@@ -13,8 +13,9 @@ from skae._parameters import estimator, parameter, real
 def is_activation(layer: nn.Module) -> bool:
     """Tell whether a layer is a nonlinearity: one of torch's, or a user's without parameters."""
     if type(layer).__module__.startswith("torch."):
-        return type(layer).__module__ == nn.ReLU.__module__ and not any(layer.children())
-    return not any(layer.children()) and not any(True for _ in layer.parameters())
+        return type(layer).__module__ == nn.ReLU.__module__ and not [*layer.children()]
+    has_parts = [*layer.children(), *layer.parameters()]
+    return not has_parts and not isinstance(layer, Dropout)
 
 
 class DropoutModule(AutoEncoderModule):

@@ -187,7 +187,7 @@ class CustomLoss(Loss):
         self.function = function
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        losses = self.function(self.to_data(x), self.to_data(output))
+        losses = self.function(self.to_data(x).float(), self.to_data(output).float())
         if not isinstance(losses, Tensor) or losses.shape != (len(x),):
             got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
             raise ValueError(

@@ -25,6 +25,11 @@ ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Te
 }
 
 
+def is_known(module: nn.Module) -> bool:
+    """Tell whether a module is an MLP whose activation's gradient is written out here."""
+    return isinstance(module, MLP) and (len(module) == 1 or type(module[1]) in ACTIVATIONS)
+
+
 class Layers:
     """What passes through an MLP need of its layers, looked up once a training."""
 
@@ -101,7 +106,7 @@ class Tape:
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         self.steps: list[Step] = []
-        self.users = [m for m in modules if isinstance(m, MLP | SquaredError)]
+        self.users = [m for m in modules if isinstance(m, SquaredError) or is_known(m)]
         self.layers = {m: Layers(m) for m in self.users if isinstance(m, MLP)}
         self.parameters = {p for network in self.layers for p in network.parameters()}
         self.seeds: dict[Any, Tensor] = {}

@@ -1,0 +1,73 @@
+"""Every method with every kind of network and every loss."""
+
+import pickle
+
+import numpy as np
+import pytest
+import skorch.callbacks
+from estimators import ESTIMATORS, NETWORKS, SHORT, cube
+from sklearn.base import clone
+
+from skae._losses import LOSSES
+
+every_combination = pytest.mark.parametrize(
+    ("estimator", "network", "loss"),
+    [(e, n, loss) for e in ESTIMATORS for n in NETWORKS for loss in (*LOSSES, cube)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+
+
+class Watch(skorch.callbacks.Callback):
+    """Notes which parameters are to be trained, and which of them had a gradient."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.trained = {name for name, _ in net.get_all_learnable_params()}
+        self.moved = set()
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        self.moved |= {name for name, p in named_parameters if p.grad.any()}
+
+
+@every_combination
+def test_it_trains_every_parameter_and_keeps_the_contract(estimator, network, loss, digits):
+    X = digits[:200] if loss != "poisson" else 16 * digits[:200]
+    model = estimator(3, loss=loss, callbacks=[Watch()], **SHORT, **NETWORKS[network])
+    model = clone(model).fit(X)
+    watch = dict(model.net_.callbacks_)["Watch"]
+    assert watch.trained == watch.moved
+    codes = model.transform(X)
+    assert codes.shape == (200, 3)
+    assert np.isfinite(codes).all()
+    np.testing.assert_allclose(codes[:9], model.transform(X[:9]), rtol=1e-4, atol=1e-5)
+    X_hat = model.inverse_transform(codes)
+    if loss in ("binary_cross_entropy", "poisson"):
+        assert X_hat.min() >= 0
+        assert loss == "poisson" or X_hat.max() <= 1
+    if network != "random":
+        assert model.score(X) > 0.1
+        assert len(model.validation_scores_) == 3
+        assert model.pca_score_ > 0.1
+    assert np.isfinite(model.score_samples(X)).all()
+    assert model.score_samples(X).max() <= 0
+    again = clone(model).fit(X)
+    assert again.loss_curve_ == model.loss_curve_
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.transform(X), codes)
+    np.testing.assert_array_equal(loaded.inverse_transform(codes), X_hat)
+
+
+@every_combination
+def test_training_starts_at_pca(estimator, network, loss, digits):
+    if network == "random":
+        pytest.skip("has no floor")
+    X = digits[:200] if loss != "poisson" else 16 * digits[:200]
+    parameters = {**SHORT, **NETWORKS[network], "max_iter": 1, "learning_rate_init": 1e-30}
+    model = estimator(3, loss=loss, **parameters).fit(X)
+    assert model.best_iter_ == 0
+    if LOSSES.get(loss, LOSSES["huber"]).link is None:
+        X_hat = model.inverse_transform(model.transform(X))
+        centred = X - X.mean(axis=0)
+        _, _, axes = np.linalg.svd(centred, full_matrices=False)
+        np.testing.assert_allclose(
+            X_hat - X.mean(axis=0), centred @ axes[:3].T @ axes[:3], atol=1e-4 * X.max()
+        )
