@@ -117,7 +117,7 @@ def build(
         replace_layers(network, lambda m: Dropout(m.p) if type(m) is nn.Dropout else None)
         network.float().eval()
         with torch.no_grad():
-            shape = tuple(network(torch.zeros(3, n_inputs)).shape)
+            shape = tuple(network(torch.zeros(3, n_inputs, dtype=torch.float32)).shape)
         if shape != (3, n_outputs):
             raise ValueError(
                 f"{name}={make!r} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "

@@ -40,6 +40,7 @@ from skae._shared_parameters import SharedParameters
 from skae._validation import (
     Array,
     all_or_nothing,
+    as_if_alone,
     check_networks,
     check_rows,
     resolve_device,
@@ -87,8 +88,10 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
         -----
         sklearn.exceptions.ConvergenceWarning
             When the loss turned infinite or NaN; the best weights so far are kept.
+        UserWarning
+            When too few rows can be held out to judge, so that the result is PCA.
         """
-        with all_or_nothing(self):
+        with all_or_nothing(self), as_if_alone():
             check_parameters(self)
             self._fit(X)
         return self
@@ -96,6 +99,8 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
     def _fit(self, X: Any) -> None:
         former = self._former_fit()
         X = check_rows(self, X, fitting=True)
+        if former is not None:
+            former.require({"n_features": X.shape[1]})
         require_valid(self.loss, X.min(), X.max())
         check_networks(self, X.shape[1])
         seed = self._draw_seed()
@@ -158,13 +163,13 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
         rate, betas = auto_rate(self._architecture["hidden_layer_sizes"])
         return {
             "generator": generator,
-            "batch_size": AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
+            "batch_size": AUTO_BATCH_SIZE if self.batch_size == "auto" else int(self.batch_size),
             "learning_rate": self.learning_rate,
-            "lr": rate if self.learning_rate_init == "auto" else self.learning_rate_init,
+            "lr": rate if self.learning_rate_init == "auto" else float(self.learning_rate_init),
             "optimizer__betas": betas,
-            "residual_noise": noise,
+            "residual_noise": float(noise),
             "precision": self.precision,
-            "optimizer__weight_decay": self.weight_decay,
+            "optimizer__weight_decay": float(self.weight_decay),
             "callbacks": self.callbacks,
             "verbose": int(self.verbose),
         }
@@ -179,6 +184,7 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
     ) -> PCAFloor | None:
         """Set the network's sizes, and return PCA if that is where it starts."""
         k, floor = self.n_components, None
+        k = int(k) if is_integer(k) else float(k)
         if former is not None and not is_integer(k):
             k = former.architecture["n_components"]
         if self.init == "pca" or not is_integer(k):
@@ -219,6 +225,7 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
         encoder, decoder = make_networks(spec, training.get("generator"))
         loss = make_loss(spec["loss"], spec["n_features"])
         module = self._module(encoder, decoder, spec["n_components"], loss, **self._own_parameters)
+        module.float()  # whatever torch's default is
         module.needs_autograd |= spec["tied_weights"]
         return make_net(module, best=best, device=device, **training)
 
@@ -240,12 +247,12 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
         if start.pca_loss is not None:
             self.pca_score_ = score(start.pca_loss)
         self.validation_scores_: list[float] | None = None
-        if best.monitor == "valid_loss":
+        if best.monitor_ == "valid_loss":
             self.validation_scores_ = [score(row["valid_reconstruction"]) for row in net.history]
 
     def _settle_codes(self, X: Array) -> None:
         """Turn codes into principal axes over all training rows, and measure the noise."""
-        with torch.inference_mode():
+        with as_if_alone(inference=True):
             squares, n_rows = turn_codes(
                 self.net_.module_, (x for _, x in self._batches(X)), self.scale_, self.whiten
             )

@@ -16,7 +16,7 @@ class StopTraining(Exception):
 class KeepBest(Callback):
     """Remember the weights with the lowest loss, and stop when no better ones come.
 
-    ``monitor``, the history's column to watch, and ``patience``, the epochs without
+    ``monitor_``, the history's column to watch, and ``patience_``, the epochs without
     progress after which training stops, are set before the training.
 
     Parameters
@@ -32,8 +32,8 @@ class KeepBest(Callback):
         The epoch in which the loss was not finite.
     """
 
-    monitor = "valid_loss"
-    patience = 10
+    monitor_ = "valid_loss"
+    patience_ = 10
 
     def __init__(self, tol: float) -> None:
         self.tol = tol
@@ -60,7 +60,7 @@ class KeepBest(Callback):
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         epoch, row = len(net.history), net.history[-1]
-        loss = row[self.monitor]
+        loss = row[self.monitor_]
         if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
             self.diverged_at_ = epoch
             raise StopTraining
@@ -69,7 +69,7 @@ class KeepBest(Callback):
             self.weights_ = copy_weights(net.module_)
         if loss < self.progress_loss_ * (1 - self.tol):
             self.progress_loss_, self.progress_epoch_ = loss, epoch
-        if epoch - self.progress_epoch_ >= self.patience:
+        if epoch - self.progress_epoch_ >= self.patience_:
             raise StopTraining
 
 
@@ -80,7 +80,8 @@ def copy_weights(module: nn.Module) -> dict[str, Tensor]:
 
 def is_scheduler(callback: Any) -> bool:
     """Tell whether a callback, or its class, sets the learning rate."""
-    return callback is LRScheduler or isinstance(callback, LRScheduler)
+    kind = callback if isinstance(callback, type) else type(callback)
+    return issubclass(kind, LRScheduler)
 
 
 def copy_callback(callback: Any) -> Any:

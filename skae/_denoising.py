@@ -50,8 +50,8 @@ class Corruption(Prepared):
             data = torch.addcmul(self.center, x, self.scale)
             return (self.noise(data, draws) - self.center) / self.scale
         if self.noise == "gaussian":
-            normal = torch.randn(x.shape, generator=draws, device=x.device)
-            return x + self.level * normal
+            normal = torch.randn(x.shape, generator=draws, device=x.device, dtype=x.dtype)
+            return torch.add(x, normal, alpha=self.level)
         chance = torch.rand(x.shape, generator=draws, device=x.device)
         if self.noise == "masking":
             return torch.where(chance < self.level, -self.center / self.scale, x)

@@ -15,7 +15,7 @@ from skae._fitting import share_explained
 from skae._losses import require_valid
 from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
 from skae._rows import Units, rows_at_once, slices
-from skae._validation import Array, check_codes, check_rows, resolve_device
+from skae._validation import Array, as_if_alone, check_codes, check_rows, resolve_device
 
 
 class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
@@ -52,7 +52,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         X = check_rows(self, X, fitting=False)
         codes = np.empty((len(X), self.n_components_), dtype=np.float32)
-        with torch.inference_mode():
+        with as_if_alone(inference=True):
             for rows, x in self._batches(X):
                 codes[rows] = self.net_.module_.encode(x).cpu().numpy()
         return codes
@@ -73,7 +73,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         codes = check_codes(self, X, self.n_components_)
         X_hat = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
-        with torch.inference_mode():
+        with as_if_alone(inference=True):
             for rows in slices(len(codes), rows_at_once(self.n_features_in_)):
                 module = self.net_.module_
                 output = module.decode(torch.tensor(codes[rows], device=self.net_.device))
@@ -81,6 +81,11 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                     X_hat[rows] = output.cpu().numpy() * self.scale_ + self.mean_
                 else:
                     X_hat[rows] = module.loss.link(output).cpu().numpy()
+        if not np.isfinite(X_hat).all():
+            raise ValueError(
+                f"X has codes of up to {np.abs(codes).max():.1e}, whose rows float32 cannot hold; "
+                "pass what transform returned."
+            )
         return X_hat
 
     def score_samples(self, X: Any) -> Array:
@@ -130,7 +135,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         module = self.net_.module_
         require_valid(self._architecture["loss"], X.min(), X.max())
         errors = np.empty((2, len(X)))
-        with torch.inference_mode():
+        with as_if_alone(inference=True):
             for rows, x in self._batches(X):
                 output = module.decoder(module.encoder(x)).double()
                 x = x.double()

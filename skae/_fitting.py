@@ -155,9 +155,9 @@ def plan(
     """Set the number of epochs, and what ends them early."""
     n_batches = math.ceil(n_rows / net.batch_size)
     net.max_epochs = auto_epochs(n_rows, n_batches) if max_iter == "auto" else int(max_iter)
-    best.monitor = "valid_loss" if judged else "train_loss"
+    best.monitor_ = "valid_loss" if judged else "train_loss"
     patience = max(20, math.ceil(net.max_epochs / 2))
-    best.patience = patience if n_iter_no_change == "auto" else int(n_iter_no_change)
+    best.patience_ = patience if n_iter_no_change == "auto" else int(n_iter_no_change)
 
 
 def load_best_start(

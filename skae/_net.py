@@ -30,7 +30,7 @@ Losses = dict[str, list[Tensor]]
 class AutoEncoderNet(NeuralNet):
     """A skorch net that trains a module which names its own loss terms.
 
-    ``predict`` reconstructs rows in the module's units; ``history`` has every loss term by
+    ``predict`` gives the decoder's output for rows in the module's units; ``history`` has every loss term by
     name, for training and validation; callbacks work as in skorch.
 
     Parameters
@@ -67,7 +67,7 @@ class AutoEncoderNet(NeuralNet):
         self.residual_noise = residual_noise
         self.precision = precision
         self.tape = tape
-        super().__init__(module, criterion=nn.Identity, **kwargs)
+        super().__init__(module, **{"criterion": nn.Identity, **kwargs})
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         # skorch's averages of batch losses are not among them: the epoch's are recorded here.
@@ -179,7 +179,7 @@ class AutoEncoderNet(NeuralNet):
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Batches:
         rows = dataset
         if not isinstance(rows, Rows):  # skorch's, of what a user predicts
-            rows = Rows(torch.as_tensor(dataset.X), device=self.device)  # type: ignore[attr-defined]
+            rows = Rows(torch.as_tensor(dataset.X).float(), device=self.device)  # type: ignore[attr-defined]
         if training:
             return Batches(rows, self.batch_size, self.generator)
         return Batches(rows, rows_at_once(rows.n_features), None)
@@ -233,6 +233,11 @@ class AutoEncoderNet(NeuralNet):
         if len(noise) != len(x):  # batches differ by one row
             noise = nn.functional.pad(noise, (0, 0, 0, len(x) - len(noise)))
         return torch.add(x, noise, alpha=self.residual_noise)
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
+        """Return the decoder's output for a batch."""
+        output, _ = super().evaluation_step(batch, training)
+        return output
 
     def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch without a gradient."""

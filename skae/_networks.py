@@ -176,10 +176,10 @@ class FlooredNetwork(nn.Module):
     """A linear map plus a network that starts at zero: y = Ax + b + s ⊙ f(clip(x)).
 
     The linear map carries PCA and is not trained. Outside training, f sees its inputs
-    clipped to the range they had in the last epoch: beyond it a network is no guide, and
-    without the clip one row far outside can cost more than all others. ``scale`` (s) is
-    the size that f's outputs have to reach, so that one learning rate serves every output:
-    for a decoder it is the size of the error that PCA leaves in each feature.
+    clipped to their range: that of the training rows, or of the codes in an epoch. Beyond it
+    a network is no guide, and without the clip one row far outside can cost more than all
+    others. ``scale`` (s) is the size that f's outputs have to reach, so that one learning rate
+    serves every output: for a decoder it is the size of the error that PCA leaves in each feature.
 
     Parameters
     ----------

@@ -57,6 +57,9 @@ class Centred:
     ----------
     mean, variances : ndarray of shape (n_features,)
         In float64. A column that varies by no more than rounding is constant.
+    scale : float
+        The root of the mean variance, or 1 where that is zero: what parts are divided by, so
+        that squares neither overflow nor vanish in float32.
     """
 
     def __init__(self, X: Array, which: NDArray[np.int64] | None = None) -> None:
@@ -74,6 +77,7 @@ class Centred:
         variances = squares / self.n_rows - np.square(total / self.n_rows)
         rounding = 10 * np.finfo(np.float64).eps * np.abs(self.mean)
         self.variances = np.where(variances <= rounding**2, 0.0, variances)
+        self.scale = float(np.sqrt(self.variances.mean())) or 1.0
 
     def _slices(self) -> Iterator[slice]:
         return slices(self.n_rows, max(256, PART_SIZE // self.X.shape[1]))
@@ -82,18 +86,22 @@ class Centred:
         return self.X[rows] if self.which is None else self.X[self.which[rows]]
 
     def parts(self) -> Iterator[tuple[slice, Array]]:
-        """Yield some rows at a time, in the table's precision."""
-        units = Units(self.mean, 1.0)
+        """Yield some rows at a time, divided by ``scale``, in the table's precision."""
+        units = Units(self.mean, self.scale)
         for rows in self._slices():
             part = self._rows(rows)
-            part = units.convert(part) if part.dtype == np.float32 else part - self.mean
+            if part.dtype == np.float32:
+                part = units.convert(part)
+            else:
+                part = (part - self.mean) / self.scale
             yield rows, part * (self.variances > 0).astype(part.dtype)
 
     def columns(self) -> Iterator[tuple[slice, Array]]:
-        """Yield some columns at a time, in float64."""
+        """Yield some columns at a time, divided by ``scale``, in float64."""
         for columns in slices(self.X.shape[1], max(256, PART_SIZE // self.n_rows)):
             part = self.X[:, columns] if self.which is None else self.X[self.which, columns]
-            yield columns, (part - self.mean[columns]) * (self.variances[columns] > 0)
+            part = (part - self.mean[columns]) / self.scale
+            yield columns, part * (self.variances[columns] > 0)
 
 
 def fit_pca(rows: Centred, n_components: int | float, seed: int) -> PCAStart:
@@ -120,6 +128,7 @@ def fit_pca(rows: Centred, n_components: int | float, seed: int) -> PCAStart:
         most = smaller if wanted is None else min(int(wanted), smaller)
         decompose = decompose_covariance if n_features <= n_rows else decompose_gram
         squares, components = decompose(rows, most)
+    squares = squares * rows.scale**2
     if wanted is None:
         shares = np.cumsum(squares) / (rows.variances.sum() * n_rows)
         k = min(int(np.searchsorted(shares, n_components, side="right")) + 1, smaller)
@@ -133,7 +142,9 @@ def fit_pca(rows: Centred, n_components: int | float, seed: int) -> PCAStart:
 
 
 def decompose_covariance(rows: Centred, k: int) -> tuple[Array, Array]:
-    """Return the k largest squared singular values, and the directions that belong to them."""
+    """Return the k largest squared singular values of rows as ``parts`` yields them, and the
+    directions that belong to them.
+    """
     scatter = np.zeros((len(rows.mean),) * 2)
     for _, part in rows.parts():
         scatter += part.T @ part

@@ -142,7 +142,7 @@ def place(X: Array, units: Units, device: str) -> Rows:
     )
     if X.dtype == np.float32 and X.flags.c_contiguous and not (fits and target.type != "cpu"):
         return Rows(X, units, device=target)
-    table = torch.empty(X.shape, device=target if fits else "cpu")
+    table = torch.empty(X.shape, dtype=torch.float32, device=target if fits else "cpu")
     for rows in slices(len(X), rows_at_once(X.shape[1])):
         table[rows] = torch.from_numpy(units.convert(X[rows]))
     return Rows(table, device=target)

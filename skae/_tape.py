@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,11 @@ ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Te
 }
 
 
-def is_known(module: nn.Module) -> bool:
-    """Tell whether a module is an MLP whose activation's gradient is written out here."""
-    return isinstance(module, MLP) and (len(module) == 1 or type(module[1]) in ACTIVATIONS)
+def is_known(module: nn.Module) -> TypeGuard[MLP | SquaredError]:
+    """Tell whether a module's gradient is written out here."""
+    if isinstance(module, MLP):
+        return len(module) == 1 or type(module[1]) in ACTIVATIONS
+    return isinstance(module, SquaredError)
 
 
 class Layers:
@@ -106,12 +108,15 @@ class Tape:
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         self.steps: list[Step] = []
-        self.users = [m for m in modules if isinstance(m, SquaredError) or is_known(m)]
+        self.users = [m for m in modules if is_known(m)]
         self.layers = {m: Layers(m) for m in self.users if isinstance(m, MLP)}
         self.parameters = {p for network in self.layers for p in network.parameters()}
         self.seeds: dict[Any, Tensor] = {}
         for module in self.users:
             module.tape = self
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return type(None), ()  # a net that is saved while it trains is saved without
 
     def close(self) -> None:
         """Give the modules back to autograd."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,16 @@ def resolve_device(device: str) -> str:
             f"device={device!r} cannot be used here ({reason}); pass 'auto' or 'cpu'."
         ) from error
     return device
+
+
+@contextmanager
+def as_if_alone(*, inference: bool = False) -> Iterator[None]:
+    """Compute the same inside a caller's ``torch.no_grad()`` or ``torch.autocast`` as outside."""
+    with torch.inference_mode(inference), torch.set_grad_enabled(not inference), ExitStack() as off:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                off.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 @contextmanager

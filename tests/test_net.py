@@ -2,12 +2,14 @@
 
 import copy
 import functools
+import pickle
 import tracemalloc
 
 import numpy as np
 import pytest
 import skorch.callbacks
 import torch
+from sklearn.base import clone
 from skorch import NeuralNet
 
 from skae import AutoEncoder
@@ -129,7 +131,10 @@ def test_a_real_interrupt_is_not_swallowed(digits, monkeypatch):
 
 
 def test_two_schedules_at_once_are_refused(digits):
-    for scheduler in (skorch.callbacks.LRScheduler, skorch.callbacks.LRScheduler()):
+    class Own(skorch.callbacks.LRScheduler):
+        pass
+
+    for scheduler in (skorch.callbacks.LRScheduler, skorch.callbacks.LRScheduler(), Own):
         with pytest.raises(ValueError, match="set learning_rate='constant'"):
             fit(digits, callbacks=[("schedule", scheduler)])
 
@@ -356,6 +361,36 @@ def test_fitted_modules_are_differentiated_by_autograd(digits):
     assert jacobian.abs().sum() > 0
     module.eval()
     np.testing.assert_array_equal(model.transform(digits), codes)
+
+
+@pytest.mark.filterwarnings("ignore:To be able to .* f_pickle")
+def test_a_net_is_pickled_while_it_trains(digits, tmp_path):
+    checkpoint = skorch.callbacks.Checkpoint(dirname=tmp_path, f_pickle="net.pkl")
+    model = fit(digits, callbacks=[checkpoint])
+    with open(tmp_path / "net.pkl", "rb") as file:
+        loaded = pickle.load(file)
+    x = ((digits - model.mean_) / model.scale_).astype(np.float32)
+    assert loaded.predict(x).shape == digits.shape
+
+
+def test_the_net_takes_what_skorch_nets_take(digits):
+    net = fit(digits).net_
+    x = (digits - digits.mean(axis=0)).astype(np.float32)
+    np.testing.assert_allclose(net.forward(x).numpy(), net.predict(x))
+    np.testing.assert_allclose(net.predict(x.astype(np.float64)), net.predict(x), atol=1e-5)
+    clone(net)
+
+
+def test_the_state_of_torch_around_a_fit_changes_nothing(digits):
+    expected = fit(digits)
+    codes = expected.transform(digits)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        np.testing.assert_array_equal(fit(digits).transform(digits), codes)
+        np.testing.assert_array_equal(expected.transform(digits), codes)
+    fit(digits, precision="bfloat16")
+    with torch.inference_mode():
+        np.testing.assert_array_equal(fit(digits).transform(digits), codes)
+        fit(digits, precision="bfloat16")
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

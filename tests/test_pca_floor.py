@@ -1,5 +1,7 @@
 """The PCA floor: what it starts at, when it falls back, and what it gains."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_wine
@@ -125,8 +127,10 @@ def test_switching_the_modules_mode_changes_nothing(digits):
     np.testing.assert_array_equal(model.transform(digits), before)
 
 
-@pytest.mark.parametrize("k", [np.int64(3), np.float32(0.9)])
+@pytest.mark.parametrize("k", [np.int64(3), np.int8(3), np.float32(0.9)])
 def test_numpy_numbers_are_numbers(k, digits):
+    small = {"batch_size": np.int16(128), "residual_noise": Fraction(1, 3), "max_iter": np.int8(2)}
+    AutoEncoder(2, hidden_layer_sizes=(300, 300), random_state=0, **small).fit(digits)
     expected = PCA(3 if k == 3 else 0.9).fit(digits).n_components_
     assert AutoEncoder(k, **AT_START).fit(digits).n_components_ == expected
     assert AutoEncoder(np.int64(70), **AT_START).fit(digits).n_components_ == 70
@@ -147,6 +151,15 @@ def test_the_unit_of_the_data_does_not_matter(factor, digits):
         for X in (digits, factor * digits)
     ]
     np.testing.assert_allclose(*scores, rtol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1e-25, 1e25])
+@pytest.mark.parametrize("n_rows", [40, 1000])
+def test_float32_tables_of_any_scale_have_their_pca(n_rows, factor, digits):
+    X = (factor * digits[:n_rows]).astype(np.float32)
+    model = AutoEncoder(3, **AT_START).fit(X)
+    expected = PCA(3).fit(digits[:n_rows]).explained_variance_ratio_.sum()
+    np.testing.assert_allclose(model.score(X), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("offset", [2**20, 2**30])
@@ -279,3 +292,5 @@ def test_warm_start_refuses_another_architecture(digits):
     model = AutoEncoder(4, max_iter=2, warm_start=True, random_state=0).fit(digits)
     with pytest.raises(ValueError, match=r"same hidden_layer_sizes.*\(128, 128\), not \(9,\)"):
         model.set_params(hidden_layer_sizes=(9,)).fit(digits)
+    with pytest.raises(ValueError, match="same n_features as the last fit, which had 64, not 9"):
+        model.set_params(hidden_layer_sizes="auto").fit(digits[:, :9])
