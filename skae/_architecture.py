@@ -92,8 +92,9 @@ def start_at_zero(network: nn.Module, n_inputs: int, n_outputs: int) -> nn.Modul
             # With the twin's last layer at zero its outputs are constant.
             network[-1].bias -= network(torch.zeros(1, n_inputs))[0]
         elif isinstance(network, MLP | ConvEncoder | ConvDecoder):
-            for value in network.last.parameters():
-                value.zero_()
+            for layer in network.last:
+                for value in layer.parameters():
+                    value.zero_()
         else:
             return Gated(network, n_outputs)
     return network

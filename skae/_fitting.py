@@ -31,7 +31,7 @@ FEW_COMPONENTS, FEW_ROWS = 3, 1000
 MANY_ROWS, MANY_FEATURES = 10_000, 256
 SHALLOW, DEEP, WIDE = (128, 128), (192, 96, 96), (512, 256)
 # Channels of convolutions.
-CHANNELS = (32, 64)
+CHANNELS = (16, 32)
 # Networks with layers wider than this learn at the lower rate, and remember gradients longer.
 NARROW = 256
 AUTO_RATE, WIDE_RATE = 7e-3, 5e-3

@@ -30,8 +30,8 @@ Losses = dict[str, list[Tensor]]
 class AutoEncoderNet(NeuralNet):
     """A skorch net that trains a module which names its own loss terms.
 
-    ``predict`` gives the decoder's output for rows in the module's units; ``history`` has every loss term by
-    name, for training and validation; callbacks work as in skorch.
+    ``predict`` gives the decoder's output for rows in the module's units; ``history`` has every
+    loss term by name, for training and validation; callbacks work as in skorch.
 
     Parameters
     ----------

@@ -76,9 +76,9 @@ class MLP(nn.Sequential):
         super().__init__(*layers[:-1])
 
     @property
-    def last(self) -> nn.Linear:
-        """The layer of the outputs."""
-        return cast(nn.Linear, self[-1])
+    def last(self) -> list[nn.Module]:
+        """The layers whose sum are the outputs."""
+        return [self[-1]]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""

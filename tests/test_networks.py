@@ -46,11 +46,11 @@ def test_a_convolution_sees_neighbours_in_the_image_and_nothing_else():
     image = x.reshape(9, 12, 2)
     layer = encoder.convolutions[0]
     expected = nn.functional.conv2d(
-        image.permute(2, 0, 1)[None], layer.weight, layer.bias, stride=2, padding=2
+        image.permute(2, 0, 1)[None], layer.weight, layer.bias, stride=2, padding=1
     )
     actual = encoder.convolutions(x.unflatten(1, (9, 12, 2)).permute(0, 3, 1, 2))
     torch.testing.assert_close(actual, expected)
-    torch.testing.assert_close(encoder(x), encoder.last(expected.flatten(1)))
+    torch.testing.assert_close(encoder(x), encoder.dense(expected.flatten(1)))
 
 
 def test_image_shape_has_to_fit_the_rows(digits):
