@@ -3,7 +3,7 @@
 Pixels from 0 to 1, 60,000 images to train on and 10,000 to test. Every library but skae gets
 the same sensible recipe: layers of 512 and 256, ReLU, Adam at 0.001, batches of 256, and
 more or fewer epochs, each a fit of its own. skae has its defaults, and wider layers with
-more epochs; `--long` adds its fit of nearly five minutes.
+more epochs, and convolutions; `--long` adds its fits of nearly five minutes.
 
     SKAE_DATA=… python benchmarks/time_to_quality.py [--only skae] [--long]
 """
@@ -33,6 +33,9 @@ def skae(X, parameters):
 def fits(long):
     """Yield the library, the setting in words, and the fit."""
     yield "skae", "defaults", lambda X: skae(X, {})
+    for epochs in (5, 10, *((17,) if long else ())):
+        parameters = {"image_shape": (28, 28), "max_iter": epochs}
+        yield "skae, convolutional", f"{epochs} epochs", lambda X, p=parameters: skae(X, p)
     for epochs in (3, 10, *((38,) if long else ())):
         parameters = {**WIDE, "max_iter": epochs}
         yield "skae", f"(1024, 256), {epochs} epochs", lambda X, p=parameters: skae(X, p)
@@ -50,7 +53,7 @@ def draw(points, pca_error):
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for name in dict.fromkeys(name for name, *_ in points):
         seconds, errors = zip(*sorted(p[2:] for p in points if p[0] == name), strict=True)
-        style = {"linewidth": 2.5, "zorder": 3} if name == "skae" else {}
+        style = {"linewidth": 2.5, "zorder": 3} if "skae" in name else {}
         axes.plot(seconds, errors, "o-", label=name, **style)
     for error, name in ((pca_error, "PCA"), (PAPER, "784-1000-500-250-30, 2006")):
         axes.axhline(error, color="grey", linestyle=":")

@@ -101,7 +101,7 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
         X = check_rows(self, X, fitting=True)
         if former is not None:
             former.require({"n_features": X.shape[1]})
-        require_valid(self.loss, X.min(), X.max())
+        require_valid(self.loss, X)
         check_networks(self, X.shape[1])
         seed = self._draw_seed()
         generator = torch.Generator().manual_seed(seed)

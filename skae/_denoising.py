@@ -32,6 +32,11 @@ class Corruption(Prepared):
 
     def __init__(self, n_features: int, noise: str | Noise, level: float) -> None:
         super().__init__()
+        if noise in ("masking", "salt_and_pepper") and level > 1:
+            raise ValueError(
+                f"noise_level={level!r} is the share of the numbers that noise={noise!r} spoils; "
+                "pass one from 0 to 1."
+            )
         self.noise, self.level = noise, level
         self.register_buffer("scale", torch.ones(()))
         for name in ("center", "low", "high"):
@@ -47,8 +52,14 @@ class Corruption(Prepared):
     def forward(self, x: Tensor, draws: Generator) -> Tensor:
         """Return spoiled rows."""
         if not isinstance(self.noise, str):
-            data = torch.addcmul(self.center, x, self.scale)
-            return (self.noise(data, draws) - self.center) / self.scale
+            data = self.noise(torch.addcmul(self.center, x, self.scale), draws)
+            if not isinstance(data, Tensor) or data.shape != x.shape:
+                got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
+                raise ValueError(
+                    f"noise={self.noise!r} must return a tensor of the shape that it is given, "
+                    f"{tuple(x.shape)}, and returned {got}."
+                )
+            return (data - self.center) / self.scale
         if self.noise == "gaussian":
             normal = torch.randn(x.shape, generator=draws, device=x.device, dtype=x.dtype)
             return torch.add(x, normal, alpha=self.level)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae._fitting import share_explained
-from skae._losses import require_valid
+from skae._losses import require_valid, takes_any_row
 from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
 from skae._rows import Units, rows_at_once, slices
 from skae._validation import Array, as_if_alone, check_codes, check_rows, resolve_device
@@ -30,6 +30,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     scale_: float
     n_components_: int
     device: str
+    loss: Any
     _architecture: dict[str, Any]
 
     @abstractmethod
@@ -133,7 +134,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         X = check_rows(self, X, fitting=False)
         module = self.net_.module_
-        require_valid(self._architecture["loss"], X.min(), X.max())
+        require_valid(self._architecture["loss"], X)
         errors = np.empty((2, len(X)))
         with as_if_alone(inference=True):
             for rows, x in self._batches(X):
@@ -163,6 +164,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.positive_only = not takes_any_row(self.loss)
         return tags
 
     # The net is kept as NumPy arrays on the host: loads without a GPU, and in skops.

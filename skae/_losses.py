@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skae import functional
+from skae._validation import Array
 
 if TYPE_CHECKING:
     from skae._tape import Tape
@@ -216,9 +217,11 @@ def takes_any_row(loss: Any) -> bool:
     return not isinstance(loss, str) or LOSSES[loss].link is None
 
 
-def require_valid(loss: Any, low: float, high: float) -> None:
-    """Raise ValueError for data from ``low`` to ``high`` that a loss cannot take."""
-    kind = LOSSES[loss] if isinstance(loss, str) else CustomLoss
+def require_valid(loss: Any, X: Array) -> None:
+    """Raise ValueError for rows that a loss cannot take."""
+    if takes_any_row(loss):
+        return
+    kind, low, high = LOSSES[loss], X.min(), X.max()
     if low < kind.low or high > kind.high:
         end, value = ("minimum", low) if low < kind.low else ("maximum", high)
         domain = f"in [{kind.low:g}, {kind.high:g}]" if kind.high < math.inf else ">= 0"

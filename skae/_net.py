@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from skae._callbacks import KeepBest, StopTraining, copy_callback, is_scheduler
 from skae._losses import Prepared
 from skae._modules import AutoEncoderModule
-from skae._networks import FlooredNetwork
+from skae._networks import Dropout, FlooredNetwork
 from skae._optimizer import FlatAdamW, one_cycle
 from skae._rows import Batches, Rows, rows_at_once
 from skae._speed import SMALL_STEP, fast_networks, one_thread
@@ -113,7 +113,7 @@ class AutoEncoderNet(NeuralNet):
         seed = 0 if self.generator is None else self.generator.initial_seed() + 1
         generator = torch.Generator(self.device).manual_seed(seed)
         for module in self.module_.modules():
-            if hasattr(module, "generator"):
+            if isinstance(module, AutoEncoderModule | Dropout):
                 module.generator = generator
 
     @contextmanager

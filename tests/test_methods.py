@@ -76,6 +76,21 @@ def test_noise_of_ones_own_sees_rows_in_their_units(digits):
     )
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"noise": "pink"}, "noise='pink' .*'salt_and_pepper' or callable"),
+        ({"noise": "masking", "noise_level": 1.5}, r"noise_level=1\.5 is the share.*'masking'"),
+        ({"noise_level": -1}, "noise_level=-1 "),
+        ({"noise": lambda X, generator: X[0]}, r"same|shape that it is given.*returned \(64,\)"),
+        ({"noise": lambda X, generator: None}, "returned NoneType"),
+    ],
+)
+def test_bad_noise_is_refused(parameters, message, digits):
+    with pytest.raises(ValueError, match=message):
+        DenoisingAutoEncoder(2, **SHORT, **parameters).fit(digits)
+
+
 @pytest.mark.parametrize("noise", ["gaussian", "masking", "salt_and_pepper"])
 def test_denoising_beats_plain_and_pca_at_denoising(noise, digits):
     train, test = digits[:1300], digits[1300:]
