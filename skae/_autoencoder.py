@@ -25,10 +25,10 @@ class AutoEncoder(BaseAutoEncoder):
     .. math:: \frac{1}{n} \sum_x L(x, g(f(x)))
 
     where L is the loss, by default ½‖g(f(x)) − x‖², f(x) = Px + network(x) and g(z) = Pᵀz +
-    network(z), P are PCA's components, and both networks start at zero. Held-out rows judge every epoch, and the best weights
-    stay if they beat PCA beyond chance; otherwise the result is PCA of all rows. Once
-    fitted, the networks see their inputs clipped to the range they had in training, so that
-    far from it the model goes on as PCA does.
+    network(z), P are PCA's components, and both networks start at zero. Held-out rows judge
+    every epoch, and the best weights stay if they beat PCA beyond chance; otherwise the result
+    is PCA of all rows. Once fitted, the networks see their inputs clipped to the range they had
+    in training, so that far from it the model goes on as PCA does.
 
     Parameters
     ----------

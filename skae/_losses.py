@@ -222,9 +222,13 @@ def require_valid(loss: Any, X: Array) -> None:
     if takes_any_row(loss):
         return
     kind, low, high = LOSSES[loss], X.min(), X.max()
-    if low < kind.low or high > kind.high:
-        end, value = ("minimum", low) if low < kind.low else ("maximum", high)
-        domain = f"in [{kind.low:g}, {kind.high:g}]" if kind.high < math.inf else ">= 0"
-        raise ValueError(
-            f"loss={loss!r} needs X {domain}, got a {end} of {value:g}; {kind.remedy}."
-        )
+    if kind.low <= low and high <= kind.high:
+        return
+    domain = f"in [{kind.low:g}, {kind.high:g}]" if kind.high < math.inf else ">= 0"
+    # scikit-learn's checks look for these words.
+    got = (
+        f"got a maximum of {high:g}"
+        if low >= kind.low
+        else (f"got a minimum of {low:g} (Negative values in data)")
+    )
+    raise ValueError(f"loss={loss!r} needs X {domain}, {got}; {kind.remedy}.")
