@@ -34,13 +34,13 @@ def make_networks(
     n_features, k = architecture["n_features"], architecture["n_components"]
     sizes = (n_features, *architecture["hidden_layer_sizes"], k)
     floored, activation = architecture["init"] == "pca", architecture["activation"]
-    encoder = make_encoder(architecture, sizes, generator)
+    encoder = make_part("encoder", architecture, sizes, generator)
     if floored and not is_linear(encoder):
         linear = make_linear(n_features, k, generator)
         encoder = FlooredNetwork(linear, start_at_zero(encoder, n_features, k))
     if architecture["tied_weights"]:
         return encoder, make_tied(encoder, activation, generator)
-    decoder = make_decoder(architecture, sizes[::-1], generator)
+    decoder = make_part("decoder", architecture, sizes[::-1], generator)
     if floored and not is_linear(decoder):
         linear = make_linear(k, n_features, generator)
         decoder = FlooredNetwork(linear, start_at_zero(decoder, k, n_features))
@@ -56,28 +56,18 @@ def make_tied(encoder: nn.Module, activation: Activation, generator: Generator) 
     return FlooredNetwork(linear, start_at_zero(network, linear.in_features, linear.out_features))
 
 
-def make_encoder(architecture: dict[str, Any], sizes: tuple[int, ...], generator: Generator) -> Any:
-    """Build the encoder's network, from ``sizes[0]`` features to ``sizes[-1]`` codes."""
-    if architecture["encoder"] is not None:
-        return build("encoder", architecture["encoder"], sizes[0], sizes[-1], generator)
-    activation = architecture["activation"]
-    if architecture["image_shape"] is not None:
-        shape = architecture["image_shape"]
-        return ConvEncoder(shape, sizes[1:-1], sizes[-1], activation, generator)
-    return MLP(sizes, activation, generator)
-
-
-def make_decoder(
-    architecture: dict[str, Any], sizes: tuple[int, ...], generator: Generator
+def make_part(
+    kind: str, architecture: dict[str, Any], sizes: tuple[int, ...], generator: Generator
 ) -> nn.Module:
-    """Build the decoder's network, from ``sizes[0]`` codes to ``sizes[-1]`` features."""
-    if architecture["decoder"] is not None:
-        return build("decoder", architecture["decoder"], sizes[0], sizes[-1], generator)
-    activation = architecture["activation"]
-    if architecture["image_shape"] is not None:
-        shape = architecture["image_shape"]
-        return ConvDecoder(shape, sizes[-2:0:-1], sizes[0], activation, generator)
-    return MLP(sizes, activation, generator)
+    """Build the network of the ``kind`` "encoder" or "decoder", with layers of these sizes."""
+    if architecture[kind] is not None:
+        return build(kind, architecture[kind], sizes[0], sizes[-1], generator)
+    shape, activation = architecture["image_shape"], architecture["activation"]
+    if shape is None:
+        return MLP(sizes, activation, generator)
+    if kind == "encoder":
+        return ConvEncoder(shape, sizes[1:-1], sizes[-1], activation, generator)
+    return ConvDecoder(shape, sizes[-2:0:-1], sizes[0], activation, generator)
 
 
 def is_linear(network: nn.Module) -> bool:
@@ -116,14 +106,27 @@ def build(
                 f"of inputs and outputs, and returned {type(network).__name__}."
             )
         replace_layers(network, lambda m: Dropout(m.p) if type(m) is nn.Dropout else None)
+        for layer in network.modules():
+            if isinstance(layer, nn.modules.dropout._DropoutNd):
+                raise ValueError(
+                    f"{name}={make!r} has a layer {layer}, which draws from torch's global "
+                    "generator and not from random_state; use torch.nn.Dropout."
+                )
         network.float().eval()
-        with torch.no_grad():
-            shape = tuple(network(torch.zeros(3, n_inputs, dtype=torch.float32)).shape)
-        if shape != (3, n_outputs):
+        try:
+            with torch.no_grad():
+                output = network(torch.zeros(3, n_inputs, dtype=torch.float32))
+        except Exception as error:
             raise ValueError(
-                f"{name}={make!r} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "
-                f"network that it returned maps (3, {n_inputs}) to {shape}."
-            )
+                f"{name}={make!r} returned a network that fails on a tensor of shape "
+                f"(3, {n_inputs}): {error}"
+            ) from error
+    got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if got != (3, n_outputs):
+        raise ValueError(
+            f"{name}={make!r} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "
+            f"network that it returned maps (3, {n_inputs}) to {got}."
+        )
     return network
 
 

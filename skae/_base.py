@@ -49,7 +49,7 @@ from skae._validation import (
 # Beyond, float32 cannot hold the rows that inverse_transform returns.
 MIN_SCALE = 1e-30
 # The parameters that a net is built from as they are.
-ARCHITECTURE = ("loss", "activation", "tied_weights", "image_shape", "encoder", "decoder")
+ARCHITECTURE = ("loss", "activation", "tied_weights", "encoder", "decoder")
 
 
 @dataclass(eq=False, repr=False)
@@ -120,6 +120,7 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
         train, held_out = table.subset(training), table.subset(judging) if n_judges else None
         judges = train if held_out is None else held_out
         net.prepare(self.mean_, self.scale_, train)
+        net.module_.frame.set_metric(torch.full((self.n_components_,), self.scale_))
         weights = former.weights if former else None
         start = load_best_start(net, floor, weights, table, train, judges)
         # Training losses do not compare with the start's, which has no noise.
@@ -156,10 +157,15 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
 
     def _training(self, generator: torch.Generator, n_rows: int) -> dict[str, Any]:
         """Return what the net needs for training on so many rows, and not for use."""
-        noise = self.residual_noise
+        noise, takes_noise = self.residual_noise, takes_any_row(self.loss)
         if noise == "auto":
-            takes_noise = takes_any_row(self.loss) and not self._module.has_noise
-            noise = auto_noise(n_rows, self.n_components_) if takes_noise else 0.0
+            quiet = self._module.has_noise or not takes_noise
+            noise = 0.0 if quiet else auto_noise(n_rows, self.n_components_)
+        elif float(noise) > 0 and not takes_noise:
+            raise ValueError(
+                f"residual_noise={noise!r} makes rows that loss={self.loss!r} cannot take; pass "
+                "'auto' or 0."
+            )
         rate, betas = auto_rate(self._architecture["hidden_layer_sizes"])
         return {
             "generator": generator,
@@ -200,6 +206,7 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
             "n_components": self.n_components_,
             "hidden_layer_sizes": self._sizes(rows, former),
             "init": self.init,
+            "image_shape": self.image_shape and tuple(map(int, self.image_shape)),
             **{name: getattr(self, name) for name in ARCHITECTURE},
         }
         shared = {spec.name for spec in fields(SharedParameters)}

@@ -10,6 +10,7 @@ from skae._base import BaseAutoEncoder
 from skae._losses import Prepared
 from skae._modules import AutoEncoderModule
 from skae._parameters import Rule, estimator, options, parameter, real
+from skae.functional import extremes
 
 Noise = Callable[[Tensor, Generator], Tensor]
 
@@ -25,41 +26,37 @@ class Corruption(Prepared):
         Both as in :class:`DenoisingAutoEncoder`.
     """
 
-    center: Tensor
-    scale: Tensor
     low: Tensor
     high: Tensor
 
     def __init__(self, n_features: int, noise: str | Noise, level: float) -> None:
-        super().__init__()
+        super().__init__(n_features)
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
                 f"noise_level={level!r} is the share of the numbers that noise={noise!r} spoils; "
                 "pass one from 0 to 1."
             )
         self.noise, self.level = noise, level
-        self.register_buffer("scale", torch.ones(()))
-        for name in ("center", "low", "high"):
+        for name in ("low", "high"):
             self.register_buffer(name, torch.zeros(n_features))
 
-    def prepare(self, center: Tensor, scale: float, batches: Iterable[Tensor]) -> None:
-        self.center.copy_(center)
-        self.scale.fill_(scale)
-        low, high = zip(*(torch.aminmax(x, dim=0) for x in batches), strict=True)
-        self.low.copy_(torch.stack(low).amin(dim=0))
-        self.high.copy_(torch.stack(high).amax(dim=0))
+    def look_at(self, batches: Iterable[Tensor]) -> None:
+        """Note the range of each feature."""
+        low, high = extremes(batches)
+        self.low.copy_(low)
+        self.high.copy_(high)
 
     def forward(self, x: Tensor, draws: Generator) -> Tensor:
         """Return spoiled rows."""
         if not isinstance(self.noise, str):
-            data = self.noise(torch.addcmul(self.center, x, self.scale), draws)
+            data = self.noise(self.to_data(x), draws)
             if not isinstance(data, Tensor) or data.shape != x.shape:
                 got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
                 raise ValueError(
                     f"noise={self.noise!r} must return a tensor of the shape that it is given, "
                     f"{tuple(x.shape)}, and returned {got}."
                 )
-            return (data - self.center) / self.scale
+            return ((data - self.center) / self.scale).to(x.dtype)
         if self.noise == "gaussian":
             normal = torch.randn(x.shape, generator=draws, device=x.device, dtype=x.dtype)
             return torch.add(x, normal, alpha=self.level)

@@ -27,14 +27,18 @@ class DropoutModule(AutoEncoderModule):
     def __init__(self, *parts: Any, dropout: float) -> None:
         super().__init__(*parts)
 
+        outputs = [[*network.modules()][-1] for network in (self.encoder, self.decoder)]
+
         def drop(layer: nn.Module) -> nn.Module | None:
-            return nn.Sequential(layer, Dropout(dropout)) if is_activation(layer) else None
+            if layer in outputs or not is_activation(layer):
+                return None
+            return nn.Sequential(layer, Dropout(dropout))
 
         if not replace_layers(self.encoder, drop) + replace_layers(self.decoder, drop):
             raise ValueError(
                 f"dropout={dropout!r} finds no hidden units to leave out: the networks have no "
-                "layer that is an activation; give hidden_layer_sizes, or use such layers, as "
-                "torch.nn.ReLU, in place of functions."
+                "hidden layer with an activation; give hidden_layer_sizes, an activation that is "
+                "not linear, or use layers such as torch.nn.ReLU in place of functions."
             )
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -53,7 +57,9 @@ class DropoutAutoEncoder(BaseAutoEncoder):
 
     where L is the loss, and in each step every hidden unit of f and g is zero with probability
     ``dropout`` and 1/(1 − dropout) times as large otherwise. Inputs, codes and PCA's part are
-    never left out, and nothing is after the training.
+    never left out, and nothing is after the training. In networks of one's own the outputs of
+    torch's activations are hidden units, and those of modules without parameters, but for a
+    network's last.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skae._fitting import share_explained
-from skae._losses import require_valid, takes_any_row
+from skae._losses import LinkedLoss, require_valid, takes_any_row
 from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
 from skae._rows import Units, rows_at_once, slices
 from skae._validation import Array, as_if_alone, check_codes, check_rows, resolve_device
@@ -47,8 +47,9 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         ndarray of shape (n_samples, n_components_), float32
-            Centred and uncorrelated over the training rows, the largest variance first;
-            in X's units, or of unit variance with ``whiten=True``.
+            The largest variance over the training rows first, in X's units, or of unit
+            variance with ``whiten=True``. Centred and uncorrelated, unless the method's
+            codes keep their own axes.
         """
         check_is_fitted(self)
         X = check_rows(self, X, fitting=False)
@@ -78,10 +79,10 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             for rows in slices(len(codes), rows_at_once(self.n_features_in_)):
                 module = self.net_.module_
                 output = module.decode(torch.tensor(codes[rows], device=self.net_.device))
-                if module.loss.link is None:
-                    X_hat[rows] = output.cpu().numpy() * self.scale_ + self.mean_
-                else:
+                if isinstance(module.loss, LinkedLoss):
                     X_hat[rows] = module.loss.link(output).cpu().numpy()
+                else:
+                    X_hat[rows] = output.cpu().numpy() * self.scale_ + self.mean_
         if not np.isfinite(X_hat).all():
             raise ValueError(
                 f"X has codes of up to {np.abs(codes).max():.1e}, whose rows float32 cannot hold; "

@@ -14,7 +14,7 @@ from torch import Tensor
 from skae._callbacks import KeepBest
 from skae._floor import PCAFloor, floor_state, is_improvement
 from skae._modules import AutoEncoderModule
-from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
+from skae._net import AutoEncoderNet, load_arrays, load_trained, weights_to_arrays
 from skae._rows import Rows
 from skae._validation import Array
 from skae.functional import own_axes, principal_axes, squared_error
@@ -182,14 +182,17 @@ def load_best_start(
         start = Start(losses.mean(), rivals, reconstruction, whole)
     if former is not None:
         pca_weights = weights_to_arrays(net.module_)
-        load_arrays(net.module_, former)
+        load_trained(net.module_, former)
         losses, _ = net.losses(judges)
         if losses.mean() <= start.loss:
             start = Start(losses.mean(), losses, start.pca_loss)
         else:
             load_arrays(net.module_, pca_weights)
     if start.rivals is not None and not np.isfinite(start.rivals).all():
-        raise ValueError("The loss is not finite before any training; scale X first.")
+        raise ValueError(
+            "The loss is not finite before any training; scale X, or see what a loss, noise or "
+            "network of your own returns."
+        )
     return start
 
 

@@ -48,7 +48,7 @@ def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scal
             if not isinstance(linear, TiedLinear):
                 linear.weight.copy_(tensor(weight))
             linear.bias.copy_(tensor(bias))
-        if isinstance(module.decoder, FlooredNetwork) and module.loss.link is None:
+        if isinstance(module.decoder, FlooredNetwork) and not isinstance(module.loss, LinkedLoss):
             module.decoder.scale.copy_(tensor(np.sqrt(start.residuals) / scale))
         module.frame.set_metric(tensor(deviations * scale))
 
@@ -134,7 +134,7 @@ class PCAFloor:
 
     def _load(self, pca: PCAStart, module: AutoEncoderModule, rows: Rows) -> None:
         start_at_pca(module, pca, self.center, self.scale)
-        if module.loss.link is not None:
+        if isinstance(module.loss, LinkedLoss):
             module.eval()
             fit_linear_decoder(module, rows)
 

@@ -76,7 +76,7 @@ class AutoEncoderModule(nn.Module, ABC):
     """
 
     # What a method may say of itself:
-    # whether its terms need derivatives of derivatives, which only autograd has;
+    # whether only autograd will do: its terms have derivatives, or it changes its networks;
     needs_autograd: bool = False
     # whether it trains with noise of its own, so that "auto" adds none;
     has_noise: ClassVar[bool] = False

@@ -30,7 +30,8 @@ Losses = dict[str, list[Tensor]]
 class AutoEncoderNet(NeuralNet):
     """A skorch net that trains a module which names its own loss terms.
 
-    ``predict`` gives the decoder's output for rows in the module's units; ``history`` has every
+    ``predict`` gives the decoder's output for rows in the module's units, with the noise of a
+    method that has its own; ``history`` has every
     loss term by name, for training and validation; callbacks work as in skorch.
 
     Parameters
@@ -158,6 +159,7 @@ class AutoEncoderNet(NeuralNet):
         with torch.no_grad():
             for x, _ in self.get_iterator(rows):
                 _, terms = self.module_(x)
+                require_terms(self.module_, terms)
                 by_term = torch.stack([term.expand(len(x)) for term in terms.values()])
                 losses.append(by_term.sum(dim=0))
                 reconstructions.append(terms["reconstruction"].expand(len(x)))
@@ -339,6 +341,16 @@ def make_net(
     return net.initialize()
 
 
+def require_terms(module: nn.Module, terms: dict[str, Tensor]) -> None:
+    """Raise ValueError where a module's loss terms break its contract."""
+    shapes = {name: tuple(term.shape) for name, term in terms.items()}
+    if "reconstruction" not in terms or any(len(shape) > 1 for shape in shapes.values()):
+        raise ValueError(
+            f"{type(module).__name__}.forward must return terms of shape (n_rows,) or (), one of "
+            f"them 'reconstruction', and returned {shapes}."
+        )
+
+
 def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
     """Return a module's state as NumPy arrays on the host."""
     return {name: value.cpu().numpy().copy() for name, value in module.state_dict().items()}
@@ -347,3 +359,10 @@ def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
 def load_arrays(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
     """Load a module's state from NumPy arrays."""
     module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+
+
+def load_trained(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
+    """Load what was trained, and leave what was prepared for other rows."""
+    prepared = {name for name, part in module.named_modules() if isinstance(part, Prepared)}
+    kept = {n: v for n, v in weights_to_arrays(module).items() if n.rpartition(".")[0] in prepared}
+    load_arrays(module, {**weights, **kept})

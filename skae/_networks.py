@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from skae.functional import extremes
+
 if TYPE_CHECKING:
     from skae._tape import Tape
 
@@ -29,8 +31,17 @@ RANGE_SIZE = 2**20
 
 
 def make_activation(activation: Activation) -> nn.Module:
-    """Build a nonlinearity."""
-    return ACTIVATIONS[activation]() if isinstance(activation, str) else activation()
+    """Build a nonlinearity, or raise ValueError where a class is none."""
+    if isinstance(activation, str):
+        return ACTIVATIONS[activation]()
+    try:
+        layer = activation()
+        shape = layer(torch.zeros(3, 2)).shape
+    except Exception as error:
+        raise ValueError(f"activation={activation!r} is no activation: {error}") from error
+    if shape != (3, 2):
+        raise ValueError(f"activation={activation!r} changes the shape of its input.")
+    return layer
 
 
 def make_linear(n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> nn.Linear:
@@ -226,9 +237,9 @@ class FlooredNetwork(nn.Module):
 
     def set_range(self, batches: Iterable[Tensor]) -> None:
         """Let the range be that of these inputs."""
-        low, high = zip(*(torch.aminmax(x, dim=0) for x in batches), strict=True)
-        self.low.copy_(torch.stack(low).amin(dim=0))
-        self.high.copy_(torch.stack(high).amax(dim=0))
+        low, high = extremes(batches)
+        self.low.copy_(low)
+        self.high.copy_(high)
 
     def _take_range(self) -> None:
         low, high = torch.aminmax(torch.cat(self.seen), dim=0)

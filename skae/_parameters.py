@@ -100,7 +100,11 @@ def complete_docstring(cls: type) -> None:
     """Replace ``{parameters}`` and ``{attributes}`` in a dataclass's docstring by its own."""
     entries = []
     for spec in fields(cls):
-        assert spec.default is not MISSING
+        if spec.default is MISSING or "rule" not in spec.metadata:
+            raise TypeError(
+                f"{cls.__name__}.{spec.name} is no parameter; declare it with "
+                "parameter(default, rule, text)."
+            )
         text = textwrap.indent(inspect.cleandoc(spec.metadata["doc"]), "    ")
         entries.append(f"{spec.name} : {spec.metadata['rule'].expected}, default={spec.default!r}")
         entries.append(text)

@@ -66,7 +66,11 @@ class SharedParameters:
     _: KW_ONLY
     loss: str | Callable[[Tensor, Tensor], Tensor] = parameter(
         "squared_error",
-        options(*LOSSES) | Rule("callable (x, x_hat) -> losses of the rows", callable),
+        options(*LOSSES)
+        | Rule(
+            "callable (x, x_hat) -> losses of the rows",
+            lambda value: callable(value) and not isinstance(value, type),
+        ),
         """
         What a reconstruction costs: "squared_error" for real data; "absolute_error" or "huber"
         (squared up to an error of ``scale_``, linear beyond) for real data with outliers;
@@ -127,7 +131,8 @@ class SharedParameters:
         """
         Builds the encoder's network in place of the above, given the numbers of inputs and
         outputs. It maps a tensor (n_rows, n_inputs) to (n_rows, n_outputs), and PCA's projection
-        is added to what it gives, behind a gate that starts at zero.
+        is added to what it gives, behind a gate that starts at zero; not with
+        ``init="random"``. Of dropouts it may have torch.nn.Dropout.
         """,
     )
     decoder: Callable[[int, int], nn.Module] | None = parameter(
@@ -300,14 +305,16 @@ class SharedParameters:
             Mean of the training rows; with ``warm_start``, of those of the first fit.
         scale_ : float
             The number by which centred rows are divided: the root of the mean variance. The
-            losses in ``loss_curve_`` and in ``net_.history`` are in units of its square.
+            squared errors in ``loss_curve_`` and in ``net_.history`` are in units of its square,
+        absolute ones in units of it.
         noise_variance_ : float
             Mean squared error over the training rows per dimension that the code leaves out,
             min(n_samples, n_features) − n_components of them; for PCA's own reconstruction it
             is PCA's ``noise_variance_``.
         pca_score_ : float or None
             ``score`` on the held-out rows of a PCA fitted on the others; on the training rows
-            where none are held out. None with ``init="random"``.
+            where none are held out. For binary cross-entropy and Poisson of PCA's codes with the
+            best linear decoder. None with ``init="random"``.
         validation_scores_ : list of float or None
             ``score`` on the held-out rows after each epoch. None without held-out rows.
         loss_curve_ : list of float

@@ -42,7 +42,8 @@ class SparseAutoEncoder(BaseAutoEncoder):
 
     where L is the loss and Ω is either the L1 norm, Ω(z) = Σⱼ |zⱼ|, or, over the rows of a batch,
     Ω = Σⱼ KL(ρ ‖ ρ̂ⱼ) of Bernoulli distributions, with ρ̂ⱼ the mean of tanh |zⱼ| and ρ the
-    ``target_activation``. Training starts at PCA's codes of unit variance, in whose units α is.
+    ``target_activation``. Training starts at PCA's codes of unit variance, in whose units α is;
+    with ``tied_weights=True`` at codes in units of ``scale_``.
 
     Codes keep their own axes, because a rotation would undo what the penalty does: they are
     ordered by variance and fixed in sign, but neither centred nor uncorrelated. The floor is a

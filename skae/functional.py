@@ -6,6 +6,7 @@ compares.
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -171,6 +172,12 @@ def own_axes(covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tens
     variances, order = covariance.diagonal().sort(descending=True, stable=True)
     rotation = torch.eye(len(order)).to(covariance)[:, order]
     return rotation * signs(rotation.T @ cross_covariance), variances.clamp(min=0)
+
+
+def extremes(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the least and the largest value of each column over batches of rows."""
+    low, high = zip(*(torch.aminmax(x, dim=0) for x in batches), strict=True)
+    return torch.stack(low).amin(dim=0), torch.stack(high).amax(dim=0)
 
 
 def signs(loadings: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import xlogy
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 from sklearn.metrics import d2_absolute_error_score, d2_tweedie_score, log_loss
@@ -134,9 +135,13 @@ def test_data_that_a_loss_cannot_take_is_refused(loss, change, message, digits):
     ("loss", "message"),
     [
         ("bce", "loss='bce' .*'binary_cross_entropy'.* or callable"),
-        (torch.nn.MSELoss(), r"MSELoss\(\) must return a tensor of shape \(\d+,\).*returned \(\)"),
-        (lambda x, x_hat: 0.0, r"returned float"),
-        (lambda x, x_hat: (x - x_hat) ** 2, r"returned \(\d+, 64\)"),
+        (torch.nn.MSELoss(), r"MSELoss\(\) must return .*shape \(\d+,\).*torch.float32 \(\)"),
+        (torch.nn.MSELoss, "expected .* or callable"),
+        (lambda x, x_hat: 0.0, r"returned 0\.0"),
+        (lambda x, x_hat: (x - x_hat) ** 2, r"returned .*torch.float32 \(\d+, 64\)"),
+        (lambda x, x_hat: (x > x_hat).sum(dim=1), r"tensor of floats.*torch.int64"),
+        (lambda x, x_hat: (x - x_hat.detach()).abs().sum(dim=1), "have no gradient"),
+        (lambda x, x_hat: (x - x_hat).abs().sum(dim=1) * np.nan, "loss, noise or network of your"),
     ],
 )
 def test_what_is_no_loss_is_refused(loss, message, digits):
@@ -167,6 +172,45 @@ def test_training_improves_on_the_start_under_its_own_loss(loss, digits):
     model = AutoEncoder(4, loss=loss, max_iter=40, random_state=0).fit(train)
     start = AutoEncoder(4, loss=loss, **AT_START).fit(train)
     assert model.score(test) > start.score(test) + 0.05
+
+
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "poisson"])
+def test_noise_that_a_loss_cannot_take_is_refused(loss, digits):
+    with pytest.raises(ValueError, match=r"residual_noise=0\.5 makes rows that loss=.*'auto' or 0"):
+        AutoEncoder(2, loss=loss, residual_noise=0.5, max_iter=1).fit(digits)
+
+
+def test_what_scaling_leaves_of_rounding_is_taken(digits):
+    X = digits * (1 + 1e-7)
+    AutoEncoder(2, loss="binary_cross_entropy", max_iter=1, random_state=0).fit(X).score(X)
+
+
+def test_a_perfect_reconstruction_scores_one_under_any_loss(digits):
+    def cosine(x, x_hat):
+        return -torch.cosine_similarity(x, x_hat)
+
+    model = AutoEncoder(64, loss=cosine, **AT_START).fit(digits)
+    np.testing.assert_allclose(model.score(digits), 1, atol=1e-3)
+
+
+def test_anomalous_counts_have_their_whole_deviance(digits):
+    X = 16 * digits + 1
+    model = AutoEncoder(4, loss="poisson", max_iter=3, random_state=0).fit(X)
+    odd = X[:1].copy()
+    odd[0, 20] = 1e4
+    rates = model.inverse_transform(model.transform(odd)).astype(float)
+    deviance = (xlogy(odd, odd) - xlogy(odd, rates) - odd + rates).sum()
+    np.testing.assert_allclose(model.score_samples(odd), -deviance, rtol=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "binary_cross_entropy"])
+def test_warm_start_learns_the_units_of_new_rows(loss, digits):
+    X = (16 if loss == "poisson" else 1) * digits
+    first, second = X.copy(), X.copy()
+    first[:, 20] = 0
+    parameters = {"loss": loss, "max_iter": 20, "random_state": 0}
+    warm = AutoEncoder(4, warm_start=True, **parameters).fit(first).fit(second)
+    assert warm.score(second) > AutoEncoder(4, **parameters).fit(second).score(second) - 0.05
 
 
 def test_an_outlier_costs_no_more_than_the_largest_counts(digits):

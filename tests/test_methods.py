@@ -141,13 +141,23 @@ def test_dropout_is_behind_every_activation_of_any_network(digits):
     for parameters, n in (
         ({"hidden_layer_sizes": (9, 8)}, 4),
         ({"hidden_layer_sizes": (9,), "activation": nn.Mish}, 2),
-        ({"image_shape": (8, 8), "hidden_layer_sizes": (3, 4)}, 4),
+        ({"image_shape": (8, 8), "hidden_layer_sizes": (3, 4)}, 3 + 4),
         ({"encoder": ResidualNetwork, "hidden_layer_sizes": (5,)}, 2 + 1),  # with its own
     ):
         model = DropoutAutoEncoder(2, dropout=0.4, **SHORT, **parameters).fit(digits)
         found = [m for m in model.net_.module_.modules() if isinstance(m, Dropout)]
         assert len(found) == n
         assert {m.p for m in found} <= {0.4, 0.1}
+
+
+def test_codes_and_reconstructions_are_never_left_out(digits):
+    def bounded(n_inputs, n_outputs):
+        return nn.Sequential(nn.Linear(n_inputs, 9), nn.ReLU(), nn.Linear(9, n_outputs), nn.Tanh())
+
+    model = DropoutAutoEncoder(2, encoder=bounded, decoder=bounded, **SHORT).fit(digits)
+    for part in (model.net_.module_.encoder, model.net_.module_.decoder):
+        assert isinstance([*part.modules()][-1], nn.Tanh)
+        assert sum(isinstance(m, Dropout) for m in part.modules()) == 1
 
 
 def test_without_dropout_it_is_plain(digits):
@@ -248,6 +258,14 @@ def test_pcas_jacobian_has_the_norm_of_the_number_of_components(k, digits):
     ).fit(digits)
     contraction = model.net_.history[-1, "valid_contraction"] / 2
     np.testing.assert_allclose(contraction, k, rtol=1e-3 if k == 3 else 0.2)
+
+
+def test_the_contraction_does_not_depend_on_the_unit_of_the_data(digits):
+    scores = [
+        ContractiveAutoEncoder(4, init="random", max_iter=20, random_state=0).fit(X).score(X)
+        for X in (digits, 1e-3 * digits)
+    ]
+    np.testing.assert_allclose(*scores, rtol=1e-2)
 
 
 def test_contraction_contracts(digits):

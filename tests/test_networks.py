@@ -134,6 +134,14 @@ def test_networks_without_a_transpose_cannot_be_tied(network, digits):
             lambda n_inputs, n_outputs: nn.Linear(n_inputs, n_outputs + 1),
             r"must map \(n_rows, 64\) to \(n_rows, 2\), but .*maps \(3, 64\) to \(3, 3\)",
         ),
+        (lambda n_inputs, n_outputs: nn.LSTM(n_inputs, n_outputs), r"to \(3, 2\)|to tuple"),
+        (lambda n_inputs, n_outputs: nn.Linear(7, n_outputs), r"fails on a tensor of .*\(3, 64\)"),
+        (
+            lambda n_inputs, n_outputs: nn.Sequential(
+                nn.Linear(n_inputs, n_outputs), nn.AlphaDropout(0.2)
+            ),
+            "AlphaDropout.*use torch.nn.Dropout",
+        ),
         (nn.Linear(64, 2), r"expected callable \(n_inputs, n_outputs\) -> torch\.nn\.Module"),
         ("resnet", r"encoder='resnet' .*expected callable"),
     ],
@@ -171,6 +179,19 @@ def test_an_activation_is_a_name_or_a_class(activation, digits):
     else:
         with pytest.raises(ValueError, match=r"activation=.*a class of torch\.nn\.Module"):
             model.fit(digits)
+
+
+@pytest.mark.parametrize("activation", [nn.Linear, nn.Module, nn.GLU])
+def test_a_class_that_is_no_activation_is_refused(activation, digits):
+    with pytest.raises(
+        ValueError, match=r"activation=<class .*(is no activation|changes the shape)"
+    ):
+        AutoEncoder(2, activation=activation, **SHORT).fit(digits)
+
+
+def test_image_shapes_are_the_same_as_lists(digits):
+    model = AutoEncoder(2, image_shape=(8, 8), warm_start=True, **SHORT).fit(digits)
+    model.set_params(image_shape=[8, 8]).fit(digits)
 
 
 def test_olivetti_like_tables_keep_the_floor():
