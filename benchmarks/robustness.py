@@ -37,7 +37,7 @@ def load(name):
     if name in ("mnist", "fashion-mnist"):
         X, y = fetch_mnist() if name == "mnist" else fetch_fashion_mnist()
         X = (X / 255).astype(np.float32)
-        return X[:20_000], X[60_000:], y[:20_000], y[60_000:]
+        return X[:10_000], X[60_000:], y[:10_000], y[60_000:]
     if name in ("digits", "breast_cancer"):
         X, y = {"digits": load_digits, "breast_cancer": load_breast_cancer}[name](return_X_y=True)
     elif name == "ecg5000":

@@ -45,7 +45,7 @@ cubes = Cubes()
 
 def variants():
     """Yield every estimator as users may configure it, for tables of any kind."""
-    plain, *others = ESTIMATORS
+    plain = skae.AutoEncoder
     yield plain(2, **SHORT, hidden_layer_sizes=())
     # float32 trouble hides on small networks
     yield plain(3, **SHORT, hidden_layer_sizes=(512,))
@@ -56,8 +56,6 @@ def variants():
     yield plain(2, **SHORT, loss=cubes, activation=nn.Mish)
     for estimator in ESTIMATORS:
         yield estimator(**SHORT)
-    for estimator in others:
-        yield estimator(2, **SHORT, whiten=True, hidden_layer_sizes=(64,), tied_weights=True)
 
 
 NETWORKS = {

@@ -7,8 +7,9 @@ import pytest
 import skorch.callbacks
 from estimators import ESTIMATORS, NETWORKS, SHORT, cubes
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 
-from skae._losses import LOSSES, takes_any_row
+from skae._losses import LOSSES
 
 every_combination = pytest.mark.parametrize(
     ("estimator", "network", "loss"),
@@ -49,25 +50,23 @@ def test_it_trains_every_parameter_and_keeps_the_contract(estimator, network, lo
         assert model.pca_score_ > 0.1
     assert np.isfinite(model.score_samples(X)).all()
     assert model.score_samples(X).max() <= 0
-    again = clone(model).fit(X)
-    assert again.loss_curve_ == model.loss_curve_
+    if network == "user's":  # of whose draws skae has to take care
+        assert clone(model).fit(X).loss_curve_ == model.loss_curve_
     loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.transform(X), codes)
     np.testing.assert_array_equal(loaded.inverse_transform(codes), X_hat)
 
 
-@every_combination
-def test_training_starts_at_pca(estimator, network, loss, digits):
-    if network == "random":
-        pytest.skip("has no floor")
-    X = digits[:200] if loss != "poisson" else 16 * digits[:200]
+@pytest.mark.parametrize("network", [name for name in NETWORKS if name != "random"])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_training_starts_at_pca(estimator, network, digits):
+    X = digits[:200]
     parameters = {**SHORT, **NETWORKS[network], "max_iter": 1, "learning_rate_init": 1e-30}
-    model = estimator(3, loss=loss, **parameters).fit(X)
+    model = estimator(3, **parameters).fit(X)
     assert model.best_iter_ == 0
-    if takes_any_row(loss):
-        X_hat = model.inverse_transform(model.transform(X))
-        centred = X - X.mean(axis=0)
-        _, _, axes = np.linalg.svd(centred, full_matrices=False)
-        np.testing.assert_allclose(
-            X_hat - X.mean(axis=0), centred @ axes[:3].T @ axes[:3], atol=1e-4 * X.max()
-        )
+    pca = PCA(3).fit(X)
+    np.testing.assert_allclose(
+        model.inverse_transform(model.transform(X)),
+        pca.inverse_transform(pca.transform(X)),
+        atol=1e-4,
+    )

@@ -102,8 +102,9 @@ def test_denoising_beats_plain_and_pca_at_denoising(noise, digits):
         ends = train.min(axis=0), train.max(axis=0)
         ends = np.where(rng.uniform(size=test.shape) < 0.5, *ends) if noise != "masking" else 0
         spoiled = np.where(rng.uniform(size=test.shape) < level, ends, test)
-    denoising = DenoisingAutoEncoder(16, noise=noise, noise_level=level, random_state=0).fit(train)
-    plain = AutoEncoder(16, random_state=0).fit(train)
+    parameters = {"max_iter": 60, "random_state": 0}
+    denoising = DenoisingAutoEncoder(16, noise=noise, noise_level=level, **parameters).fit(train)
+    plain = AutoEncoder(16, **parameters).fit(train)
     ours = squared_error(denoising, test, spoiled)
     assert ours < 0.8 * squared_error(plain, test, spoiled)
     assert ours < 0.8 * squared_error(PCA(16).fit(train), test, spoiled)
