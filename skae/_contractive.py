@@ -109,6 +109,7 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
         """
         Weight of the penalty, against a loss that is summed over features in units of
         ``scale_``. Raise it for codes that small changes of a row leave alone, at the price of
-        reconstruction.
+        reconstruction, and with ``tied_weights=True``, as in the paper: otherwise codes can shrink
+        while the decoder grows.
         """,
     )
