@@ -10,6 +10,7 @@ from skae._contractive import ContractiveAutoEncoder
 from skae._denoising import DenoisingAutoEncoder
 from skae._dropout import DropoutAutoEncoder
 from skae._sparse import SparseAutoEncoder
+from skae._variational import VariationalAutoEncoder
 
 __version__ = "0.1.0"
 
@@ -19,4 +20,5 @@ __all__ = [
     "DenoisingAutoEncoder",
     "DropoutAutoEncoder",
     "SparseAutoEncoder",
+    "VariationalAutoEncoder",
 ]

@@ -11,11 +11,9 @@ from torch import nn
 from skae._convolution import ConvDecoder, ConvEncoder
 from skae._networks import (
     MLP,
-    Activation,
     Dropout,
     FlooredNetwork,
     Gated,
-    TiedLinear,
     TiedMLP,
     make_linear,
     replace_layers,
@@ -28,32 +26,33 @@ _global_generator = threading.Lock()
 
 
 def make_networks(
-    architecture: dict[str, Any], generator: Generator
+    architecture: dict[str, Any], n_outputs: int, generator: Generator
 ) -> tuple[nn.Module, nn.Module]:
-    """Build the encoder and the decoder that an estimator's ``_architecture`` describes."""
+    """Build the encoder and the decoder that an estimator's ``_architecture`` describes.
+
+    The encoder has ``n_outputs``, of which the code is the first.
+    """
     n_features, k = architecture["n_features"], architecture["n_components"]
-    sizes = (n_features, *architecture["hidden_layer_sizes"], k)
-    floored, activation = architecture["init"] == "pca", architecture["activation"]
-    encoder = make_part("encoder", architecture, sizes, generator)
-    if floored and not is_linear(encoder):
-        linear = make_linear(n_features, k, generator)
-        encoder = FlooredNetwork(linear, start_at_zero(encoder, n_features, k))
+    hidden, floored = architecture["hidden_layer_sizes"], architecture["init"] == "pca"
+    encoder = make_part("encoder", architecture, (n_features, *hidden, n_outputs), generator)
+    twin = encoder
+    if floored:
+        encoder = add_floor(encoder, n_features, n_outputs, generator)
     if architecture["tied_weights"]:
-        return encoder, make_tied(encoder, activation, generator)
-    decoder = make_part("decoder", architecture, sizes[::-1], generator)
-    if floored and not is_linear(decoder):
-        linear = make_linear(k, n_features, generator)
-        decoder = FlooredNetwork(linear, start_at_zero(decoder, k, n_features))
+        decoder: nn.Module = TiedMLP(cast(MLP, twin), k, architecture["activation"], generator)
+    else:
+        decoder = make_part("decoder", architecture, (k, *hidden[::-1], n_features), generator)
+    if floored:
+        decoder = add_floor(decoder, k, n_features, generator)
     return encoder, decoder
 
 
-def make_tied(encoder: nn.Module, activation: Activation, generator: Generator) -> nn.Module:
-    """Build the decoder that shares an encoder's weights."""
-    if not isinstance(encoder, FlooredNetwork):
-        return TiedMLP(cast(MLP, encoder), activation, generator)
-    network = TiedMLP(cast(MLP, encoder.network), activation, generator)
-    linear = TiedLinear(cast(nn.Linear, encoder.linear))
-    return FlooredNetwork(linear, start_at_zero(network, linear.in_features, linear.out_features))
+def add_floor(network: nn.Module, n_inputs: int, n_outputs: int, generator: Generator) -> nn.Module:
+    """Put a linear map that can be PCA beside a network, unless the network is one."""
+    if isinstance(network, MLP | TiedMLP) and len(network) == 1:
+        return network
+    linear = make_linear(n_inputs, n_outputs, generator)
+    return FlooredNetwork(linear, start_at_zero(network, n_inputs, n_outputs))
 
 
 def make_part(
@@ -68,11 +67,6 @@ def make_part(
     if kind == "encoder":
         return ConvEncoder(shape, sizes[1:-1], sizes[-1], activation, generator)
     return ConvDecoder(shape, sizes[-2:0:-1], sizes[0], activation, generator)
-
-
-def is_linear(network: nn.Module) -> bool:
-    """Tell whether a network is one linear layer, so that it can be PCA itself."""
-    return isinstance(network, MLP) and len(network) == 1
 
 
 def start_at_zero(network: nn.Module, n_inputs: int, n_outputs: int) -> nn.Module:

@@ -2,6 +2,8 @@
 
 import math
 import secrets
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -25,17 +27,17 @@ from skae._fitting import (
     keep_best,
     load_best_start,
     plan,
-    share_explained,
     turn_codes,
     warn_of_few_rows,
 )
 from skae._floor import PCAFloor
 from skae._losses import make_loss, require_valid, takes_any_row
 from skae._modules import AutoEncoderModule
-from skae._net import AutoEncoderNet, make_net, weights_to_arrays
+from skae._net import AutoEncoderNet, make_net
 from skae._parameters import check_parameters, is_integer
 from skae._pca import Centred, fit_pca
 from skae._rows import Rows, Units, place
+from skae._scores import ReconstructionScores
 from skae._shared_parameters import SharedParameters
 from skae._validation import (
     Array,
@@ -45,6 +47,7 @@ from skae._validation import (
     check_rows,
     resolve_device,
 )
+from skae._weights import weights_to_arrays
 
 # Beyond, float32 cannot hold the rows that inverse_transform returns.
 MIN_SCALE = 1e-30
@@ -53,15 +56,18 @@ ARCHITECTURE = ("loss", "activation", "tied_weights", "encoder", "decoder")
 
 
 @dataclass(eq=False, repr=False)
-class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
-    """Base of every autoencoder estimator.
-
-    A method is a subclass decorated with :func:`skae.base.estimator` that names its module
-    and declares its own parameters, which the module is given by keyword. It overrides
-    nothing else.
-    """
+class BaseLatentModel(SharedParameters, FittedAutoEncoder):
+    """Base of every estimator that has a code: how it is fitted."""
 
     _module: ClassVar[type[AutoEncoderModule]]
+
+    @abstractmethod
+    def _scorer(self, net: AutoEncoderNet, judges: Rows) -> Callable[[dict[str, float]], float]:
+        """Return what makes a score of the judges' mean loss terms."""
+
+    @abstractmethod
+    def _diagnose(self, variances: Array) -> None:
+        """Say what the variances of the codes tell, the largest first."""
 
     # -- fit -------------------------------------------------------------------------------
 
@@ -102,7 +108,7 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
         if former is not None:
             former.require({"n_features": X.shape[1]})
         require_valid(self.loss, X)
-        check_networks(self, X.shape[1])
+        check_networks(self, X.shape[1], has_prior=self._module.has_prior)
         seed = self._draw_seed()
         generator = torch.Generator().manual_seed(seed)
         rows = Centred(X)
@@ -120,7 +126,8 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
         train, held_out = table.subset(training), table.subset(judging) if n_judges else None
         judges = train if held_out is None else held_out
         net.prepare(self.mean_, self.scale_, train)
-        net.module_.frame.set_metric(torch.full((self.n_components_,), self.scale_))
+        unit = 1.0 if self._module.has_prior else self.scale_
+        net.module_.frame.set_metric(torch.full((self.n_components_,), unit))
         weights = former.weights if former else None
         start = load_best_start(net, floor, weights, table, train, judges)
         # Training losses do not compare with the start's, which has no noise.
@@ -229,7 +236,8 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
     def _make_net(self, best: KeepBest, device: str, **training: Any) -> AutoEncoderNet:
         """Build the net that ``_architecture`` describes."""
         spec = self._architecture
-        encoder, decoder = make_networks(spec, training.get("generator"))
+        n_outputs = spec["n_components"] * self._module.outputs_per_component
+        encoder, decoder = make_networks(spec, n_outputs, training.get("generator"))
         loss = make_loss(spec["loss"], spec["n_features"])
         module = self._module(encoder, decoder, spec["n_components"], loss, **self._own_parameters)
         module.float()  # whatever torch's default is
@@ -245,24 +253,36 @@ class BaseAutoEncoder(SharedParameters, FittedAutoEncoder):
         self.n_iter_ = len(net.history)
         self.best_iter_ = best.epoch_
         self.loss_curve_ = [row["train_loss"] for row in net.history]
-        at_mean, at_best = net.bounds(judges)
-
-        def score(loss: float) -> float:
-            return share_explained(loss - at_best, at_mean - at_best)
-
-        self.pca_score_: float | None = None
-        if start.pca_loss is not None:
-            self.pca_score_ = score(start.pca_loss)
+        score = self._scorer(net, judges)
+        self.pca_score_ = None if start.pca_terms is None else score(start.pca_terms)
         self.validation_scores_: list[float] | None = None
         if best.monitor_ == "valid_loss":
-            self.validation_scores_ = [score(row["valid_reconstruction"]) for row in net.history]
+            self.validation_scores_ = [
+                score({n.removeprefix("valid_"): v for n, v in row.items() if "valid_" in n})
+                for row in net.history
+            ]
 
     def _settle_codes(self, X: Array) -> None:
         """Turn codes into principal axes over all training rows, and measure the noise."""
+        module = self.net_.module_
         with as_if_alone(inference=True):
-            squares, n_rows = turn_codes(
-                self.net_.module_, (x for _, x in self._batches(X)), self.scale_, self.whiten
+            squares, variances = turn_codes(
+                module, (x for _, x in self._batches(X)), self.scale_, self.whiten
             )
-        n_left = min(X.shape) - self.n_components_
-        variance = squares * self.scale_**2 / (n_rows - 1)
-        self.noise_variance_ = variance / n_left if n_left > 0 else 0.0
+        if module.noise_variance is None:
+            n_left = min(X.shape) - self.n_components_
+            variance = squares / ((len(X) - 1) * n_left) if n_left > 0 else 0.0
+        else:
+            variance = module.noise_variance.item()
+        self.noise_variance_ = variance * self.scale_**2
+        self._diagnose(variances)
+
+
+@dataclass(eq=False, repr=False)
+class BaseAutoEncoder(ReconstructionScores, BaseLatentModel):
+    """Base of every deterministic autoencoder.
+
+    A method is a subclass decorated with :func:`skae.base.estimator` that names its module
+    and declares its own parameters, which the module is given by keyword. It overrides
+    nothing else.
+    """

@@ -6,7 +6,9 @@ from typing import Any
 
 from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
-from torch import Tensor, nn
+from torch import nn
+
+from skae._weights import copy_weights
 
 
 class StopTraining(Exception):
@@ -67,15 +69,10 @@ class KeepBest(Callback):
         if loss < self.loss_:
             self.loss_, self.epoch_ = loss, epoch
             self.weights_ = copy_weights(net.module_)
-        if loss < self.progress_loss_ * (1 - self.tol):
+        if loss < self.progress_loss_ - self.tol * abs(self.progress_loss_):
             self.progress_loss_, self.progress_epoch_ = loss, epoch
         if epoch - self.progress_epoch_ >= self.patience_:
             raise StopTraining
-
-
-def copy_weights(module: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of a module's state."""
-    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def is_scheduler(callback: Any) -> bool:

@@ -144,6 +144,6 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
         """
         For "gaussian" the standard deviation of the noise as a share of ``scale_``, the root of
         the mean variance of the features; otherwise the share of the numbers that are spoiled.
-        Set it to what new rows will have; a little more does less harm than a little less.
+        Set it to what new rows will have.
         """,
     )

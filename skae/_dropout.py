@@ -26,7 +26,6 @@ class DropoutModule(AutoEncoderModule):
 
     def __init__(self, *parts: Any, dropout: float) -> None:
         super().__init__(*parts)
-
         outputs = [[*network.modules()][-1] for network in (self.encoder, self.decoder)]
 
         def drop(layer: nn.Module) -> nn.Module | None:

@@ -11,11 +11,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skae._fitting import share_explained
-from skae._losses import LinkedLoss, require_valid, takes_any_row
-from skae._net import AutoEncoderNet, load_arrays, weights_to_arrays
+from skae._losses import LinkedLoss, takes_any_row
+from skae._net import AutoEncoderNet
 from skae._rows import Units, rows_at_once, slices
 from skae._validation import Array, as_if_alone, check_codes, check_rows, resolve_device
+from skae._weights import load_arrays, weights_to_arrays
 
 
 class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
@@ -90,60 +90,13 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             )
         return X_hat
 
+    @abstractmethod
     def score_samples(self, X: Any) -> Array:
-        """Return minus the error of every row's reconstruction.
+        """Return for every row how normal it is."""
 
-        That is Σₖ (x̂ₖ − xₖ)² where ``loss="squared_error"``; otherwise what the reconstruction
-        costs in the loss more than a perfect one.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float32
-            In squared units of X for squared errors and ``"huber"``, in those of X for absolute
-            ones, in nats for cross-entropy and counts; the higher, the more normal the row.
-        """
-        errors, _ = self._errors(X)
-        loss = self.net_.module_.loss
-        with np.errstate(over="ignore"):  # -inf says it
-            return (-errors * loss.multiple * self.scale_**loss.power).astype(np.float32)
-
+    @abstractmethod
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the share of the loss that is explained: R² where that is the squared error.
-
-        1 − E/E₀ of the errors of reconstructions and of ``mean_`` in their place, summed over
-        rows; for other losses known as D².
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : ignored
-
-        Returns
-        -------
-        float
-            1 for perfect reconstructions, 0 for those no better than the mean.
-        """
-        errors, at_mean = self._errors(X)
-        return share_explained(errors.sum(), at_mean.sum())
-
-    def _errors(self, X: Any) -> tuple[Array, Array]:
-        """Return what every row costs more than a perfect one: as it is, and at the mean."""
-        check_is_fitted(self)
-        X = check_rows(self, X, fitting=False)
-        module = self.net_.module_
-        require_valid(self._architecture["loss"], X)
-        errors = np.empty((2, len(X)))
-        with as_if_alone(inference=True):
-            for rows, x in self._batches(X):
-                output = module.decoder(module.encoder(x)).double()
-                x = x.double()
-                costs = torch.stack([module.loss(x, output), module.loss.at_mean(x)])
-                errors[:, rows] = (costs - module.loss.at_best(x)).cpu().numpy()
-        return errors[0], errors[1]
+        """Return how well the model describes rows."""
 
     # -- rows ------------------------------------------------------------------------------
 

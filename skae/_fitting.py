@@ -14,9 +14,10 @@ from torch import Tensor
 from skae._callbacks import KeepBest
 from skae._floor import PCAFloor, floor_state, is_improvement
 from skae._modules import AutoEncoderModule
-from skae._net import AutoEncoderNet, load_arrays, load_trained, weights_to_arrays
+from skae._net import AutoEncoderNet
 from skae._rows import Rows
 from skae._validation import Array
+from skae._weights import load_arrays, load_trained, weights_to_arrays
 from skae.functional import own_axes, principal_axes, squared_error
 
 # What "auto" stands for was chosen by measurement: see benchmarks/README.md.
@@ -131,15 +132,15 @@ class Start:
         The judges' mean loss there, which training has to beat; infinite for random weights.
     rivals : ndarray of shape (n_judges,) or None
         The loss of every judge that trained weights have to beat beyond chance.
-    pca_loss : float or None
-        The judges' mean loss of reconstruction under PCA.
+    pca_terms : dict of str to float or None
+        The judges' mean of each loss term under PCA.
     floor : dict of str to Tensor or None
         PCA of all rows, to fall back to; None means the start itself.
     """
 
     loss: float = math.inf
     rivals: Array | None = None
-    pca_loss: float | None = None
+    pca_terms: dict[str, float] | None = None
     floor: dict[str, Tensor] | None = None
 
 
@@ -175,17 +176,17 @@ def load_best_start(
         rivals, _ = net.losses(judges)
         whole = floor_state(net.module_)
         floor.load_start(net.module_, train)
-        losses, reconstruction = net.losses(judges)
+        losses, terms = net.losses(judges)
         # What the judges would say of a PCA of all rows, had it not seen them: as good as
         # the part they add to its rows.
         rivals = losses + (rivals - losses) * floor.share_unseen
-        start = Start(losses.mean(), rivals, reconstruction, whole)
+        start = Start(losses.mean(), rivals, terms, whole)
     if former is not None:
         pca_weights = weights_to_arrays(net.module_)
         load_trained(net.module_, former)
         losses, _ = net.losses(judges)
         if losses.mean() <= start.loss:
-            start = Start(losses.mean(), losses, start.pca_loss)
+            start = Start(losses.mean(), losses, start.pca_terms)
         else:
             load_arrays(net.module_, pca_weights)
     if start.rivals is not None and not np.isfinite(start.rivals).all():
@@ -239,22 +240,22 @@ def report_divergence(best: KeepBest, start: Start, learning_rate: float) -> Non
 
 def turn_codes(
     module: AutoEncoderModule, batches: Iterable[Tensor], scale: float, whiten: bool
-) -> tuple[float, int]:
+) -> tuple[float, Array]:
     """Turn a module's codes into principal axes over all rows, or order its own.
 
     Returns
     -------
     squares : float
         Sum of the squared reconstruction errors, in the module's units.
-    n_rows : int
-        Number of rows.
+    variances : ndarray of shape (n_components,)
+        Of the codes, before whitening.
     """
     metric = module.frame.metric.double()
     # Sums over the rows of [z, x, 1]ᵀ[z, 1], from which all that follows is had in one pass.
     sums = torch.zeros((), dtype=torch.float64, device=metric.device)
     squares = 0.0
     for x in batches:
-        z = module.encoder(x)
+        z = module.code(x)
         x_hat = module.loss.reconstruct(module.decoder(z))
         squares += 2 * squared_error(x, x_hat).double().sum().item()
         z = z.double() * metric
@@ -272,4 +273,4 @@ def turn_codes(
     # Where codes keep their own axes, zero keeps its meaning too.
     offset = means[:k] / metric if module.principal_axes else torch.zeros_like(metric)
     module.frame.turn(offset, rotation, divisor)
-    return squares, n_rows
+    return squares, variances.cpu().numpy()

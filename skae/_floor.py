@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from scipy.stats import t as student_t
 from scipy.stats import wilcoxon
-from torch import Tensor
+from torch import Tensor, nn
 
 from skae._losses import LinkedLoss
-from skae._modules import AutoEncoderModule
+from skae._modules import AutoEncoderModule, LinearCodes
 from skae._networks import FlooredNetwork, TiedLinear, linear_part
 from skae._pca import PCAStart
 from skae._rows import Rows
@@ -23,34 +23,32 @@ DECODER_SIZE, N_STEPS = 2**22, 60
 def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scale: float) -> None:
     """Make ``module`` reproduce PCA on rows less ``center`` and divided by ``scale``.
 
-    The code that the network sees is whitened, because the decoder would not notice
-    components that are orders of magnitude smaller than the first; the module's frame
-    shows users PCA's own codes.
+    The module says in which units the network sees PCA's codes; its frame shows users PCA's
+    own, or the prior's where there is one.
     """
-    # The bound keeps directions that are rounding error from being blown up.
-    deviations = np.sqrt(np.maximum(start.variances, 1e-6 * start.variances.max(initial=0)))
-    deviations = np.where(deviations > 0, deviations / scale, 1.0)
-    if isinstance(linear_part(module.decoder), TiedLinear):
-        deviations = np.ones_like(deviations)  # whitening has no transpose
-
-    def tensor(array: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-
-    shift = (start.mean - center) / scale
-    encode = start.components / deviations[:, None]
-    decode = (start.components * deviations[:, None]).T
+    variances = torch.from_numpy(start.variances / scale**2)
+    codes = module.linear_codes(variances, start.noise_variance / scale**2)
+    if isinstance(linear_part(module.decoder), TiedLinear):  # whitening has no transpose
+        ones = torch.ones_like(variances)
+        codes = LinearCodes(ones, ones, codes.offset, codes.others)
+    shift = torch.from_numpy(start.mean - center) / scale
+    components = torch.from_numpy(start.components)
+    encode, decode = components * codes.encode[:, None], components.T * codes.decode
+    encode = nn.functional.pad(encode, (0, 0, 0, len(codes.others)))
+    offset = torch.cat([codes.offset, codes.others])
     with torch.no_grad():
         for network, weight, bias in (
-            (module.encoder, encode, -encode @ shift),
-            (module.decoder, decode, shift),
+            (module.encoder, encode, offset - encode @ shift),
+            (module.decoder, decode, shift - decode @ codes.offset),
         ):
             linear = linear_part(network)
             if not isinstance(linear, TiedLinear):
-                linear.weight.copy_(tensor(weight))
-            linear.bias.copy_(tensor(bias))
+                linear.weight.copy_(weight)
+            linear.bias.copy_(bias)
         if isinstance(module.decoder, FlooredNetwork) and not isinstance(module.loss, LinkedLoss):
-            module.decoder.scale.copy_(tensor(np.sqrt(start.residuals) / scale))
-        module.frame.set_metric(tensor(deviations * scale))
+            module.decoder.scale.copy_(torch.from_numpy(np.sqrt(start.residuals) / scale))
+        if not module.has_prior:
+            module.frame.set_metric((codes.decode * scale).float())
 
 
 def fit_linear_decoder(module: AutoEncoderModule, rows: Rows) -> None:
@@ -61,6 +59,7 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: Rows) -> None:
     as suffice.
     """
     encoder, decoder = linear_part(module.encoder), linear_part(module.decoder)
+    tied = isinstance(decoder, TiedLinear)
     loss = cast(LinkedLoss, module.loss)
     n_rows = max(1000, DECODER_SIZE // rows.n_features)
     x = rows.take(torch.linspace(0, len(rows) - 1, min(len(rows), n_rows)).long())
@@ -69,10 +68,9 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: Rows) -> None:
         total = loss.to_data(x).sum(dim=0)
         usual = loss.unlink((total + 0.5) / (len(x) + 1))
         decoder.bias.copy_(usual)
-        if not isinstance(decoder, TiedLinear):
+        if not tied:
             decoder.weight.zero_()
-        codes = encoder(x)
-    tied = isinstance(decoder, TiedLinear)
+        codes = module.code(x)
     fitted = [encoder.weight, encoder.bias] if tied else [decoder.weight]
     fitted.append(decoder.bias)
     were_trained = [p.requires_grad for p in fitted]
@@ -83,7 +81,9 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: Rows) -> None:
     def objective() -> Tensor:
         optimizer.zero_grad()
         prior = decoder.weight.square().sum() + (decoder.bias - usual).square().sum()
-        total = (loss(x, decoder(encoder(x) if tied else codes)).sum() + 0.5 * prior) / x.numel()
+        total = (
+            loss(x, decoder(module.code(x) if tied else codes)).sum() + 0.5 * prior
+        ) / x.numel()
         total.backward()
         return total
 

@@ -1,6 +1,7 @@
 """The module layer: the contract that every autoencoder module keeps."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -52,6 +53,24 @@ class CodeFrame(nn.Module):
         return torch.addmm(self.offset, codes, self.inverse_axes)
 
 
+@dataclass(frozen=True)
+class LinearCodes:
+    """How PCA's codes c, in the module's units, become the network's, z = encode ⊙ c + offset.
+
+    Attributes
+    ----------
+    encode, decode, offset : Tensor of shape (n_components,)
+        PCA's codes are decode ⊙ (z − offset).
+    others : Tensor
+        What the encoder gives beside the code, the same for every row.
+    """
+
+    encode: Tensor
+    decode: Tensor
+    offset: Tensor
+    others: Tensor
+
+
 class AutoEncoderModule(nn.Module, ABC):
     """Base of every autoencoder module: networks, a code frame, named loss terms.
 
@@ -73,6 +92,8 @@ class AutoEncoderModule(nn.Module, ABC):
     ----------
     generator : torch.Generator or None
         On the module's device: the source of every random draw in training.
+    progress : float
+        The share of the training's steps that have been taken.
     """
 
     # What a method may say of itself:
@@ -82,8 +103,17 @@ class AutoEncoderModule(nn.Module, ABC):
     has_noise: ClassVar[bool] = False
     # whether users see codes in principal axes; else only order and signs are settled.
     principal_axes: ClassVar[bool] = True
+    # whether codes have a prior, in whose units users see them;
+    has_prior: ClassVar[bool] = False
+    # how many numbers the encoder gives for each of the code's, which comes first;
+    outputs_per_component: ClassVar[int] = 1
+    # what is trained against the loss, by `critic_loss`;
+    critic: nn.Module | None = None
+    # the variance of the noise in the module's units, where it is learned.
+    noise_variance: Tensor | None = None
 
     generator: torch.Generator | None = None
+    progress: float = 1.0
 
     def __init__(
         self, encoder: nn.Module, decoder: nn.Module, n_components: int, loss: Loss
@@ -91,6 +121,7 @@ class AutoEncoderModule(nn.Module, ABC):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.n_components = n_components
         self.frame = CodeFrame(n_components)
         self.loss = loss
 
@@ -116,16 +147,55 @@ class AutoEncoderModule(nn.Module, ABC):
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the codes of ``x`` in the user's frame, deterministic."""
-        codes: Tensor = self.frame(self.encoder(x))
+        codes: Tensor = self.frame(self.code(x))
         return codes
+
+    def code(self, x: Tensor) -> Tensor:
+        """Return the codes of ``x`` in the network's frame."""
+        z: Tensor = self.encoder(x)[:, : self.n_components]
+        return z
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the decoder's output for codes in the user's frame."""
         output: Tensor = self.decoder(self.frame.inverse(codes))
         return output
 
+    def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
+        """Return the codes that the network has at PCA, here whitened.
+
+        The decoder would not notice components that are orders of magnitude smaller than the
+        first. A method with a prior has others, and takes from here what else it starts with.
+
+        Parameters
+        ----------
+        variances : Tensor of shape (n_components,)
+            Of PCA's codes, in the module's units.
+        noise_variance : float
+            Of probabilistic PCA.
+        """
+        deviations = whitening(variances)
+        zeros = torch.zeros_like(variances)
+        return LinearCodes(1 / deviations, deviations, zeros, zeros[:0])
+
     def draws(self, x: Tensor) -> torch.Generator:
         """Return what random draws for ``x`` come from; outside training always the same."""
         if self.training and self.generator is not None:
             return self.generator
         return torch.Generator(x.device).manual_seed(0)
+
+
+def whitening(variances: Tensor) -> Tensor:
+    """Return the deviations to divide codes by; directions that are rounding error stay small."""
+    bound = 1e-6 * variances.max() if len(variances) else 0.0
+    deviations = variances.clamp(min=bound).sqrt()
+    return torch.where(deviations > 0, deviations, 1.0)
+
+
+def require_terms(module: nn.Module, terms: dict[str, Tensor]) -> None:
+    """Raise ValueError where a module's loss terms break its contract."""
+    shapes = {name: tuple(term.shape) for name, term in terms.items()}
+    if "reconstruction" not in terms or any(len(shape) > 1 for shape in shapes.values()):
+        raise ValueError(
+            f"{type(module).__name__}.forward must return terms of shape (n_rows,) or (), one of "
+            f"them 'reconstruction', and returned {shapes}."
+        )

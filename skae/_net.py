@@ -16,13 +16,15 @@ from torch.utils.data import Dataset
 
 from skae._callbacks import KeepBest, StopTraining, copy_callback, is_scheduler
 from skae._losses import Prepared
-from skae._modules import AutoEncoderModule
+from skae._modules import AutoEncoderModule, require_terms
 from skae._networks import Dropout, FlooredNetwork
 from skae._optimizer import FlatAdamW, one_cycle
 from skae._rows import Batches, Rows, rows_at_once
 from skae._speed import SMALL_STEP, fast_networks, one_thread
 from skae._validation import Array
 
+# Of what is trained against the loss, at a constant rate: see benchmarks/README.md.
+CRITIC_RATE, CRITIC_BETAS = 2e-3, (0.5, 0.95)
 # The loss terms of the batches of an epoch, by name.
 Losses = dict[str, list[Tensor]]
 
@@ -31,8 +33,8 @@ class AutoEncoderNet(NeuralNet):
     """A skorch net that trains a module which names its own loss terms.
 
     ``predict`` gives the decoder's output for rows in the module's units, with the noise of a
-    method that has its own; ``history`` has every
-    loss term by name, for training and validation; callbacks work as in skorch.
+    method that has its own; ``history`` has every loss term by name, for training and
+    validation; callbacks work as in skorch.
 
     Parameters
     ----------
@@ -77,13 +79,29 @@ class AutoEncoderNet(NeuralNet):
         return [*timer, ("print_log", PrintLog())] if self.verbose else timer
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield the name and the value of every parameter that is trained."""
-        return ((n, p) for n, p in super().get_all_learnable_params() if p.requires_grad)
+        """Yield the name and the value of every parameter that is trained on the loss."""
+        critic = self.module_.critic
+        others = set() if critic is None else set(critic.parameters())
+        every = super().get_all_learnable_params()
+        return ((n, p) for n, p in every if p.requires_grad and p not in others)
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> "AutoEncoderNet":
+        """Build the optimizers: of the loss, and of what is trained against it."""
+        super().initialize_optimizer(*args, **kwargs)
+        critic = self.module_.critic
+        self.critic_optimizer_: FlatAdamW | None = None
+        if critic is not None:
+            self.critic_optimizer_ = FlatAdamW(
+                critic.parameters(), CRITIC_RATE, CRITIC_BETAS, weight_decay=0.0
+            )
+        return self
 
     def train(self, rows: Rows, held_out: Rows | None) -> None:
         """Train an initialised net on ``rows``; the loss of ``held_out`` rows is recorded."""
         if held_out is not None:
             self.train_split = predefined_split(held_out)
+        self.critic_losses_: list[Tensor] = []
+        self.module_.progress = 0.0
         self.lowest_ = {"train": math.inf, "valid": math.inf}
         self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
         self.residuals_ = self._residuals_at_start(rows) if self.residual_noise else None
@@ -101,6 +119,8 @@ class AutoEncoderNet(NeuralNet):
         # What a fitted net need not hold: rows, gradients, the optimizer's moments.
         self.train_split = self.residuals_ = None
         self.optimizer_.release()
+        if self.critic_optimizer_ is not None:
+            self.critic_optimizer_.release()
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **kwargs: Any) -> NoReturn:
         """Refuse: gradients and moments were dropped after training."""
@@ -149,22 +169,21 @@ class AutoEncoderNet(NeuralNet):
                     torch.as_tensor(center), scale, (x for x, _ in self.get_iterator(rows))
                 )
 
-    def losses(self, rows: Rows) -> tuple[NDArray[np.float64], float]:
-        """Return the loss of every row, shape (n_rows,), and the mean of its reconstruction.
+    def losses(self, rows: Rows) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """Return the loss of every row, shape (n_rows,), and the mean of each of its terms.
 
         In evaluation mode.
         """
         self.module_.eval()
-        losses, reconstructions = [], []
+        by_batch = []
         with torch.no_grad():
             for x, _ in self.get_iterator(rows):
                 _, terms = self.module_(x)
                 require_terms(self.module_, terms)
-                by_term = torch.stack([term.expand(len(x)) for term in terms.values()])
-                losses.append(by_term.sum(dim=0))
-                reconstructions.append(terms["reconstruction"].expand(len(x)))
-        mean = torch.cat(reconstructions).double().mean().item()
-        return torch.cat(losses).cpu().double().numpy(), mean
+                by_batch.append(torch.stack([term.expand(len(x)) for term in terms.values()]))
+        by_term = torch.hstack(by_batch)
+        means = by_term.double().mean(dim=1).tolist()
+        return by_term.sum(dim=0).cpu().double().numpy(), dict(zip(terms, means, strict=True))
 
     def bounds(self, rows: Rows) -> tuple[float, float]:
         """Return the mean loss of rows whose reconstructions are the mean, and perfect."""
@@ -211,11 +230,22 @@ class AutoEncoderNet(NeuralNet):
             share = one_cycle(self.step_, self.n_steps_)
             for group in self.optimizer_.param_groups:
                 group["lr"] = share * self.lr
-            self.step_ += 1
             self.optimizer_.update()
         else:
             self.optimizer_.step()  # schedulers look for this
+        self.step_ += 1
+        self.module_.progress = self.step_ / self.n_steps_
+        if self.critic_optimizer_ is not None:
+            self._step_critic(self.critic_optimizer_)
         return {"y_pred": output}
+
+    def _step_critic(self, optimizer: FlatAdamW) -> None:
+        """Let the module's critic learn from the batch of which the loss has been taken."""
+        optimizer.zero_grad()
+        loss = self.module_.critic_loss()
+        loss.backward()
+        optimizer.update()
+        self.critic_losses_.append(loss.detach())
 
     def _residuals_at_start(self, rows: Rows) -> Tensor:
         """Return what the start leaves of a batch, so that the first step has noise too."""
@@ -273,6 +303,9 @@ class AutoEncoderNet(NeuralNet):
             if watched:
                 self._report_batch(prefix, step, batch, training)
         self._record_epoch(prefix, losses, len(iterator.rows), watched)
+        if self.critic_losses_:
+            self.history.record("critic_loss", torch.stack(self.critic_losses_).mean().item())
+            self.critic_losses_ = []
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
     def _report_batch(
@@ -332,37 +365,12 @@ def make_net(
     net = AutoEncoderNet(
         module,
         optimizer=FlatAdamW,
-        optimizer__param_groups=[("*.bias", {"weight_decay": 0.0})],
+        optimizer__param_groups=[
+            (pattern, {"weight_decay": 0.0}) for pattern in ("*.bias", "log_noise_variance")
+        ],
         train_split=None,
         # The user's as copies, because skorch writes into its callbacks.
         callbacks=[("_keep_best", best), *map(copy_callback, callbacks or [])],
         **kwargs,
     )
     return net.initialize()
-
-
-def require_terms(module: nn.Module, terms: dict[str, Tensor]) -> None:
-    """Raise ValueError where a module's loss terms break its contract."""
-    shapes = {name: tuple(term.shape) for name, term in terms.items()}
-    if "reconstruction" not in terms or any(len(shape) > 1 for shape in shapes.values()):
-        raise ValueError(
-            f"{type(module).__name__}.forward must return terms of shape (n_rows,) or (), one of "
-            f"them 'reconstruction', and returned {shapes}."
-        )
-
-
-def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
-    """Return a module's state as NumPy arrays on the host."""
-    return {name: value.cpu().numpy().copy() for name, value in module.state_dict().items()}
-
-
-def load_arrays(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
-    """Load a module's state from NumPy arrays."""
-    module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
-
-
-def load_trained(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
-    """Load what was trained, and leave what was prepared for other rows."""
-    prepared = {name for name, part in module.named_modules() if isinstance(part, Prepared)}
-    kept = {n: v for n, v in weights_to_arrays(module).items() if n.rpartition(".")[0] in prepared}
-    load_arrays(module, {**weights, **kept})

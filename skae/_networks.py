@@ -139,18 +139,21 @@ def replace_layers(network: nn.Module, replace: Callable[[nn.Module], nn.Module 
 
 
 class TiedLinear(nn.Module):
-    """A linear layer whose weight is the transpose of its twin's; the bias is its own."""
+    """A linear layer whose weight is the transpose of its twin's; the bias is its own.
 
-    def __init__(self, twin: nn.Linear) -> None:
+    Of a twin with more outputs than there are ``n_inputs`` it has the first ones' weights.
+    """
+
+    def __init__(self, twin: nn.Linear, n_inputs: int) -> None:
         super().__init__()
         self._twin = [twin]  # a list, so that torch does not count the weight twice
         self.bias = nn.Parameter(twin.weight.new_zeros(twin.in_features))
-        self.in_features, self.out_features = twin.out_features, twin.in_features
+        self.in_features, self.out_features = n_inputs, twin.in_features
 
     @property
     def weight(self) -> Tensor:
         """The twin's weight, transposed."""
-        return self._twin[0].weight.t()
+        return self._twin[0].weight[: self.in_features].t()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n_rows, in_features) to (n_rows, out_features)."""
@@ -160,10 +163,16 @@ class TiedLinear(nn.Module):
 class TiedMLP(nn.Sequential):
     """The decoder that has an encoder's weights, transposed, and biases of its own."""
 
-    def __init__(self, twin: MLP, activation: Activation, generator: torch.Generator | None):
+    def __init__(
+        self,
+        twin: MLP,
+        n_inputs: int,
+        activation: Activation,
+        generator: torch.Generator | None,
+    ) -> None:
         layers: list[nn.Module] = []
         for linear in [layer for layer in twin if isinstance(layer, nn.Linear)][::-1]:
-            tied = TiedLinear(linear)
+            tied = TiedLinear(linear, linear.out_features if layers else n_inputs)
             nn.init.uniform_(tied.bias, -1, 1, generator=generator)
             layers += [tied, make_activation(activation)]
         super().__init__(*layers[:-1])
@@ -194,7 +203,7 @@ class FlooredNetwork(nn.Module):
 
     Parameters
     ----------
-    linear : nn.Linear or TiedLinear
+    linear : nn.Linear
         The linear map.
     network : nn.Module
         The network f, whose outputs are zero.
@@ -212,7 +221,7 @@ class FlooredNetwork(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, linear: nn.Linear | TiedLinear, network: nn.Module) -> None:
+    def __init__(self, linear: nn.Linear, network: nn.Module) -> None:
         super().__init__()
         self.seen: list[Tensor] = []  # inputs whose range is still to be taken
         self.range_is_stale = False

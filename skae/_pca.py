@@ -43,6 +43,14 @@ class PCAStart:
         """Size of the code."""
         return len(self.components)
 
+    @property
+    def noise_variance(self) -> float:
+        """Of probabilistic PCA, as scikit-learn's ``PCA`` has it; 0 if nothing is left out."""
+        n_left = min(self.n_samples, len(self.mean)) - len(self.components)
+        if n_left <= 0:
+            return 0.0
+        return float(self.residuals.sum() * self.n_samples / (self.n_samples - 1) / n_left)
+
 
 class Centred:
     """Rows of a table less their mean, part by part, without a copy of the table.

@@ -76,7 +76,7 @@ def require_finite(estimator: Any, X: Array) -> None:
     )
 
 
-def check_networks(estimator: Any, n_features: int) -> None:
+def check_networks(estimator: Any, n_features: int, *, has_prior: bool) -> None:
     """Raise where the parameters that describe the networks do not go together, or with X."""
     shape = estimator.image_shape
     if shape is not None and math.prod(shape) != n_features:
@@ -85,6 +85,16 @@ def check_networks(estimator: Any, n_features: int) -> None:
             "features; pass the shape of the images that the rows are."
         )
     if estimator.tied_weights:
+        if (
+            has_prior
+            and estimator.hidden_layer_sizes != "auto"
+            and not len(estimator.hidden_layer_sizes)
+        ):
+            raise ValueError(
+                "tied_weights=True needs hidden layers where codes have a prior, because the "
+                "units of its codes have no transpose; give hidden_layer_sizes or set "
+                "tied_weights=False."
+            )
         for name in ("image_shape", "encoder", "decoder"):
             if getattr(estimator, name) is not None:
                 raise ValueError(

@@ -20,12 +20,19 @@ from torch.nn.functional import (
 __all__ = [
     "absolute_error",
     "bernoulli_kl",
+    "bernoulli_log_likelihood",
     "binary_cross_entropy",
+    "gaussian_kl",
+    "gaussian_log_likelihood",
     "huber",
+    "mmd",
     "own_axes",
     "poisson",
+    "poisson_log_likelihood",
     "principal_axes",
     "squared_error",
+    "standard_normal_kl",
+    "standard_normal_log_density",
 ]
 
 
@@ -115,6 +122,135 @@ def poisson(x: Tensor, log_rate: Tensor) -> Tensor:
         In nats.
     """
     return (log_rate.exp() - x * log_rate).sum(dim=1)
+
+
+def gaussian_log_likelihood(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Log density of each row under N(mean, σ²I), −½ Σₖ (xₖ − meanₖ)²/σ² + log 2πσ².
+
+    Parameters
+    ----------
+    x, mean : Tensor of shape (n_rows, n_features)
+    variance : Tensor of shape ()
+        σ², the same for all features.
+
+    Returns
+    -------
+    Tensor of shape (n_rows,)
+        In nats.
+    """
+    normalizer = 0.5 * x.shape[1] * (2 * math.pi * variance).log()
+    return -squared_error(x, mean) / variance - normalizer
+
+
+def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
+    """Log probability of each row of zeros and ones, Σₖ xₖ log pₖ + (1 − xₖ) log(1 − pₖ).
+
+    Parameters and returns are as in :func:`binary_cross_entropy`, whose negative it is.
+    """
+    return -binary_cross_entropy(x, logits)
+
+
+def poisson_log_likelihood(x: Tensor, log_rate: Tensor) -> Tensor:
+    """Log probability of each row of counts, Σₖ xₖ log λₖ − λₖ − log xₖ!.
+
+    Parameters and returns are as in :func:`poisson`, to whose negative it adds −log x!.
+    """
+    return -poisson(x, log_rate) - torch.lgamma(x.clamp(min=0) + 1).sum(dim=1)
+
+
+def standard_normal_log_density(z: Tensor) -> Tensor:
+    """Log density of each row under N(0, I), −½ Σⱼ zⱼ² + log 2π.
+
+    Parameters
+    ----------
+    z : Tensor of shape (..., n_components)
+
+    Returns
+    -------
+    Tensor of shape (...)
+        In nats.
+    """
+    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=-1)
+
+
+def standard_normal_kl(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, diag σ²) ‖ N(0, I)) = ½ Σⱼ meanⱼ² + σⱼ² − 1 − log σⱼ² of each row.
+
+    Parameters
+    ----------
+    mean, log_var : Tensor of shape (n_rows, n_components)
+        Means, and logarithms of the variances σ².
+
+    Returns
+    -------
+    Tensor of shape (n_rows,)
+        In nats.
+
+    References
+    ----------
+    .. [1] Kingma, D. P. and Welling, M., "Auto-encoding variational Bayes", ICLR 2014, appendix B.
+    """
+    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1)
+
+
+def gaussian_kl(mean: Tensor, log_var: Tensor, mean_2: Tensor, log_var_2: Tensor) -> Tensor:
+    """KL(N₁ ‖ N₂) = Σⱼ log(σ₂/σ₁) + (σ₁² + (μ₁ − μ₂)²)/(2σ₂²) − ½ of diagonal Gaussians, each row.
+
+    Parameters
+    ----------
+    mean, log_var, mean_2, log_var_2 : Tensor of shape (n_rows, n_components)
+        Means μ and logarithms of the variances σ² of both.
+
+    Returns
+    -------
+    Tensor of shape (n_rows,)
+        In nats.
+    """
+    log_ratio = log_var - log_var_2
+    distance = (mean - mean_2).square() / log_var_2.exp()
+    return 0.5 * (distance + log_ratio.exp() - 1 - log_ratio).sum(dim=1)
+
+
+def mmd(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy of two samples, unbiased: zero in the mean if they agree.
+
+    E k(x, x′) + E k(y, y′) − 2 E k(x, y) with inverse multiquadratic kernels, the mean over the
+    scales C of k(a, b) = C / (C + ‖a − b‖²).
+
+    Parameters
+    ----------
+    x, y : Tensor of shape (n, n_components) and (m, n_components)
+        Of two rows at least each.
+    scales : Tensor of shape (n_scales,)
+        C, squares of the distances at which to compare.
+
+    Returns
+    -------
+    Tensor of shape ()
+        From 0 to 2 but for its error, which makes it negative where the samples agree.
+
+    References
+    ----------
+    .. [1] Gretton, A., Borgwardt, K., Rasch, M., Schölkopf, B. and Smola, A., "A kernel two-sample
+       test", JMLR 13, 2012.
+    .. [2] Tolstikhin, I., Bousquet, O., Gelly, S. and Schölkopf, B., "Wasserstein auto-encoders",
+       ICLR 2018.
+    """
+    n, m = len(x), len(y)
+    within = (_kernel(x, x, scales) - n) / (n * (n - 1)) + (_kernel(y, y, scales) - m) / (
+        m * (m - 1)
+    )
+    return within - 2 * _kernel(x, y, scales) / (n * m)
+
+
+def _kernel(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
+    """Sum of the kernel over all pairs of rows."""
+    # Not torch.cdist, whose gradient at a distance of zero is none.
+    squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * x @ y.T
+    squares = squares.clamp(min=0)
+    if x is y:
+        squares = squares * (1 - torch.eye(len(x), device=x.device, dtype=x.dtype))
+    return sum((c / (c + squares)).sum() for c in scales) / len(scales)
 
 
 def bernoulli_kl(p: float, q: Tensor) -> Tensor:

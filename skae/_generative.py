@@ -1,0 +1,47 @@
+"""The estimator layer: what models with a prior can do."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skae._fitted import FittedAutoEncoder
+from skae._parameters import is_integer
+from skae._validation import Array, as_if_alone
+
+
+class Generative(FittedAutoEncoder):
+    """An autoencoder whose codes have a prior, from which rows can be drawn."""
+
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> Array:
+        """Draw codes from the prior, and return the rows that belong to them.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, RandomState or None
+            Source of the draws. None draws from the operating system.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_in_), float32
+            What the decoder makes of the codes, in the units of the training data: the mean
+            of the rows that the model expects there, without their noise.
+        """
+        check_is_fitted(self)
+        if not (is_integer(n_samples) and n_samples >= 1):
+            raise ValueError(f"n_samples={n_samples!r} is not valid: expected int >= 1.")
+        generator = torch.Generator()
+        if random_state is None:
+            generator.seed()
+        else:
+            generator.manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
+        module = self.net_.module_
+        with as_if_alone(inference=True):
+            z = module.draw_prior(int(n_samples), generator).to(self.net_.device)
+            codes: Any = module.frame(z).cpu().numpy()
+        return self.inverse_transform(codes)

@@ -1,0 +1,82 @@
+"""The estimator layer: scores of deterministic autoencoders, from their reconstructions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from skae._fitted import FittedAutoEncoder
+from skae._fitting import share_explained
+from skae._losses import require_valid
+from skae._net import AutoEncoderNet
+from skae._rows import Rows
+from skae._validation import Array, as_if_alone, check_rows
+
+
+class ReconstructionScores(FittedAutoEncoder):
+    """Scores that say how well rows are reconstructed."""
+
+    def score_samples(self, X: Any) -> Array:
+        """Return minus the error of every row's reconstruction.
+
+        That is Σₖ (x̂ₖ − xₖ)² where ``loss="squared_error"``; otherwise what the reconstruction
+        costs in the loss more than a perfect one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float32
+            In squared units of X for squared errors and ``"huber"``, in those of X for absolute
+            ones, in nats for cross-entropy and counts; the higher, the more normal the row.
+        """
+        errors, _ = self._errors(X)
+        loss = self.net_.module_.loss
+        with np.errstate(over="ignore"):  # -inf says it
+            return (-errors * loss.multiple * self.scale_**loss.power).astype(np.float32)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the share of the loss that is explained: R² where that is the squared error.
+
+        1 − E/E₀ of the errors of reconstructions and of ``mean_`` in their place, summed over
+        rows; for other losses known as D².
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        float
+            1 for perfect reconstructions, 0 for those no better than the mean.
+        """
+        errors, at_mean = self._errors(X)
+        return share_explained(errors.sum(), at_mean.sum())
+
+    def _errors(self, X: Any) -> tuple[Array, Array]:
+        """Return what every row costs more than a perfect one: as it is, and at the mean."""
+        check_is_fitted(self)
+        X = check_rows(self, X, fitting=False)
+        module = self.net_.module_
+        require_valid(self._architecture["loss"], X)
+        errors = np.empty((2, len(X)))
+        with as_if_alone(inference=True):
+            for rows, x in self._batches(X):
+                output = module.decoder(module.encoder(x)).double()
+                x = x.double()
+                costs = torch.stack([module.loss(x, output), module.loss.at_mean(x)])
+                errors[:, rows] = (costs - module.loss.at_best(x)).cpu().numpy()
+        return errors[0], errors[1]
+
+    def _scorer(self, net: AutoEncoderNet, judges: Rows) -> Callable[[dict[str, float]], float]:
+        """Return what makes a score of the judges' mean loss terms."""
+        at_mean, at_best = net.bounds(judges)
+        return lambda terms: share_explained(terms["reconstruction"] - at_best, at_mean - at_best)
+
+    def _diagnose(self, variances: Array) -> None:
+        """Need no diagnosis."""

@@ -1,0 +1,342 @@
+"""The variational autoencoder."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from skae._base import BaseLatentModel
+from skae._generative import Generative
+from skae._losses import BinaryCrossEntropy, Poisson, SquaredError, require_valid
+from skae._modules import AutoEncoderModule, LinearCodes
+from skae._net import AutoEncoderNet
+from skae._parameters import estimator, is_integer, parameter, real
+from skae._rows import Rows
+from skae._validation import Array, as_if_alone, check_rows
+from skae.functional import (
+    bernoulli_log_likelihood,
+    gaussian_log_likelihood,
+    poisson_log_likelihood,
+    standard_normal_kl,
+    standard_normal_log_density,
+)
+
+# Pairs of draws z, −z: for a row that judges the training, and for a score.
+JUDGING_PAIRS, SCORING_PAIRS = 8, 64
+# In the module's units; below, float32 rounds more than the noise is.
+MIN_NOISE_VARIANCE = 1e-10
+# A code is in use if its posterior mean has a larger variance than this (Burda et al. 2016).
+ACTIVE = 0.01
+
+
+class VariationalModule(AutoEncoderModule):
+    """min over q and p of the mean of −E_q log p(x|z) + β KL(q(z|x) ‖ N(0, I))."""
+
+    has_noise = True
+    principal_axes = False
+    has_prior = True
+    outputs_per_component = 2
+
+    def __init__(self, *parts: Any, beta: float, kl_warm_up: float) -> None:
+        super().__init__(*parts)
+        self.beta, self.kl_warm_up = beta, kl_warm_up
+        if isinstance(self.loss, SquaredError):
+            self.log_noise_variance = nn.Parameter(torch.zeros(()))
+        elif not isinstance(self.loss, BinaryCrossEntropy | Poisson):
+            raise ValueError(
+                "VariationalAutoEncoder needs a loss that is a likelihood, 'squared_error', "
+                f"'binary_cross_entropy' or 'poisson', and got {type(self.loss).__name__}; take "
+                "one of these, or AutoEncoder."
+            )
+
+    @property
+    def noise_variance(self) -> Tensor | None:  # type: ignore[override]
+        """σ² in the module's units, where the loss is the squared error."""
+        if not isinstance(self.loss, SquaredError):
+            return None
+        return self.log_noise_variance.exp()
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and the logarithm of the variance of q(z|x)."""
+        mean, log_var = self.encoder(x).split(self.n_components, dim=1)
+        return mean, log_var
+
+    def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
+        """Return log p(x|z) of every row, in nats, of the data in its own units."""
+        if isinstance(self.loss, SquaredError):
+            scaled = gaussian_log_likelihood(x, output, self.log_noise_variance.exp())
+            return scaled - x.shape[1] * self.loss.scale.log()
+        data = self.loss.to_data(x)
+        if isinstance(self.loss, BinaryCrossEntropy):
+            return bernoulli_log_likelihood(data, output)
+        return poisson_log_likelihood(data, output.minimum(self.loss.highest))  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstruct ``x`` from draws of its code, of which there are more outside training."""
+        mean, log_var = self.posterior(x)
+        if self.training:
+            noise = torch.randn(
+                mean.shape, generator=self.draws(x), device=x.device, dtype=x.dtype
+            )[None]
+        else:
+            noise = paired_draws(JUDGING_PAIRS, mean.shape, self.draws(x)).to(x)
+        deviation = (0.5 * log_var).exp()
+        output, likelihood = torch.zeros_like(x), mean.new_zeros(len(x))
+        for draw in noise:
+            one = self.decoder(torch.addcmul(mean, deviation, draw))
+            likelihood = likelihood + self.log_likelihood(x, one)
+            output = output + one.detach()
+        weight = self.beta
+        if self.training and self.progress < self.kl_warm_up:
+            weight *= self.progress / self.kl_warm_up
+        terms = {
+            "reconstruction": -likelihood / len(noise),
+            "kl": weight * standard_normal_kl(mean, log_var),
+        }
+        return output / len(noise), terms
+
+    def draw_prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw codes from N(0, I), on the generator's device."""
+        return torch.randn(n, self.n_components, generator=generator)
+
+    def elbo(self, x: Tensor, draws: Tensor) -> Tensor:
+        """Return E_q log p(x|z) − KL of every row, the mean taken over ``draws`` of N(0, I)."""
+        mean, log_var = self.posterior(x)
+        deviation = (0.5 * log_var).exp()
+        total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        for draw in draws:
+            total += self.log_likelihood(x, self.decoder(mean + deviation * draw))
+        return total / len(draws) - standard_normal_kl(mean, log_var)
+
+    def importance_bound(self, x: Tensor, draws: Tensor) -> Tensor:
+        """Return log of the mean of p(x, z) / q(z|x) over the draws of z, of every row."""
+        mean, log_var = self.posterior(x)
+        deviation = (0.5 * log_var).exp()
+        total = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
+        for draw in draws:
+            z = mean + deviation * draw
+            log_q = standard_normal_log_density(draw) - 0.5 * log_var.sum(dim=1)
+            log_p = self.log_likelihood(x, self.decoder(z)) + standard_normal_log_density(z)
+            total = torch.logaddexp(total, (log_p - log_q).double())
+        return total - math.log(len(draws))
+
+    def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
+        """Return the posterior of probabilistic PCA, and take its noise."""
+        noise = max(noise_variance, MIN_NOISE_VARIANCE)
+        if isinstance(self.loss, SquaredError):
+            with torch.no_grad():
+                self.log_noise_variance.fill_(math.log(noise))
+        variances = variances.clamp(min=noise)
+        share = (variances - noise) / variances  # of a component that is no noise
+        return LinearCodes(
+            encode=(share / variances).sqrt(),
+            decode=(share * variances).sqrt(),
+            offset=torch.zeros_like(variances),
+            others=(noise / variances).log(),
+        )
+
+
+def paired_draws(n_pairs: int, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, I) such that means over the draws are 0, and mean squares 1, exactly.
+
+    With them the mean of log p(x|z) over a Gaussian posterior is exact for linear decoders
+    with orthogonal columns, such as probabilistic PCA's.
+
+    Returns
+    -------
+    Tensor of shape (2 * n_pairs, *shape)
+    """
+    half = torch.randn((n_pairs, *shape), generator=generator, device=generator.device)
+    half = half / half.square().mean(dim=0).sqrt()
+    return torch.cat([half, -half])
+
+
+@estimator
+class VariationalAutoEncoder(Generative, BaseLatentModel):
+    r"""Variational autoencoder that starts at probabilistic PCA.
+
+    A model p(x, z) of rows x with codes z, and the posterior q(z|x) = N(m(x), diag s(x)²) that
+    takes the place of its own, are trained to maximise, over the training rows,
+
+    .. math:: \frac{1}{n} \sum_x \mathrm{E}_{q(z|x)} \log p(x|z)
+        - \beta\, \mathrm{KL}(q(z|x) \,\|\, N(0, I))
+
+    With ``beta=1`` that is the evidence lower bound (ELBO): no more than log p(x), in nats.
+    p(x|z) is N(g(z), σ²I) with a learned noise variance σ² for ``loss="squared_error"``,
+    Bernoulli for "binary_cross_entropy" and Poisson for "poisson". m, log s² and g are those of
+    probabilistic PCA plus networks that start at zero: there q is the exact posterior, and the ELBO
+    is ``score`` of :class:`sklearn.decomposition.PCA` (with "squared_error"). Held-out rows judge
+    as in :class:`AutoEncoder`; if training does not raise their bound beyond chance, the
+    result is probabilistic PCA of all rows.
+
+    Codes are posterior means. They keep their own axes, in which the prior is N(0, I): they are
+    ordered by variance and fixed in sign.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    active_units_ : int
+        Number of codes in use: those whose posterior mean has a variance above 0.01 over the
+        training rows [3]_. They are the first ones.
+    {attributes}
+
+    Warns
+    -----
+    UserWarning
+        When less than half of the codes are in use.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : Its ``score`` compares with this one's.
+
+    Notes
+    -----
+    ``score_samples`` and ``score`` are the ELBO whatever ``beta`` is. For "squared_error" they
+    are log densities, in the units of X.
+
+    References
+    ----------
+    .. [1] Kingma, D. P. and Welling, M., "Auto-encoding variational Bayes", ICLR 2014.
+    .. [2] Lucas, J., Tucker, G., Grosse, R. and Norouzi, M., "Don't blame the ELBO! A linear VAE
+       perspective on posterior collapse", NeurIPS 2019.
+    .. [3] Burda, Y., Grosse, R. and Salakhutdinov, R., "Importance weighted autoencoders",
+       ICLR 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from skae import VariationalAutoEncoder
+    >>> X = load_digits().data / 16
+    >>> train, test = X[:1300], X[1300:]
+    >>> vae = VariationalAutoEncoder(5, max_iter=30, random_state=0).fit(train)
+    >>> vae.score(test) > PCA(5).fit(train).score(test)
+    True
+    >>> vae.sample(3, random_state=0).shape
+    (3, 64)
+    """
+
+    _module: ClassVar[type[AutoEncoderModule]] = VariationalModule
+
+    beta: float = parameter(
+        1.0,
+        real(0, math.inf, "()"),
+        """
+        Weight of the KL term. Above 1 the code is pushed towards the prior at the price of
+        reconstruction; 1 is the evidence lower bound.
+        """,
+    )
+    kl_warm_up: float = parameter(
+        0.0,
+        real(0, 1, "[]"),
+        """
+        Share of the training in which the weight of the KL term rises from 0 to ``beta``. Started
+        at probabilistic PCA no code has to be rescued; raise it with ``init="random"``, or when
+        codes collapse.
+        """,
+    )
+
+    def posterior(self, X: Any) -> tuple[Array, Array]:
+        """Return the posterior of the codes of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        mean, std : ndarray of shape (n_samples, n_components_), float32
+            Means, which ``transform`` returns too, and standard deviations.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, fitting=False)
+        module = self.net_.module_
+        mean, std = np.empty((2, len(X), self.n_components_), dtype=np.float32)
+        with as_if_alone(inference=True):
+            for rows, x in self._batches(X):
+                z, log_var = module.posterior(x)
+                mean[rows] = module.frame(z).cpu().numpy()
+                std[rows] = ((0.5 * log_var).exp() @ module.frame.axes.abs()).cpu().numpy()
+        return mean, std
+
+    def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Array:
+        """Return a lower bound of the log-likelihood of every row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_importance_samples : int or None
+            None gives the ELBO. A number gives the importance-weighted bound with so many draws
+            of the code: the closer to log p(x), the more there are, and the longer it takes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float32
+            In nats; the higher, the more normal the row. Draws are the same for each row and
+            in each call.
+        """
+        return self._bounds(X, n_importance_samples).astype(np.float32)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of ``score_samples``: comparable with ``PCA.score``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        float
+            In nats a row.
+        """
+        return float(self._bounds(X, None).mean())
+
+    def _bounds(self, X: Any, n_importance_samples: int | None) -> Array:
+        check_is_fitted(self)
+        n_draws = n_importance_samples
+        if n_draws is not None and not (is_integer(n_draws) and n_draws >= 1):
+            raise ValueError(
+                f"n_importance_samples={n_draws!r} is not valid: expected int >= 1 or None."
+            )
+        X = check_rows(self, X, fitting=False)
+        require_valid(self._architecture["loss"], X)
+        module, shape = self.net_.module_, torch.Size((self.n_components_,))
+        generator = torch.Generator().manual_seed(0)
+        if n_draws is None:
+            draws, bound = paired_draws(SCORING_PAIRS, shape, generator), module.elbo
+        else:
+            draws, bound = (
+                torch.randn(n_draws, *shape, generator=generator),
+                module.importance_bound,
+            )
+        bounds = np.empty(len(X))
+        with as_if_alone(inference=True):
+            draws = draws.to(self.net_.device)
+            for rows, x in self._batches(X):
+                bounds[rows] = bound(x, draws).cpu().numpy()
+        return bounds
+
+    def _scorer(self, net: AutoEncoderNet, judges: Rows) -> Callable[[dict[str, float]], float]:
+        """Return what makes the ELBO of the judges' mean loss terms."""
+        beta = self.beta
+        return lambda terms: -(terms["reconstruction"] + terms["kl"] / beta)
+
+    def _diagnose(self, variances: Array) -> None:
+        """Count the codes in use, and warn if most are not."""
+        self.active_units_ = int((variances > ACTIVE).sum())
+        if self.active_units_ < 0.5 * self.n_components_ and self.scale_ > 0:
+            warnings.warn(
+                f"Of {self.n_components_} codes only {self.active_units_} are in use: the others "
+                "are the same for every row, so that the model ignores them. Lower n_components to "
+                f"{max(1, self.active_units_)}, or beta={self.beta!r}, or raise kl_warm_up.",
+                stacklevel=5,
+            )

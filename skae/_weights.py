@@ -1,0 +1,29 @@
+"""The module layer: a module's state, copied, taken to NumPy and loaded."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skae._losses import Prepared
+
+
+def copy_weights(module: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a module's state."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
+    """Return a module's state as NumPy arrays on the host."""
+    return {name: value.cpu().numpy().copy() for name, value in module.state_dict().items()}
+
+
+def load_arrays(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
+    """Load a module's state from NumPy arrays."""
+    module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+
+
+def load_trained(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
+    """Load what was trained, and leave what was prepared for other rows."""
+    prepared = {name for name, part in module.named_modules() if isinstance(part, Prepared)}
+    kept = {n: v for n, v in weights_to_arrays(module).items() if n.rpartition(".")[0] in prepared}
+    load_arrays(module, {**weights, **kept})
