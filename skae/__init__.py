@@ -5,20 +5,24 @@ from skae import AutoEncoder
 codes = AutoEncoder(8).fit_transform(X)  # where PCA(8).fit_transform(X) stood
 """
 
+from skae._adversarial import AdversarialAutoEncoder
 from skae._autoencoder import AutoEncoder
 from skae._contractive import ContractiveAutoEncoder
 from skae._denoising import DenoisingAutoEncoder
 from skae._dropout import DropoutAutoEncoder
 from skae._sparse import SparseAutoEncoder
 from skae._variational import VariationalAutoEncoder
+from skae._wasserstein import WassersteinAutoEncoder
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdversarialAutoEncoder",
     "AutoEncoder",
     "ContractiveAutoEncoder",
     "DenoisingAutoEncoder",
     "DropoutAutoEncoder",
     "SparseAutoEncoder",
     "VariationalAutoEncoder",
+    "WassersteinAutoEncoder",
 ]

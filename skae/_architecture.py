@@ -92,7 +92,7 @@ def build(
     generator: Generator,
 ) -> nn.Module:
     """Build a user's network, and raise ValueError if it is none or has other outputs."""
-    with _seeded(generator):
+    with seeded(generator):
         network = make(n_inputs, n_outputs)
         if not isinstance(network, nn.Module):
             raise ValueError(
@@ -125,7 +125,7 @@ def build(
 
 
 @contextmanager
-def _seeded(generator: Generator) -> Iterator[None]:
+def seeded(generator: Generator) -> Iterator[None]:
     """Let torch's global generator draw what the fit's own would, and put it back."""
     seed = 0 if generator is None else int(torch.randint(2**31, (), generator=generator))
     with _global_generator:

@@ -75,7 +75,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         codes = check_codes(self, X, self.n_components_)
         X_hat = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
-        with as_if_alone(inference=True):
+        with as_if_alone(inference=True), np.errstate(over="ignore", invalid="ignore"):
             for rows in slices(len(codes), rows_at_once(self.n_features_in_)):
                 module = self.net_.module_
                 output = module.decode(torch.tensor(codes[rows], device=self.net_.device))

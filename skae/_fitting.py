@@ -268,8 +268,9 @@ def turn_codes(
     rotation, variances = find_axes(covariance[:k], covariance[k:].T)
     divisor = torch.ones_like(variances)
     if whiten:
-        # What is rounding error in float32 stays as small as it is.
-        divisor = torch.where(variances > 1e-12 * variances[0], variances.sqrt(), divisor)
+        # What is rounding error in float32 stays as small as it is; a prior's units are whitened.
+        least = (1e-6 if module.has_prior else 1e-12) * variances[0]
+        divisor = torch.where(variances > least, variances.sqrt(), divisor)
     # Where codes keep their own axes, zero keeps its meaning too.
     offset = means[:k] / metric if module.principal_axes else torch.zeros_like(metric)
     module.frame.turn(offset, rotation, divisor)

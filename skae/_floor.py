@@ -28,7 +28,7 @@ def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scal
     """
     variances = torch.from_numpy(start.variances / scale**2)
     codes = module.linear_codes(variances, start.noise_variance / scale**2)
-    if isinstance(linear_part(module.decoder), TiedLinear):  # whitening has no transpose
+    if is_tied(module.decoder) and not module.has_prior:  # whitening has no transpose
         ones = torch.ones_like(variances)
         codes = LinearCodes(ones, ones, codes.offset, codes.others)
     shift = torch.from_numpy(start.mean - center) / scale
@@ -49,6 +49,11 @@ def start_at_pca(module: AutoEncoderModule, start: PCAStart, center: Array, scal
             module.decoder.scale.copy_(torch.from_numpy(np.sqrt(start.residuals) / scale))
         if not module.has_prior:
             module.frame.set_metric((codes.decode * scale).float())
+
+
+def is_tied(decoder: nn.Module) -> bool:
+    """Tell whether a decoder has its encoder's weights."""
+    return any(isinstance(layer, TiedLinear) for layer in decoder.modules())
 
 
 def fit_linear_decoder(module: AutoEncoderModule, rows: Rows) -> None:

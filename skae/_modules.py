@@ -90,8 +90,8 @@ class AutoEncoderModule(nn.Module, ABC):
 
     Attributes
     ----------
-    generator : torch.Generator or None
-        On the module's device: the source of every random draw in training.
+    generator, host_generator : torch.Generator or None
+        On the module's device, and on the host: the sources of every random draw in training.
     progress : float
         The share of the training's steps that have been taken.
     """
@@ -107,12 +107,11 @@ class AutoEncoderModule(nn.Module, ABC):
     has_prior: ClassVar[bool] = False
     # how many numbers the encoder gives for each of the code's, which comes first;
     outputs_per_component: ClassVar[int] = 1
-    # what is trained against the loss, by `critic_loss`;
-    critic: nn.Module | None = None
     # the variance of the noise in the module's units, where it is learned.
     noise_variance: Tensor | None = None
 
     generator: torch.Generator | None = None
+    host_generator: torch.Generator | None = None
     progress: float = 1.0
 
     def __init__(
@@ -124,6 +123,14 @@ class AutoEncoderModule(nn.Module, ABC):
         self.n_components = n_components
         self.frame = CodeFrame(n_components)
         self.loss = loss
+        # What is trained against the loss, by `critic_loss`, where a method has it.
+        self.critic: nn.Module | None = None
+
+    def host_draws(self) -> torch.Generator:
+        """Return what random draws on the host come from; outside training always the same."""
+        if self.training and self.host_generator is not None:
+            return self.host_generator
+        return torch.Generator().manual_seed(0)
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

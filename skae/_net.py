@@ -24,7 +24,7 @@ from skae._speed import SMALL_STEP, fast_networks, one_thread
 from skae._validation import Array
 
 # Of what is trained against the loss, at a constant rate: see benchmarks/README.md.
-CRITIC_RATE, CRITIC_BETAS = 2e-3, (0.5, 0.95)
+CRITIC_RATE, CRITIC_BETAS = 1e-2, (0.5, 0.95)
 # The loss terms of the batches of an epoch, by name.
 Losses = dict[str, list[Tensor]]
 
@@ -136,6 +136,7 @@ class AutoEncoderNet(NeuralNet):
         for module in self.module_.modules():
             if isinstance(module, AutoEncoderModule | Dropout):
                 module.generator = generator
+        self.module_.host_generator = torch.Generator().manual_seed(seed + 1)
 
     @contextmanager
     def _fast(self) -> Iterator[None]:

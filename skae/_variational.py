@@ -30,6 +30,8 @@ from skae.functional import (
 JUDGING_PAIRS, SCORING_PAIRS = 8, 64
 # In the module's units; below, float32 rounds more than the noise is.
 MIN_NOISE_VARIANCE = 1e-10
+# No posterior is much wider than the prior; a network's, far from its rows, would have no bound.
+MAX_LOG_VAR = 1.0
 # A code is in use if its posterior mean has a larger variance than this (Burda et al. 2016).
 ACTIVE = 0.01
 
@@ -64,7 +66,7 @@ class VariationalModule(AutoEncoderModule):
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the logarithm of the variance of q(z|x)."""
         mean, log_var = self.encoder(x).split(self.n_components, dim=1)
-        return mean, log_var
+        return mean, log_var.clamp(max=MAX_LOG_VAR)
 
     def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
         """Return log p(x|z) of every row, in nats, of the data in its own units."""
@@ -333,7 +335,7 @@ class VariationalAutoEncoder(Generative, BaseLatentModel):
     def _diagnose(self, variances: Array) -> None:
         """Count the codes in use, and warn if most are not."""
         self.active_units_ = int((variances > ACTIVE).sum())
-        if self.active_units_ < 0.5 * self.n_components_ and self.scale_ > 0:
+        if self.active_units_ < 0.5 * self.n_components_ and variances.any():
             warnings.warn(
                 f"Of {self.n_components_} codes only {self.active_units_} are in use: the others "
                 "are the same for every row, so that the model ignores them. Lower n_components to "

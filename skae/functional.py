@@ -237,14 +237,14 @@ def mmd(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
        ICLR 2018.
     """
     n, m = len(x), len(y)
-    within = (_kernel(x, x, scales) - n) / (n * (n - 1)) + (_kernel(y, y, scales) - m) / (
+    within = (kernel_sum(x, x, scales) - n) / (n * (n - 1)) + (kernel_sum(y, y, scales) - m) / (
         m * (m - 1)
     )
-    return within - 2 * _kernel(x, y, scales) / (n * m)
+    return within - 2 * kernel_sum(x, y, scales) / (n * m)
 
 
-def _kernel(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
-    """Sum of the kernel over all pairs of rows."""
+def kernel_sum(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
+    """Sum over all pairs of rows of the kernel of :func:`mmd`."""
     # Not torch.cdist, whose gradient at a distance of zero is none.
     squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * x @ y.T
     squares = squares.clamp(min=0)

@@ -12,6 +12,8 @@ import torch
 from estimators import ESTIMATORS, SHORT, variants
 from sklearn.base import clone
 
+from skae.base import BaseAutoEncoder
+
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_variant = pytest.mark.parametrize("estimator", list(variants()), ids=repr)
 
@@ -39,7 +41,7 @@ def test_fit_leaves_global_random_states_alone(estimator, random_state, digits):
 
 @every_estimator
 def test_different_seeds_give_different_fits(estimator, digits):
-    fits = [estimator(2, max_iter=3, random_state=seed).fit_transform(digits) for seed in (0, 1)]
+    fits = [estimator(2, max_iter=20, random_state=seed).fit_transform(digits) for seed in (0, 1)]
     assert not np.allclose(*fits)
 
 
@@ -73,7 +75,7 @@ def test_the_frame_of_the_codes_changes_no_reconstruction(estimator, digits):
     X_hat = fitted.inverse_transform(fitted.transform(digits))
     x = torch.tensor((digits - fitted.mean_) / fitted.scale_, dtype=torch.float32)
     with torch.no_grad():
-        x_hat = fitted.net_.module_.decoder(fitted.net_.module_.encoder(x)).numpy()
+        x_hat = fitted.net_.module_.decoder(fitted.net_.module_.code(x)).numpy()
     np.testing.assert_allclose(X_hat, x_hat * fitted.scale_ + fitted.mean_, atol=1e-5)
 
 
@@ -217,15 +219,16 @@ def test_bad_data_is_refused_in_words_and_an_earlier_fit_stays_usable(
 
 @every_estimator
 def test_bad_rows_and_codes_are_refused_after_the_fit(estimator, digits):
-    fitted = estimator(2, **SHORT).fit(digits)
+    unit = 1e5 if estimator._module.has_prior else 1  # in which rows of huge codes overflow
+    fitted = estimator(2, **SHORT).fit(unit * digits)
     with pytest.raises(ValueError, match=r"X has 63 features, but .* is expecting 64"):
         fitted.transform(digits[:, 1:])
     with pytest.raises(ValueError, match="n_components_=2"):
         fitted.inverse_transform(digits[:, :3])
     with pytest.raises(ValueError, match="NaN"):
         fitted.inverse_transform([[np.nan, 0]])
-    with pytest.raises(ValueError, match=r"codes of up to 3\.0e\+38"):
-        fitted.inverse_transform([[1e38, 3e38]])
+    with pytest.raises(ValueError, match=r"codes of up to 3\.4e\+38"):
+        fitted.inverse_transform([[3.4e38, 3.4e38]])
     with pytest.raises(ValueError, match="NaN"):
         fitted.score(np.full((2, 64), np.nan))
 
@@ -276,6 +279,7 @@ def test_torchs_default_dtype_does_not_matter(estimator, digits):
 
 
 @every_estimator
+@pytest.mark.filterwarnings("ignore:Of 64 codes only")
 def test_whitening_does_not_blow_up_what_is_rounding_error(estimator, digits):
     X = np.repeat(digits[:200, 2:10], 8, axis=1)  # rank 8
     fitted = estimator(64, whiten=True, **SHORT).fit(X)
@@ -323,4 +327,5 @@ def test_odd_tables_are_fitted(estimator):
             X_hat = model.inverse_transform(model.transform(X))
             assert np.isfinite(X_hat).all(), name
             assert np.isfinite(model.score(X)), name
-            assert model.score(X) > -1e-3, name
+            if isinstance(model, BaseAutoEncoder):  # others score in nats
+                assert model.score(X) > -1e-3, name

@@ -72,9 +72,10 @@ def test_tied_weights_are_transposes_and_half_as_many(hidden_layer_sizes, digits
     sizes = {"hidden_layer_sizes": hidden_layer_sizes}
     model = AutoEncoder(4, **SHORT, **sizes, tied_weights=True).fit(digits)
     module = model.net_.module_
-    encoders = [m for m in module.encoder.modules() if isinstance(m, nn.Linear)]
-    decoders = [m for m in module.decoder.modules() if isinstance(m, TiedLinear)]
-    assert not any(isinstance(m, nn.Linear) for m in module.decoder.modules())
+    parts = [getattr(part, "network", part) for part in (module.encoder, module.decoder)]
+    encoders = [m for m in parts[0] if isinstance(m, nn.Linear)]
+    decoders = [m for m in parts[1] if isinstance(m, TiedLinear)]
+    assert not any(isinstance(m, nn.Linear) for m in parts[1])
     weights = {m.weight.data_ptr() for m in encoders}
     assert {m.weight.data_ptr() for m in decoders} == weights
     assert sorted(m.weight.T.shape for m in decoders) == sorted(m.weight.shape for m in encoders)

@@ -1,0 +1,281 @@
+"""Models with a prior: likelihoods, posteriors, samples."""
+
+import numpy as np
+import pytest
+import torch
+from estimators import SHORT
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+
+from skae import AdversarialAutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder
+from skae._prior import PRIORS, Prior
+from skae._variational import paired_draws
+
+STAY = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}  # at the start
+generative = pytest.mark.parametrize(
+    "estimator", [AdversarialAutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder]
+)
+with_prior = pytest.mark.parametrize("estimator", [AdversarialAutoEncoder, WassersteinAutoEncoder])
+
+
+# -- variational ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (16,)])
+@pytest.mark.parametrize("k", [1, 5, 30])
+def test_the_elbo_starts_at_pcas_likelihood(k, hidden_layer_sizes, digits):
+    model = VariationalAutoEncoder(k, hidden_layer_sizes=hidden_layer_sizes, **STAY).fit(digits)
+    pca = PCA(k).fit(digits)
+    assert model.best_iter_ == 0
+    np.testing.assert_allclose(model.score(digits), pca.score(digits), atol=1e-4)
+    np.testing.assert_allclose(
+        model.score_samples(digits), pca.score_samples(digits), rtol=1e-4, atol=1e-3
+    )
+    np.testing.assert_allclose(model.noise_variance_, pca.noise_variance_, rtol=1e-5)
+
+
+def test_published_likelihood_of_digits(digits):
+    model = VariationalAutoEncoder(5, **STAY).fit(digits)
+    np.testing.assert_allclose(model.score(digits), 8.9076, atol=1e-4)
+
+
+def test_the_posterior_starts_at_probabilistic_pcas(digits):
+    pca = PCA(4).fit(digits)
+    mean, std = VariationalAutoEncoder(4, **STAY).fit(digits).posterior(digits)
+    variances, noise = pca.explained_variance_, pca.noise_variance_
+    codes = pca.transform(digits) * np.sqrt(variances - noise) / variances
+    np.testing.assert_allclose(mean, codes, atol=1e-4)
+    np.testing.assert_allclose(std, np.sqrt(noise / variances)[None].repeat(len(std), 0), rtol=1e-4)
+
+
+def test_a_linear_model_stays_at_pcas_likelihood(digits):
+    model = VariationalAutoEncoder(
+        5, hidden_layer_sizes=(), early_stopping=False, max_iter=20, random_state=0
+    ).fit(digits)
+    np.testing.assert_allclose(model.score(digits), PCA(5).fit(digits).score(digits), atol=1e-2)
+
+
+def test_training_raises_the_likelihood_of_new_rows(digits):
+    train, test = digits[:1300], digits[1300:]
+    model = VariationalAutoEncoder(5, max_iter=40, random_state=0).fit(train)
+    elbo, weighted = model.score(test), model.score_samples(test, 50).mean()
+    assert PCA(5).fit(train).score(test) + 5 < elbo < weighted
+    assert model.active_units_ == 5
+    assert model.pca_score_ < max(model.validation_scores_)
+
+
+def test_importance_sampling_finds_the_likelihood_of_a_linear_model(digits):
+    # There the ELBO is exact, so that every weight is p(x): one draw is enough.
+    model = VariationalAutoEncoder(5, **STAY).fit(digits)
+    np.testing.assert_allclose(
+        model.score_samples(digits, 1), PCA(5).fit(digits).score_samples(digits), atol=0.01
+    )
+
+
+def test_the_importance_bound_rises_with_the_draws(digits):
+    model = VariationalAutoEncoder(3, max_iter=20, random_state=0).fit(digits)
+    bounds = [model.score_samples(digits, n).mean() for n in (1, 10, 200)]
+    assert bounds[0] < bounds[1] < bounds[2]
+
+
+def test_the_elbo_is_that_of_torch_distributions(digits):
+    X = (digits > 0.5).astype(float)
+    model = VariationalAutoEncoder(3, loss="binary_cross_entropy", **SHORT).fit(X)
+    module = model.net_.module_
+    x = torch.tensor((X[:5] - model.mean_) / model.scale_, dtype=torch.float32)
+    with torch.no_grad():
+        mean, log_var = module.posterior(x)
+        q = torch.distributions.Normal(mean, (0.5 * log_var).exp())
+        z = q.sample((4000,))
+        logits = module.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        p = torch.distributions.Bernoulli(logits=logits)
+        likelihood = p.log_prob(torch.tensor(X[:5], dtype=torch.float32)).sum(dim=2).mean(dim=0)
+        prior = torch.distributions.Normal(0.0, 1.0)
+        expected = likelihood - torch.distributions.kl_divergence(q, prior).sum(dim=1)
+    np.testing.assert_allclose(model.score_samples(X[:5]), expected, atol=0.5)
+
+
+def test_scores_are_the_same_in_each_call_and_for_each_subset(digits):
+    model = VariationalAutoEncoder(3, **SHORT).fit(digits)
+    for n in (None, 20):
+        scores = model.score_samples(digits, n)
+        np.testing.assert_array_equal(scores, model.score_samples(digits, n))
+        np.testing.assert_allclose(scores[7:9], model.score_samples(digits[7:9], n), rtol=1e-4)
+
+
+def test_scores_are_densities_in_the_units_of_the_data(digits):
+    models = [VariationalAutoEncoder(3, **STAY).fit(c * digits) for c in (1, 10)]
+    shift = models[0].score(digits) - models[1].score(10 * digits)
+    np.testing.assert_allclose(shift, 64 * np.log(10), rtol=1e-5)
+
+
+def test_grid_search_chooses_by_held_out_likelihood(digits):
+    grid = {"n_components": [1, 8], "beta": [1.0, 4.0]}
+    search = GridSearchCV(VariationalAutoEncoder(**SHORT), grid, cv=2).fit(digits[:400])
+    assert search.best_params_ == {"n_components": 8, "beta": 1.0}
+
+
+def test_beta_buys_a_lower_kl_with_reconstruction(digits):
+    models = [
+        VariationalAutoEncoder(5, beta=beta, max_iter=40, random_state=0).fit(digits)
+        for beta in (1.0, 8.0)
+    ]
+    kl = [m.net_.history[-1, "valid_kl"] / m.beta for m in models]
+    assert kl[1] < 0.8 * kl[0]
+    assert models[1].score(digits) < models[0].score(digits)
+
+
+def test_the_kl_term_warms_up(digits):
+    parameters = {**STAY, "max_iter": 10}
+    history = VariationalAutoEncoder(5, kl_warm_up=1.0, **parameters).fit(digits).net_.history
+    kl = np.array(history[:, "train_kl"])
+    np.testing.assert_allclose(kl / history[0, "valid_kl"], (np.arange(10) + 0.5) / 10, atol=0.01)
+
+
+def test_collapse_is_said_in_words(digits):
+    with pytest.warns(UserWarning, match=r"Of 5 codes only [012] are in use.*Lower n_components"):
+        model = VariationalAutoEncoder(5, beta=1000.0, max_iter=40, random_state=0).fit(digits)
+    assert (model.transform(digits).var(axis=0) > 0.01).sum() == model.active_units_
+
+
+def test_losses_that_are_no_likelihood_are_refused(digits):
+    with pytest.raises(ValueError, match=r"needs a loss that is a likelihood.*Huber"):
+        VariationalAutoEncoder(2, loss="huber", **SHORT).fit(digits)
+
+
+@pytest.mark.parametrize("n", [0, 2.5, "many", True])
+def test_a_bad_number_of_importance_samples_is_refused(n, digits):
+    model = VariationalAutoEncoder(2, **SHORT).fit(digits)
+    with pytest.raises(ValueError, match="n_importance_samples="):
+        model.score_samples(digits, n)
+
+
+def test_paired_draws_have_the_moments_of_the_normal():
+    draws = paired_draws(8, torch.Size((3, 4)), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(draws.mean(dim=0), torch.zeros(3, 4))
+    torch.testing.assert_close(draws.square().mean(dim=0), torch.ones(3, 4))
+
+
+# -- priors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_prior_draws_what_its_generator_says(name):
+    prior = Prior(name, 2)
+    draws = [prior.sample(5000, torch.Generator().manual_seed(3)) for _ in range(2)]
+    assert torch.equal(*draws)
+    torch.testing.assert_close(draws[0].mean(dim=0), prior.mean, atol=0.1, rtol=0)
+    torch.testing.assert_close(draws[0].std(dim=0), prior.deviations, atol=0.05, rtol=0)
+
+
+def gamma(n, generator):
+    return -torch.rand(n, 2, generator=generator).log()
+
+
+PRIORS_OF_ONES_OWN = [
+    torch.distributions.Independent(torch.distributions.Laplace(torch.zeros(2), torch.ones(2)), 1),
+    gamma,
+]
+
+
+@with_prior
+@pytest.mark.parametrize("prior", PRIORS_OF_ONES_OWN, ids=["distribution", "function"])
+def test_priors_of_ones_own_start_with_their_moments(estimator, prior, digits):
+    before = torch.get_rng_state()
+    model = estimator(2, prior=prior, **STAY).fit(digits)
+    assert torch.equal(before, torch.get_rng_state())
+    draws = Prior(prior, 2).sample(20_000, torch.Generator().manual_seed(0)).numpy()
+    codes = model.transform(digits)
+    signs = np.sign(model.net_.module_.frame.axes.numpy().sum(axis=0))
+    np.testing.assert_allclose(codes.mean(axis=0) * signs, draws.mean(axis=0), atol=0.05)
+    np.testing.assert_allclose(codes.std(axis=0), draws.std(axis=0), rtol=0.05)
+
+
+@with_prior
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        ("gauss", "prior='gauss' is not valid.*'normal', 'uniform'"),
+        (3, "prior=3 is not valid"),
+        (torch.distributions.Normal(0.0, 1.0), r"shape \(10000, 3\).*n_components=3.*\(10000,\)"),
+        (lambda n, generator: torch.zeros(n, 2), r"shape \(10000, 3\)"),
+        (lambda n, generator: None, "gave NoneType"),
+        (lambda n, generator: torch.full((n, 3), torch.nan), "not finite"),
+        (lambda n, generator: torch.zeros(n, 3), "always the same"),
+        ("swiss_roll", "prior='swiss_roll' is a distribution in the plane.*n_components=2"),
+    ],
+)
+def test_bad_priors_are_refused_in_words(estimator, prior, message, digits):
+    with pytest.raises(ValueError, match=message):
+        estimator(3, prior=prior, **SHORT).fit(digits)
+
+
+@with_prior
+@pytest.mark.parametrize("prior", PRIORS)
+def test_held_out_codes_follow_the_prior(estimator, prior, digits):
+    train, test = train_test_split(digits, random_state=0, test_size=0.3)
+    model = estimator(2, prior=prior, max_iter=100, random_state=0).fit(train)
+    module, codes = model.net_.module_, model.transform(test)
+    draws = module.prior.sample(len(test), torch.Generator().manual_seed(1))
+    both = np.vstack([codes, module.frame(draws).numpy()])
+    is_draw = np.arange(len(both)) >= len(test)
+    half = np.arange(len(both)) % 2 == 0
+    told = KNeighborsClassifier(15).fit(both[half], is_draw[half]).predict_proba(both[~half])[:, 1]
+    assert roc_auc_score(is_draw[~half], told) < 0.7  # figures: benchmarks/README.md
+    assert model.score(test) > model.pca_score_ + 0.1
+
+
+def test_the_discriminator_has_its_own_optimizer_and_history(digits):
+    model = AdversarialAutoEncoder(2, **SHORT).fit(digits)
+    net = model.net_
+    critic = set(net.module_.critic.parameters())
+    assert critic
+    assert not critic & {p for _, p in net.get_all_learnable_params()}
+    assert all(np.isfinite(net.history[:, "critic_loss"]))
+    start = AdversarialAutoEncoder(2, **STAY).fit(digits).net_.module_.critic
+    assert not torch.equal(net.module_.critic[0].weight, start[0].weight)
+
+
+# -- samples -------------------------------------------------------------------------------
+
+
+@generative
+def test_samples_are_rows_like_those_of_training(estimator, digits):
+    model = estimator(4, max_iter=20, random_state=0).fit(digits)
+    rows = model.sample(2000, random_state=0)
+    assert rows.shape == (2000, 64)
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, model.sample(2000, random_state=0))
+    assert not np.array_equal(rows[:5], model.sample(5, random_state=1))
+    np.testing.assert_allclose(rows.mean(axis=0), digits.mean(axis=0), atol=0.1)
+
+
+def test_samples_at_the_start_have_pcas_covariance(digits):
+    pca = PCA(3).fit(digits)
+    rows = VariationalAutoEncoder(3, **STAY).fit(digits).sample(100_000, random_state=0)
+    expected = pca.get_covariance() - pca.noise_variance_ * np.eye(64)
+    np.testing.assert_allclose(np.cov(rows.T), expected, atol=0.01)
+
+
+@generative
+@pytest.mark.parametrize("n", [0, -1, 2.5, None])
+def test_a_bad_number_of_samples_is_refused(estimator, n, digits):
+    with pytest.raises(ValueError, match="n_samples="):
+        clone(estimator(2, **SHORT)).fit(digits).sample(n)
+
+
+@generative
+def test_samples_of_binary_data_are_probabilities(estimator, digits):
+    X = (digits > 0.5).astype(float)
+    rows = estimator(2, loss="binary_cross_entropy", **SHORT).fit(X).sample(50, random_state=0)
+    assert rows.min() >= 0
+    assert rows.max() <= 1
+
+
+@generative
+def test_tied_linear_networks_are_refused_in_words(estimator, digits):
+    with pytest.raises(ValueError, match=r"tied_weights=True needs hidden layers.*prior"):
+        estimator(2, tied_weights=True, hidden_layer_sizes=(), **SHORT).fit(digits)
