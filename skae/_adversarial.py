@@ -21,7 +21,7 @@ GRADIENT_PENALTY = 0.005
 
 
 class AdversarialModule(PriorModule):
-    """min over f and g of the mean of L(x, g(f(x))) − α/k L₀ log D(f(x)), against which D trains."""
+    """min over f and g of the mean of L(x, g(f(x))) − α/k L₀ log D(f(x)); D trains against it."""
 
     critic: nn.Module
 
