@@ -92,7 +92,8 @@ def mnist(epochs, n_test, n_draws):
     error = weighted.std() / np.sqrt(n_test)
     print(
         f"  importance-weighted, {n_draws} draws, {n_test} images: {weighted.mean():.2f} +- "
-        f"{error:.2f} nats (their ELBO {-vae.score(some):.2f}, {time.perf_counter() - started:.0f} s)",
+        f"{error:.2f} nats, their ELBO {-vae.score(some):.2f} "
+        f"({time.perf_counter() - started:.0f} s)",
         flush=True,
     )
 
