@@ -69,7 +69,8 @@ class KeepBest(Callback):
         if loss < self.loss_:
             self.loss_, self.epoch_ = loss, epoch
             self.weights_ = copy_weights(net.module_)
-        if loss < self.progress_loss_ - self.tol * abs(self.progress_loss_):
+        least = self.tol * abs(self.progress_loss_) if math.isfinite(self.progress_loss_) else 0.0
+        if loss < self.progress_loss_ - least:
             self.progress_loss_, self.progress_epoch_ = loss, epoch
         if epoch - self.progress_epoch_ >= self.patience_:
             raise StopTraining

@@ -302,6 +302,7 @@ def test_an_interrupted_fit_leaves_the_earlier_one(estimator, digits):
 
 
 @every_estimator
+@pytest.mark.filterwarnings("ignore:Of 5 codes only")
 def test_odd_tables_are_fitted(estimator):
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(40, 3))

@@ -232,7 +232,7 @@ def test_the_tape_has_autograds_gradients(floor, hidden_layer_sizes, activation)
         **{"n_features": 5, "n_components": 2, "hidden_layer_sizes": hidden_layer_sizes},
         **{"activation": activation, "init": "pca" if floor else "random"},
     }
-    encoder, decoder = make_networks(architecture, generator)
+    encoder, decoder = make_networks(architecture, 2, generator)
     module = PlainModule(encoder, decoder, 2, make_loss("squared_error", 5))
     for value in module.parameters():
         value.data.normal_(generator=generator)

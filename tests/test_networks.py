@@ -98,7 +98,7 @@ def test_regularised_linear_autoencoders_shrink_as_kunin_says(digits):
     singular = torch.linalg.svdvals(x)[:2]
     weight = 0.5 * singular[1] ** 2
     encoder = MLP((64, 2), "identity", torch.Generator().manual_seed(0)).double()
-    decoder = TiedLinear(encoder[0])
+    decoder = TiedLinear(encoder[0], 2)
     parameters = [encoder[0].weight]
     optimizer = torch.optim.LBFGS(parameters, max_iter=500, line_search_fn="strong_wolfe")
 
