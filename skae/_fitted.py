@@ -49,7 +49,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         ndarray of shape (n_samples, n_components_), float32
             The largest variance over the training rows first, in X's units, or of unit
             variance with ``whiten=True``. Centred and uncorrelated, unless the method's
-            codes keep their own axes.
+            codes keep their own axes; in the prior's units where codes have one.
         """
         check_is_fitted(self)
         X = check_rows(self, X, fitting=False)

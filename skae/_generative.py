@@ -6,10 +6,24 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
+from torch.distributions import Distribution
 
 from skae._fitted import FittedAutoEncoder
-from skae._parameters import is_integer
+from skae._parameters import Rule, is_integer, options
+from skae._prior import PRIORS
 from skae._validation import Array, as_if_alone
+
+prior_rule = options(*PRIORS) | Rule(
+    "a torch.distributions.Distribution or callable (n, generator) -> Tensor",
+    lambda value: isinstance(value, Distribution) or callable(value),
+)
+PRIOR_TEXT = """
+    Distribution that codes are to have: "normal" is N(0, I); "uniform" is the cube from −1 to 1;
+    "mixture", a ring of ten Gaussians, and "swiss_roll", a spiral, need ``n_components=2``. A
+    torch distribution must give draws of ``n_components`` numbers; a function is given a
+    number of draws and the torch.Generator to draw from, and returns a tensor
+    (n, n_components).
+    """
 
 
 class Generative(FittedAutoEncoder):

@@ -1,18 +1,26 @@
-"""The module layer: distributions of codes that can be drawn from."""
+"""The module layer: priors of codes, and modules whose codes are to follow one."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from skae._architecture import seeded
+from skae._losses import Loss, Prepared
+from skae._modules import AutoEncoderModule, LinearCodes, whitening
+from skae.functional import mmd
 
 PriorLike = str | Distribution | Callable[[int, Generator], Tensor]
 
 # The ring of Gaussians, and the thickness of the spiral, in units of the prior's deviation.
 N_GAUSSIANS, GAUSSIAN_DEVIATION, SPIRAL_DEVIATION = 10, 0.2, 0.2
+# Of the prior's mean squared distance: where kernels compare. The least sees how thick a spiral is.
+SCALES = (0.01, 0.05, 0.2, 1.0)
+# Draws of the prior to which codes are compared, in each step the same.
+N_DRAWS = 2000
 # Draws from which the prior's own mean and deviations are taken.
 N_PROBES = 10_000
 
@@ -102,3 +110,52 @@ class Prior:
                 "draws are."
             )
         return draws.detach().float().cpu()
+
+
+class LossAtMean(Prepared):
+    """What the mean in place of each row costs: a unit for weights of penalties."""
+
+    value: Tensor
+
+    def __init__(self, n_features: int, loss: Loss) -> None:
+        super().__init__(n_features)
+        self.loss = [loss]  # a list, because it is the module's and not a part of this
+        self.register_buffer("value", torch.ones(()))
+
+    def look_at(self, batches: Iterable[Tensor]) -> None:
+        """Take the mean over the training rows."""
+        losses = [self.loss[0].at_mean(x) - self.loss[0].at_best(x) for x in batches]
+        self.value.copy_(torch.cat(losses).mean())
+
+
+class PriorModule(AutoEncoderModule):
+    """Base of modules whose codes, one for each row, are to be distributed like a prior."""
+
+    principal_axes = False
+    has_prior = True
+
+    def __init__(self, *parts: Any, prior: PriorLike, alpha: float) -> None:
+        super().__init__(*parts)
+        self.alpha = alpha
+        self.prior = Prior(prior, self.n_components)
+        self.unit = LossAtMean(len(self.loss.center), self.loss)
+        distance = 2 * self.prior.deviations.square().sum()
+        self.register_buffer("scales", distance * torch.tensor(SCALES), persistent=False)
+
+    scales: Tensor
+
+    def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
+        """Return codes with the prior's mean and deviations."""
+        ratio = self.prior.deviations.to(variances) / whitening(variances)
+        mean = self.prior.mean.to(variances)
+        return LinearCodes(ratio, 1 / ratio, mean, mean[:0])
+
+    def draw_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw codes from the prior; without a generator, from that of the training."""
+        return self.prior.sample(n, generator or self.host_draws())
+
+    def mmd_to_prior(self, z: Tensor) -> Tensor:
+        """Return the squared MMD of codes and draws of the prior; 0 of a single row."""
+        if len(z) < 2:
+            return 0 * z.sum()
+        return mmd(z, self.draw_prior(max(N_DRAWS, len(z))).to(z), self.scales)

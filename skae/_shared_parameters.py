@@ -310,7 +310,7 @@ class SharedParameters:
         noise_variance_ : float
             Mean squared error over the training rows per dimension that the code leaves out,
             min(n_samples, n_features) − n_components of them; for PCA's own reconstruction it
-            is PCA's ``noise_variance_``.
+            is PCA's ``noise_variance_``. Where a method learns the noise, its variance.
         pca_score_ : float or None
             ``score`` on the held-out rows of a PCA fitted on the others; on the training rows
             where none are held out. For binary cross-entropy and Poisson of PCA's codes with the

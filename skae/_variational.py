@@ -201,7 +201,9 @@ class VariationalAutoEncoder(Generative, BaseLatentModel):
 
     Notes
     -----
-    ``score_samples`` and ``score`` are the ELBO whatever ``beta`` is. For "squared_error" they
+    ``encoder``, where it is given, is asked for twice as many outputs as there are codes: the means
+    and the logarithms of the variances. ``score_samples`` and ``score`` are the ELBO whatever
+    ``beta`` is. For "squared_error" they
     are log densities, in the units of X.
 
     References

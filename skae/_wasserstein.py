@@ -1,76 +1,20 @@
-"""The Wasserstein autoencoder, and what it shares with the adversarial one."""
+"""The Wasserstein autoencoder."""
 
 import math
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from skae._base import BaseAutoEncoder
-from skae._generative import Generative
-from skae._losses import Loss, Prepared
-from skae._modules import AutoEncoderModule, LinearCodes, whitening
-from skae._parameters import Rule, estimator, options, parameter, real
-from skae._prior import PRIORS, Prior, PriorLike
-from skae.functional import kernel_sum, mmd
+from skae._generative import PRIOR_TEXT, Generative, prior_rule
+from skae._modules import AutoEncoderModule
+from skae._parameters import estimator, parameter, real
+from skae._prior import N_DRAWS, PriorLike, PriorModule
+from skae.functional import kernel_sum
 
-# Of the prior's mean squared distance: where kernels compare. The least sees how thick a spiral is.
-SCALES = (0.01, 0.05, 0.2, 1.0)
-# Draws of the prior to which codes are compared, in each step the same.
-N_DRAWS = 2000
 # Codes of the last batches that count with those of a batch.
 N_RECENT = 1024
-
-
-class LossAtMean(Prepared):
-    """What the mean in place of each row costs: a unit for weights of penalties."""
-
-    value: Tensor
-
-    def __init__(self, n_features: int, loss: Loss) -> None:
-        super().__init__(n_features)
-        self.loss = [loss]  # a list, because it is the module's and not a part of this
-        self.register_buffer("value", torch.ones(()))
-
-    def look_at(self, batches: Iterable[Tensor]) -> None:
-        """Take the mean over the training rows."""
-        losses = [self.loss[0].at_mean(x) - self.loss[0].at_best(x) for x in batches]
-        self.value.copy_(torch.cat(losses).mean())
-
-
-class PriorModule(AutoEncoderModule):
-    """Base of modules whose codes, one for each row, are to be distributed like a prior."""
-
-    principal_axes = False
-    has_prior = True
-
-    def __init__(self, *parts: Any, prior: PriorLike, alpha: float) -> None:
-        super().__init__(*parts)
-        self.alpha = alpha
-        self.prior = Prior(prior, self.n_components)
-        self.unit = LossAtMean(len(self.loss.center), self.loss)
-        distance = 2 * self.prior.deviations.square().sum()
-        self.register_buffer("scales", distance * torch.tensor(SCALES), persistent=False)
-
-    scales: Tensor
-
-    def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
-        """Return codes with the prior's mean and deviations."""
-        ratio = self.prior.deviations.to(variances) / whitening(variances)
-        mean = self.prior.mean.to(variances)
-        return LinearCodes(ratio, 1 / ratio, mean, mean[:0])
-
-    def draw_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw codes from the prior; without a generator, from that of the training."""
-        return self.prior.sample(n, generator or self.host_draws())
-
-    def mmd_to_prior(self, z: Tensor) -> Tensor:
-        """Return the squared MMD of codes and draws of the prior; 0 of a single row."""
-        if len(z) < 2:
-            return 0 * z.sum()
-        return mmd(z, self.draw_prior(max(N_DRAWS, len(z))).to(z), self.scales)
 
 
 class WassersteinModule(PriorModule):
@@ -105,19 +49,6 @@ class WassersteinModule(PriorModule):
         between = kernel_sum(z, draws, self.scales) / (n * len(draws))
         self.recent = torch.cat([z.detach(), recent])[:N_RECENT]
         return within - 2 * between + self.similarity
-
-
-prior_rule = options(*PRIORS) | Rule(
-    "a torch.distributions.Distribution or callable (n, generator) -> Tensor",
-    lambda value: isinstance(value, Distribution) or callable(value),
-)
-PRIOR_TEXT = """
-    Distribution that codes are to have: "normal" is N(0, I); "uniform" is the cube from −1 to 1;
-    "mixture", a ring of ten Gaussians, and "swiss_roll", a spiral, need ``n_components=2``. A
-    torch distribution must give draws of ``n_components`` numbers; a function is given a
-    number of draws and the torch.Generator to draw from, and returns a tensor
-    (n, n_components).
-    """
 
 
 @estimator
