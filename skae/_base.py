@@ -173,7 +173,11 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
                 f"residual_noise={noise!r} makes rows that loss={self.loss!r} cannot take; pass "
                 "'auto' or 0."
             )
-        rate, betas = auto_rate(self._architecture["hidden_layer_sizes"])
+        rate, betas = auto_rate(
+            self._architecture["hidden_layer_sizes"],
+            self._architecture["n_features"],
+            draws_codes=self._module.draws_codes,
+        )
         return {
             "generator": generator,
             "batch_size": AUTO_BATCH_SIZE if self.batch_size == "auto" else int(self.batch_size),

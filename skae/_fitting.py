@@ -36,6 +36,8 @@ CHANNELS = (16, 32)
 # Networks with layers wider than this learn at the lower rate, and remember gradients longer.
 NARROW = 256
 AUTO_RATE, WIDE_RATE = 7e-3, 5e-3
+# Half of it where codes are drawn, and inputs count as a layer.
+DRAWN_RATE = 2.5e-3
 AUTO_BETAS, WIDE_BETAS = (0.9, 0.95), (0.9, 0.999)
 # Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
 AUTO_JUDGES = 50
@@ -71,8 +73,12 @@ def auto_epochs(n_rows: int, n_batches: int) -> int:
     return math.ceil(next(steps for most, steps in AUTO_STEPS if n_rows <= most) / n_batches)
 
 
-def auto_rate(hidden_layer_sizes: tuple[int, ...]) -> tuple[float, tuple[float, float]]:
+def auto_rate(
+    hidden_layer_sizes: tuple[int, ...], n_features: int, *, draws_codes: bool
+) -> tuple[float, tuple[float, float]]:
     """Return the highest learning rate that suits a network, and AdamW's betas."""
+    if draws_codes and max((n_features, *hidden_layer_sizes)) > NARROW:
+        return DRAWN_RATE, WIDE_BETAS
     if max(hidden_layer_sizes, default=0) <= NARROW:
         return AUTO_RATE, AUTO_BETAS
     return WIDE_RATE, WIDE_BETAS

@@ -75,7 +75,7 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: Rows) -> None:
         decoder.bias.copy_(usual)
         if not tied:
             decoder.weight.zero_()
-        codes = module.code(x)
+        codes = module.draw_code(x)
     fitted = [encoder.weight, encoder.bias] if tied else [decoder.weight]
     fitted.append(decoder.bias)
     were_trained = [p.requires_grad for p in fitted]

@@ -101,6 +101,8 @@ class AutoEncoderModule(nn.Module, ABC):
     needs_autograd: bool = False
     # whether it trains with noise of its own, so that "auto" adds none;
     has_noise: ClassVar[bool] = False
+    # whether it trains on draws of codes, so that its gradients are noisy;
+    draws_codes: ClassVar[bool] = False
     # whether users see codes in principal axes; else only order and signs are settled.
     principal_axes: ClassVar[bool] = True
     # whether codes have a prior, in whose units users see them;
@@ -161,6 +163,10 @@ class AutoEncoderModule(nn.Module, ABC):
         """Return the codes of ``x`` in the network's frame."""
         z: Tensor = self.encoder(x)[:, : self.n_components]
         return z
+
+    def draw_code(self, x: Tensor) -> Tensor:
+        """Return codes of ``x`` as the decoder meets them; a method may draw them."""
+        return self.code(x)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the decoder's output for codes in the user's frame."""

@@ -16,6 +16,7 @@ from skae._fitting import (
     AUTO_STEPS,
     CHANNELS,
     DEEP,
+    DRAWN_RATE,
     FEW_COMPONENTS,
     FEW_ROWS,
     MANY_FEATURES,
@@ -183,7 +184,8 @@ class SharedParameters:
         real(0, math.inf, "()") | options("auto"),
         f"""
         Highest learning rate of the AdamW optimizer. "auto" is {AUTO_RATE:g}, and {WIDE_RATE:g}
-        for networks with a hidden layer of more than {NARROW}. Lower it when a
+        for networks with a hidden layer of more than {NARROW}; {DRAWN_RATE:g} for these, and for X
+        of more than {NARROW} features, where the method draws codes. Lower it when a
         ``ConvergenceWarning`` says that the loss was not finite.
         """,
     )

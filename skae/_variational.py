@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from skae._generative import Generative
 from skae._losses import BinaryCrossEntropy, Poisson, SquaredError, require_valid
 from skae._modules import AutoEncoderModule, LinearCodes
 from skae._net import AutoEncoderNet
-from skae._parameters import estimator, is_integer, parameter, real
+from skae._parameters import boolean, estimator, is_integer, parameter, real
 from skae._rows import Rows
 from skae._validation import Array, as_if_alone, check_rows
 from skae.functional import (
@@ -32,6 +32,8 @@ JUDGING_PAIRS, SCORING_PAIRS = 8, 64
 MIN_NOISE_VARIANCE = 1e-10
 # No posterior is much wider than the prior; a network's, far from its rows, would have no bound.
 MAX_LOG_VAR = 1.0
+# The largest variance that a binary feature has.
+COIN_VARIANCE = 0.25
 # A code is in use if its posterior mean has a larger variance than this (Burda et al. 2016).
 ACTIVE = 0.01
 
@@ -40,13 +42,17 @@ class VariationalModule(AutoEncoderModule):
     """min over q and p of the mean of −E_q log p(x|z) + β KL(q(z|x) ‖ N(0, I))."""
 
     has_noise = True
+    draws_codes = True
     principal_axes = False
     has_prior = True
     outputs_per_component = 2
 
-    def __init__(self, *parts: Any, beta: float, kl_warm_up: float) -> None:
+    def __init__(
+        self, *parts: Any, beta: float, kl_warm_up: float, dynamic_binarization: bool
+    ) -> None:
         super().__init__(*parts)
         self.beta, self.kl_warm_up = beta, kl_warm_up
+        self.dynamic_binarization = dynamic_binarization
         if isinstance(self.loss, SquaredError):
             self.log_noise_variance = nn.Parameter(torch.zeros(()))
         elif not isinstance(self.loss, BinaryCrossEntropy | Poisson):
@@ -54,6 +60,11 @@ class VariationalModule(AutoEncoderModule):
                 "VariationalAutoEncoder needs a loss that is a likelihood, 'squared_error', "
                 f"'binary_cross_entropy' or 'poisson', and got {type(self.loss).__name__}; take "
                 "one of these, or AutoEncoder."
+            )
+        if dynamic_binarization and not isinstance(self.loss, BinaryCrossEntropy):
+            raise ValueError(
+                "dynamic_binarization=True draws zeros and ones, which are for "
+                f"loss='binary_cross_entropy', and got {type(self.loss).__name__}; set that loss."
             )
 
     @property
@@ -80,27 +91,37 @@ class VariationalModule(AutoEncoderModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x`` from draws of its code, of which there are more outside training."""
+        generator = self.draws(x)
+        if self.dynamic_binarization:
+            x = self.binarize(x, generator)
         mean, log_var = self.posterior(x)
         if self.training:
-            noise = torch.randn(
-                mean.shape, generator=self.draws(x), device=x.device, dtype=x.dtype
-            )[None]
+            draws = standard_normal(mean, generator)[None]
         else:
-            noise = paired_draws(JUDGING_PAIRS, mean.shape, self.draws(x)).to(x)
-        deviation = (0.5 * log_var).exp()
+            draws = paired_draws(JUDGING_PAIRS, mean.shape, generator).to(x)
         output, likelihood = torch.zeros_like(x), mean.new_zeros(len(x))
-        for draw in noise:
-            one = self.decoder(torch.addcmul(mean, deviation, draw))
+        for z in reparameterise(mean, log_var, draws):
+            one = self.decoder(z)
             likelihood = likelihood + self.log_likelihood(x, one)
             output = output + one.detach()
         weight = self.beta
         if self.training and self.progress < self.kl_warm_up:
             weight *= self.progress / self.kl_warm_up
         terms = {
-            "reconstruction": -likelihood / len(noise),
+            "reconstruction": -likelihood / len(draws),
             "kl": weight * standard_normal_kl(mean, log_var),
         }
-        return output / len(noise), terms
+        return output / len(draws), terms
+
+    def binarize(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw zeros and ones with the probabilities that the rows are."""
+        ones = torch.bernoulli(self.loss.to_data(x).clamp(0, 1), generator=generator)
+        return (ones - self.loss.center) / self.loss.scale
+
+    def draw_code(self, x: Tensor) -> Tensor:
+        """Draw codes from the posterior."""
+        mean, log_var = self.posterior(x)
+        return next(reparameterise(mean, log_var, [standard_normal(mean, self.draws(x))]))
 
     def draw_prior(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw codes from N(0, I), on the generator's device."""
@@ -109,27 +130,31 @@ class VariationalModule(AutoEncoderModule):
     def elbo(self, x: Tensor, draws: Tensor) -> Tensor:
         """Return E_q log p(x|z) − KL of every row, the mean taken over ``draws`` of N(0, I)."""
         mean, log_var = self.posterior(x)
-        deviation = (0.5 * log_var).exp()
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        for draw in draws:
-            total += self.log_likelihood(x, self.decoder(mean + deviation * draw))
+        for z in reparameterise(mean, log_var, draws):
+            total += self.log_likelihood(x, self.decoder(z))
         return total / len(draws) - standard_normal_kl(mean, log_var)
 
     def importance_bound(self, x: Tensor, draws: Tensor) -> Tensor:
         """Return log of the mean of p(x, z) / q(z|x) over the draws of z, of every row."""
         mean, log_var = self.posterior(x)
-        deviation = (0.5 * log_var).exp()
         total = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
-        for draw in draws:
-            z = mean + deviation * draw
+        for draw, z in zip(draws, reparameterise(mean, log_var, draws), strict=True):
             log_q = standard_normal_log_density(draw) - 0.5 * log_var.sum(dim=1)
             log_p = self.log_likelihood(x, self.decoder(z)) + standard_normal_log_density(z)
             total = torch.logaddexp(total, (log_p - log_q).double())
         return total - math.log(len(draws))
 
     def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
-        """Return the posterior of probabilistic PCA, and take its noise."""
+        """Return the posterior of probabilistic PCA, and take its noise.
+
+        Under cross-entropy PCA's noise is none: pixels that are nearly always 0 make it small.
+        A code that varies less than a coin would only holds training back.
+        """
         noise = max(noise_variance, MIN_NOISE_VARIANCE)
+        if isinstance(self.loss, BinaryCrossEntropy):
+            coin = COIN_VARIANCE / self.loss.scale.item() ** 2
+            noise = max(noise, min(coin, variances.max().item() / 2))  # one code stays
         if isinstance(self.loss, SquaredError):
             with torch.no_grad():
                 self.log_noise_variance.fill_(math.log(noise))
@@ -141,6 +166,17 @@ class VariationalModule(AutoEncoderModule):
             offset=torch.zeros_like(variances),
             others=(noise / variances).log(),
         )
+
+
+def reparameterise(mean: Tensor, log_var: Tensor, draws: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield codes z = mean + s ⊙ ε for each of the draws ε of N(0, I)."""
+    deviation = (0.5 * log_var).exp()
+    return (torch.addcmul(mean, deviation, draw) for draw in draws)
+
+
+def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, I), in the shape of ``like``."""
+    return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
 
 
 def paired_draws(n_pairs: int, shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -203,8 +239,10 @@ class VariationalAutoEncoder(Generative, BaseLatentModel):
     -----
     ``encoder``, where it is given, is asked for twice as many outputs as there are codes: the means
     and the logarithms of the variances. ``score_samples`` and ``score`` are the ELBO whatever
-    ``beta`` is. For "squared_error" they
-    are log densities, in the units of X.
+    ``beta`` is. For "squared_error" they are log densities, in the units of X.
+
+    Under binary cross-entropy PCA's noise variance says nothing, so that the start takes a coin's,
+    ¼: codes that vary less start unused, and the decoder's linear part is fitted to draws of codes.
 
     References
     ----------
@@ -245,6 +283,16 @@ class VariationalAutoEncoder(Generative, BaseLatentModel):
         Share of the training in which the weight of the KL term rises from 0 to ``beta``. Started
         at probabilistic PCA no code has to be rescued; raise it with ``init="random"``, or when
         codes collapse.
+        """,
+    )
+    dynamic_binarization: bool = parameter(
+        False,
+        boolean,
+        """
+        Whether X are probabilities, as the brightness of pixels, of which each training step draws
+        zeros and ones anew. With ``loss="binary_cross_entropy"``. Set it for grey images that
+        are to be modelled as binary ones: drawn once, they are learned by heart. ``transform`` and
+        ``score_samples`` take rows as they are, so pass them binary ones.
         """,
     )
 
@@ -341,6 +389,7 @@ class VariationalAutoEncoder(Generative, BaseLatentModel):
             warnings.warn(
                 f"Of {self.n_components_} codes only {self.active_units_} are in use: the others "
                 "are the same for every row, so that the model ignores them. Lower n_components to "
-                f"{max(1, self.active_units_)}, or beta={self.beta!r}, or raise kl_warm_up.",
+                f"{max(1, self.active_units_)}; or, for more codes in use, lower "
+                f"beta={self.beta!r} or raise kl_warm_up={self.kl_warm_up!r}.",
                 stacklevel=5,
             )

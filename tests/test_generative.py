@@ -146,6 +146,60 @@ def test_losses_that_are_no_likelihood_are_refused(digits):
         VariationalAutoEncoder(2, loss="huber", **SHORT).fit(digits)
 
 
+def test_binary_data_start_at_a_linear_model_of_drawn_codes(digits):
+    X = (digits > 0.5).astype(float)
+    with pytest.warns(UserWarning, match="Of 20 codes only 8 are in use"):
+        model = VariationalAutoEncoder(20, loss="binary_cross_entropy", **STAY).fit(X)
+    mean, std = model.posterior(X)
+    noise = 0.25 / np.linalg.eigvalsh(np.cov(X.T))[::-1][:20]  # of a coin, in units of each code
+    np.testing.assert_allclose(std[0] ** 2, np.minimum(noise, 1), rtol=1e-3)
+    np.testing.assert_allclose(mean.var(axis=0, ddof=1) + std[0] ** 2, 1, rtol=1e-3)
+    # The decoder knows how widely codes are drawn: another width of the codes fits it worse.
+    module = model.net_.module_
+    x = torch.tensor((X - model.mean_) / model.scale_, dtype=torch.float32)
+    draws = torch.randn((20, 20), generator=torch.Generator().manual_seed(0))
+    start = module.elbo(x, draws).mean()
+    for factor in (0.9, 1.1):
+        with torch.no_grad():
+            module.decoder.linear.weight.mul_(factor)
+            assert module.elbo(x, draws).mean() < start
+            module.decoder.linear.weight.div_(factor)
+
+
+def test_some_code_starts_in_use_however_little_it_varies():
+    X = (np.random.default_rng(0).uniform(size=(400, 5)) < 0.1).astype(float)
+    assert X.var(axis=0).max() < 0.25
+    model = VariationalAutoEncoder(2, loss="binary_cross_entropy", **STAY)
+    assert model.fit(X).active_units_ > 0
+
+
+def test_dynamic_binarization_draws_in_training_alone(digits):
+    parameters = {"loss": "binary_cross_entropy", "dynamic_binarization": True}
+    model = VariationalAutoEncoder(3, **parameters, **SHORT).fit(digits)
+    module = model.net_.module_
+    x = torch.tensor((digits - model.mean_) / model.scale_, dtype=torch.float32)
+    module.generator = torch.Generator().manual_seed(0)
+    drawn = [module.loss.to_data(module.binarize(x, module.generator)) for _ in range(400)]
+    torch.testing.assert_close(drawn[0], drawn[0].round(), atol=1e-5, rtol=0)
+    means = torch.stack(drawn).mean(dim=0).numpy()
+    np.testing.assert_allclose(means, digits, atol=0.13)  # five standard errors
+    np.testing.assert_array_equal(model.score_samples(digits), model.score_samples(digits))
+
+
+def test_dynamic_binarization_generalises(digits):
+    rng = np.random.default_rng(0)
+    train, test = digits[:400], (rng.uniform(size=digits.shape) < digits).astype(float)[400:]
+    once = (rng.uniform(size=train.shape) < train).astype(float)
+    parameters = {"loss": "binary_cross_entropy", "max_iter": 150, "random_state": 0}
+    drawn = VariationalAutoEncoder(4, dynamic_binarization=True, **parameters).fit(train)
+    assert drawn.score(test) > VariationalAutoEncoder(4, **parameters).fit(once).score(test)
+
+
+def test_dynamic_binarization_of_other_data_is_refused(digits):
+    with pytest.raises(ValueError, match=r"dynamic_binarization=True.*SquaredError"):
+        VariationalAutoEncoder(2, dynamic_binarization=True, **SHORT).fit(digits)
+
+
 @pytest.mark.parametrize("n", [0, 2.5, "many", True])
 def test_a_bad_number_of_importance_samples_is_refused(n, digits):
     model = VariationalAutoEncoder(2, **SHORT).fit(digits)
