@@ -18,6 +18,7 @@ from skae._callbacks import KeepBest, StopTraining, copy_callback, is_scheduler
 from skae._losses import Prepared
 from skae._modules import AutoEncoderModule, require_terms
 from skae._networks import Dropout, FlooredNetwork
+from skae._noise import ResidualNoise
 from skae._optimizer import FlatAdamW, one_cycle
 from skae._rows import Batches, Rows, rows_at_once
 from skae._speed import SMALL_STEP, fast_networks, one_thread
@@ -104,7 +105,10 @@ class AutoEncoderNet(NeuralNet):
         self.module_.progress = 0.0
         self.lowest_ = {"train": math.inf, "valid": math.inf}
         self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
-        self.residuals_ = self._residuals_at_start(rows) if self.residual_noise else None
+        self.noise_ = ResidualNoise(self.residual_noise) if self.residual_noise else None
+        if self.noise_ is not None:
+            batch, _ = next(iter(Batches(rows, self.batch_size, None)))
+            self.noise_.start(self.module_, batch)
         self._seed_module()
         with suppress(StopTraining), self._fast(), one_thread(self._is_small()):
             if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
@@ -117,7 +121,7 @@ class AutoEncoderNet(NeuralNet):
         with suppress(StopTraining):
             self.notify("on_train_end", X=rows, y=rows)
         # What a fitted net need not hold: rows, gradients, the optimizer's moments.
-        self.train_split = self.residuals_ = None
+        self.train_split = self.noise_ = None
         self.optimizer_.release()
         if self.critic_optimizer_ is not None:
             self.critic_optimizer_.release()
@@ -214,12 +218,12 @@ class AutoEncoderNet(NeuralNet):
 
     def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Take one optimizer step."""
-        x = self._with_noise(batch[0])
+        x = batch[0] if self.noise_ is None else self.noise_.add_to(batch[0])
         if not self._tape_sets_all:
             self.optimizer_.zero_grad()
         output = self.module_(x)
-        if self.residuals_ is not None:
-            self.residuals_ = x - output[0].detach()
+        if self.noise_ is not None:
+            self.noise_.residuals = x - output[0].detach()
         if self.tape_ is None:
             self.get_loss(output, x, training=True).backward()
         else:
@@ -247,25 +251,6 @@ class AutoEncoderNet(NeuralNet):
         loss.backward()
         optimizer.update()
         self.critic_losses_.append(loss.detach())
-
-    def _residuals_at_start(self, rows: Rows) -> Tensor:
-        """Return what the start leaves of a batch, so that the first step has noise too."""
-        x, _ = next(iter(Batches(rows, self.batch_size, None)))
-        self.module_.eval()
-        with torch.no_grad():
-            return x - self.module_(x)[0]
-
-    def _with_noise(self, x: Tensor) -> Tensor:
-        """Add to rows the residuals that the last batch left: what real rows differ by.
-
-        The rows of a batch are drawn at random, so the residuals are those of others.
-        """
-        noise = self.residuals_
-        if noise is None:
-            return x
-        if len(noise) != len(x):  # batches differ by one row
-            noise = nn.functional.pad(noise, (0, 0, 0, len(x) - len(noise)))
-        return torch.add(x, noise, alpha=self.residual_noise)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         """Return the decoder's output for a batch."""

@@ -1,4 +1,4 @@
-"""The estimator layer: scores of deterministic autoencoders, from their reconstructions."""
+"""The estimator layer: scores, from reconstructions or from likelihoods."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +7,17 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skae._draws import paired_draws
 from skae._fitted import FittedAutoEncoder
 from skae._fitting import share_explained
 from skae._losses import require_valid
 from skae._net import AutoEncoderNet
+from skae._parameters import is_integer
 from skae._rows import Rows
 from skae._validation import Array, as_if_alone, check_rows
+
+# Pairs of draws z, −z of the code that a score is the mean over.
+SCORING_PAIRS = 64
 
 
 class ReconstructionScores(FittedAutoEncoder):
@@ -80,3 +85,72 @@ class ReconstructionScores(FittedAutoEncoder):
 
     def _diagnose(self, variances: Array) -> None:
         """Need no diagnosis."""
+
+
+class LikelihoodScores(FittedAutoEncoder):
+    """Scores that say how likely rows are, of models whose module has bounds of that."""
+
+    beta: float
+
+    def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Array:
+        """Return a lower bound of the log-likelihood of every row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_importance_samples : int or None
+            None gives the ELBO. A number gives the importance-weighted bound with so many draws
+            of the code: the closer to log p(x), the more there are, and the longer it takes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float32
+            In nats; the higher, the more normal the row. Draws are the same for each row and
+            in each call.
+        """
+        return self._bounds(X, n_importance_samples).astype(np.float32)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of ``score_samples``: comparable with ``PCA.score``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        float
+            In nats a row.
+        """
+        return float(self._bounds(X, None).mean())
+
+    def _bounds(self, X: Any, n_importance_samples: int | None) -> Array:
+        check_is_fitted(self)
+        n_draws = n_importance_samples
+        if n_draws is not None and not (is_integer(n_draws) and n_draws >= 1):
+            raise ValueError(
+                f"n_importance_samples={n_draws!r} is not valid: expected int >= 1 or None."
+            )
+        X = check_rows(self, X, fitting=False)
+        require_valid(self._architecture["loss"], X)
+        module, shape = self.net_.module_, torch.Size((self.n_components_,))
+        generator = torch.Generator().manual_seed(0)
+        if n_draws is None:
+            draws, bound = paired_draws(SCORING_PAIRS, shape, generator), module.elbo
+        else:
+            draws, bound = (
+                torch.randn(n_draws, *shape, generator=generator),
+                module.importance_bound,
+            )
+        bounds = np.empty(len(X))
+        with as_if_alone(inference=True):
+            draws = draws.to(self.net_.device)
+            for rows, x in self._batches(X):
+                bounds[rows] = bound(x, draws).cpu().numpy()
+        return bounds
+
+    def _scorer(self, net: AutoEncoderNet, judges: Rows) -> Callable[[dict[str, float]], float]:
+        """Return what makes the ELBO of the judges' mean loss terms."""
+        beta = self.beta
+        return lambda terms: -(terms["reconstruction"] + terms["kl"] / beta)

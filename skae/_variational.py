@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,12 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skae._base import BaseLatentModel
+from skae._draws import paired_draws, reparameterise, standard_normal
 from skae._generative import Generative
-from skae._losses import BinaryCrossEntropy, Poisson, SquaredError, require_valid
+from skae._losses import BinaryCrossEntropy, Poisson, SquaredError
 from skae._modules import AutoEncoderModule, LinearCodes
-from skae._net import AutoEncoderNet
-from skae._parameters import boolean, estimator, is_integer, parameter, real
-from skae._rows import Rows
+from skae._parameters import boolean, estimator, parameter, real
+from skae._scores import LikelihoodScores
 from skae._validation import Array, as_if_alone, check_rows
 from skae.functional import (
     bernoulli_log_likelihood,
@@ -26,8 +25,8 @@ from skae.functional import (
     standard_normal_log_density,
 )
 
-# Pairs of draws z, −z: for a row that judges the training, and for a score.
-JUDGING_PAIRS, SCORING_PAIRS = 8, 64
+# Pairs of draws z, −z of the code, for a row that judges the training.
+JUDGING_PAIRS = 8
 # In the module's units; below, float32 rounds more than the noise is.
 MIN_NOISE_VARIANCE = 1e-10
 # No posterior is much wider than the prior; a network's, far from its rows, would have no bound.
@@ -168,34 +167,8 @@ class VariationalModule(AutoEncoderModule):
         )
 
 
-def reparameterise(mean: Tensor, log_var: Tensor, draws: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield codes z = mean + s ⊙ ε for each of the draws ε of N(0, I)."""
-    deviation = (0.5 * log_var).exp()
-    return (torch.addcmul(mean, deviation, draw) for draw in draws)
-
-
-def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw from N(0, I), in the shape of ``like``."""
-    return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
-
-
-def paired_draws(n_pairs: int, shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Draw from N(0, I) such that means over the draws are 0, and mean squares 1, exactly.
-
-    With them the mean of log p(x|z) over a Gaussian posterior is exact for linear decoders
-    with orthogonal columns, such as probabilistic PCA's.
-
-    Returns
-    -------
-    Tensor of shape (2 * n_pairs, *shape)
-    """
-    half = torch.randn((n_pairs, *shape), generator=generator, device=generator.device)
-    half = half / half.square().mean(dim=0).sqrt()
-    return torch.cat([half, -half])
-
-
 @estimator
-class VariationalAutoEncoder(Generative, BaseLatentModel):
+class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
     r"""Variational autoencoder that starts at probabilistic PCA.
 
     A model p(x, z) of rows x with codes z, and the posterior q(z|x) = N(m(x), diag s(x)²) that
@@ -318,69 +291,6 @@ class VariationalAutoEncoder(Generative, BaseLatentModel):
                 mean[rows] = module.frame(z).cpu().numpy()
                 std[rows] = ((0.5 * log_var).exp() @ module.frame.axes.abs()).cpu().numpy()
         return mean, std
-
-    def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Array:
-        """Return a lower bound of the log-likelihood of every row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        n_importance_samples : int or None
-            None gives the ELBO. A number gives the importance-weighted bound with so many draws
-            of the code: the closer to log p(x), the more there are, and the longer it takes.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float32
-            In nats; the higher, the more normal the row. Draws are the same for each row and
-            in each call.
-        """
-        return self._bounds(X, n_importance_samples).astype(np.float32)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of ``score_samples``: comparable with ``PCA.score``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : ignored
-
-        Returns
-        -------
-        float
-            In nats a row.
-        """
-        return float(self._bounds(X, None).mean())
-
-    def _bounds(self, X: Any, n_importance_samples: int | None) -> Array:
-        check_is_fitted(self)
-        n_draws = n_importance_samples
-        if n_draws is not None and not (is_integer(n_draws) and n_draws >= 1):
-            raise ValueError(
-                f"n_importance_samples={n_draws!r} is not valid: expected int >= 1 or None."
-            )
-        X = check_rows(self, X, fitting=False)
-        require_valid(self._architecture["loss"], X)
-        module, shape = self.net_.module_, torch.Size((self.n_components_,))
-        generator = torch.Generator().manual_seed(0)
-        if n_draws is None:
-            draws, bound = paired_draws(SCORING_PAIRS, shape, generator), module.elbo
-        else:
-            draws, bound = (
-                torch.randn(n_draws, *shape, generator=generator),
-                module.importance_bound,
-            )
-        bounds = np.empty(len(X))
-        with as_if_alone(inference=True):
-            draws = draws.to(self.net_.device)
-            for rows, x in self._batches(X):
-                bounds[rows] = bound(x, draws).cpu().numpy()
-        return bounds
-
-    def _scorer(self, net: AutoEncoderNet, judges: Rows) -> Callable[[dict[str, float]], float]:
-        """Return what makes the ELBO of the judges' mean loss terms."""
-        beta = self.beta
-        return lambda terms: -(terms["reconstruction"] + terms["kl"] / beta)
 
     def _diagnose(self, variances: Array) -> None:
         """Count the codes in use, and warn if most are not."""

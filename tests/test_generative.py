@@ -11,8 +11,8 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from skae import AdversarialAutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder
+from skae._draws import paired_draws
 from skae._prior import PRIORS, Prior
-from skae._variational import paired_draws
 
 STAY = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}  # at the start
 generative = pytest.mark.parametrize(
