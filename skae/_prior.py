@@ -18,7 +18,7 @@ PriorLike = str | Distribution | Callable[[int, Generator], Tensor]
 # The ring of Gaussians, and the thickness of the spiral, in units of the prior's deviation.
 N_GAUSSIANS, GAUSSIAN_DEVIATION, SPIRAL_DEVIATION = 10, 0.2, 0.2
 # Of the prior's mean squared distance: where kernels compare. The least sees how thick a spiral is.
-SCALES = (0.01, 0.05, 0.2, 1.0)
+SCALES = (0.002, 0.01, 0.05, 0.2, 1.0)
 # Draws of the prior to which codes are compared, in each step the same.
 N_DRAWS = 2000
 # Draws from which the prior's own mean and deviations are taken.

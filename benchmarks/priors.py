@@ -1,0 +1,78 @@
+"""Do the codes of new rows follow the prior, and what does that cost?
+
+Codes of two numbers under every prior: how well 15 nearest neighbours tell the codes of test rows
+from draws (AUC over five folds; 0.5: not at all). Codes of eight, normal prior: the squared
+error of test rows over that of `AutoEncoder`. Digits, and MNIST where $SKAE_DATA has it.
+
+    SKAE_DATA=… python benchmarks/priors.py [--seeds 0 1 2]
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+
+from skae import AdversarialAutoEncoder, AutoEncoder, WassersteinAutoEncoder
+from skae.datasets import data_folder, fetch_mnist
+
+ESTIMATORS = (AdversarialAutoEncoder, WassersteinAutoEncoder)
+PRIORS = ("normal", "uniform", "swiss_roll", "mixture")
+
+
+def tables():
+    yield "digits", train_test_split(load_digits().data / 16, random_state=0)
+    folder = data_folder()
+    if folder and (folder / "mnist").is_dir():
+        X, _ = fetch_mnist()
+        X = X.astype(np.float32) / 255
+        yield "mnist", (X[:60_000], X[60_000:])
+
+
+def told_apart(model, X):
+    """Return the AUC of a classifier between the codes of rows and draws of the prior."""
+    codes, module = model.transform(X), model.net_.module_
+    draws = module.prior.sample(len(X), torch.Generator().manual_seed(1))
+    both = np.vstack([codes, module.frame(draws).numpy()])
+    order = np.random.default_rng(0).permutation(len(both))
+    return cross_val_score(
+        KNeighborsClassifier(15), both[order], (order < len(X)), scoring="roc_auc"
+    ).mean()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options = parser.parse_args()
+    for name, (train, test) in tables():
+        for estimator in ESTIMATORS:
+            for prior in PRIORS:
+                started = time.perf_counter()
+                models = [
+                    estimator(2, prior=prior, random_state=s).fit(train) for s in options.seeds
+                ]
+                seconds = (time.perf_counter() - started) / len(models)
+                aucs = [told_apart(model, test) for model in models]
+                scores = [model.score(test) for model in models]
+                print(
+                    f"{name:6} {estimator.__name__:22} {prior:10} AUC {np.median(aucs):.3f} "
+                    f"({min(aucs):.3f} to {max(aucs):.3f}), R² {np.median(scores):.3f}, "
+                    f"{seconds:.0f} s a fit",
+                    flush=True,
+                )
+        for seed in options.seeds:
+            plain = 1 - AutoEncoder(8, random_state=seed).fit(train).score(test)
+            for estimator in ESTIMATORS:
+                error = 1 - estimator(8, random_state=seed).fit(train).score(test)
+                print(
+                    f"{name:6} {estimator.__name__:22} k = 8, seed {seed}: squared error "
+                    f"{error / plain:.2f} of AutoEncoder's",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
