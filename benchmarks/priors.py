@@ -11,7 +11,6 @@ import argparse
 import time
 
 import numpy as np
-import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
@@ -34,9 +33,7 @@ def tables():
 
 def told_apart(model, X):
     """Return the AUC of a classifier between the codes of rows and draws of the prior."""
-    codes, module = model.transform(X), model.net_.module_
-    draws = module.prior.sample(len(X), torch.Generator().manual_seed(1))
-    both = np.vstack([codes, module.frame(draws).numpy()])
+    both = np.vstack([model.transform(X), model.sample_codes(len(X), random_state=1)])
     order = np.random.default_rng(0).permutation(len(both))
     return cross_val_score(
         KNeighborsClassifier(15), both[order], (order < len(X)), scoring="roc_auc"

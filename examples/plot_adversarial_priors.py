@@ -12,7 +12,6 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
@@ -32,9 +31,7 @@ figure, axes = plt.subplots(2, 4, figsize=(11, 5.8), layout="constrained")
 for line, estimator in zip(axes, estimators, strict=True):
     for axis, prior in zip(line, priors, strict=True):
         model = estimator(2, prior=prior, random_state=0).fit(train)
-        codes, module = model.transform(test), model.net_.module_
-        draws = module.prior.sample(len(test), torch.Generator().manual_seed(1))
-        draws = module.frame(draws).numpy()
+        codes, draws = model.transform(test), model.sample_codes(len(test), random_state=1)
         both, which = np.vstack([codes, draws]), np.repeat([0, 1], len(test))
         order = np.random.default_rng(0).permutation(len(both))
         judge = KNeighborsClassifier(15)

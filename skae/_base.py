@@ -249,7 +249,9 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         return make_net(module, best=best, device=device, **training)
 
     def _build_net(self, device: str) -> AutoEncoderNet:
-        return self._make_net(KeepBest(tol=self.tol), device)
+        # Weights are loaded later; without a generator these would come from torch's global one.
+        draws = torch.Generator().manual_seed(0)
+        return self._make_net(KeepBest(tol=self.tol), device, generator=draws)
 
     def _report(self, net: AutoEncoderNet, best: KeepBest, start: Start, judges: Rows) -> None:
         """Set the attributes that tell how the training went."""

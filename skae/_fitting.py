@@ -41,14 +41,19 @@ DRAWN_RATE = 2.5e-3
 AUTO_BETAS, WIDE_BETAS = (0.9, 0.95), (0.9, 0.999)
 # Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
 AUTO_JUDGES = 50
+# What is no error, in the module's units or in nats.
+ROUNDING = 1e-5
 # Fewer judges than this cannot be sure of anything at the level of is_improvement.
 MIN_JUDGES = 10
 
 
 def share_explained(error: float, total: float) -> float:
-    """Return 1 − error/total; where there is nothing to explain, 1 or 0 as in ``r2_score``."""
-    if total == 0:
-        return 1.0 if error == 0 else 0.0
+    """Return 1 − error/total; where there is nothing to explain, 1 or 0 as in ``r2_score``.
+
+    Both are in the module's units, or in nats, of which rounding leaves a little.
+    """
+    if total <= ROUNDING:
+        return 1.0 if error <= ROUNDING else 0.0
     return float(1 - error / total)
 
 

@@ -1,5 +1,6 @@
 """The estimator layer: what models with a prior can do."""
 
+from inspect import isclass
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch.distributions import Distribution
 
 from skae._fitted import FittedAutoEncoder
-from skae._parameters import Rule, is_integer, options
+from skae._parameters import Rule, integer, options, random_state_rule
 from skae._prior import PRIORS
 from skae._validation import Array, as_if_alone
 
 prior_rule = options(*PRIORS) | Rule(
     "a torch.distributions.Distribution or callable (n, generator) -> Tensor",
-    lambda value: isinstance(value, Distribution) or callable(value),
+    lambda value: isinstance(value, Distribution) or (callable(value) and not isclass(value)),
 )
 PRIOR_TEXT = """
     Distribution that codes are to have: "normal" is N(0, I); "uniform" is the cube from −1 to 1;
@@ -29,10 +30,10 @@ PRIOR_TEXT = """
 class Generative(FittedAutoEncoder):
     """An autoencoder whose codes have a prior, from which rows can be drawn."""
 
-    def sample(
+    def sample_codes(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
     ) -> Array:
-        """Draw codes from the prior, and return the rows that belong to them.
+        """Draw codes from the prior.
 
         Parameters
         ----------
@@ -42,13 +43,14 @@ class Generative(FittedAutoEncoder):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_in_), float32
-            What the decoder makes of the codes, in the units of the training data: the mean
-            of the rows that the model expects there, without their noise.
+        ndarray of shape (n_samples, n_components_), float32
+            In the axes and units in which ``transform`` gives codes of rows.
         """
         check_is_fitted(self)
-        if not (is_integer(n_samples) and n_samples >= 1):
-            raise ValueError(f"n_samples={n_samples!r} is not valid: expected int >= 1.")
+        rules = {"n_samples": integer(1), "random_state": random_state_rule}
+        for (name, rule), value in zip(rules.items(), (n_samples, random_state), strict=True):
+            if not rule.allows(value):
+                raise ValueError(f"{name}={value!r} is not valid: expected {rule.expected}.")
         generator = torch.Generator()
         if random_state is None:
             generator.seed()
@@ -57,5 +59,24 @@ class Generative(FittedAutoEncoder):
         module = self.net_.module_
         with as_if_alone(inference=True):
             z = module.draw_prior(int(n_samples), generator).to(self.net_.device)
-            codes: Any = module.frame(z).cpu().numpy()
+            codes: Array = module.frame(z).cpu().numpy()
+        return codes
+
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> Array:
+        """Draw codes from the prior, and return the rows that belong to them.
+
+        Parameters
+        ----------
+        n_samples, random_state
+            As in ``sample_codes``, whose codes they are for the same ``random_state``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_in_), float32
+            What the decoder makes of the codes, in the units of the training data: the mean
+            of the rows that the model expects there, without their noise.
+        """
+        codes: Any = self.sample_codes(n_samples, random_state)
         return self.inverse_transform(codes)

@@ -66,6 +66,14 @@ def options(*names: str | None) -> Rule:
 
 
 boolean = Rule("bool", lambda value: isinstance(value, bool | np.bool_))
+random_state_rule = Rule(
+    "int in [0, 2**32), RandomState or None",
+    lambda value: (
+        value is None
+        or isinstance(value, np.random.RandomState)
+        or (is_integer(value) and 0 <= value < 2**32)
+    ),
+)
 sizes = Rule(
     "tuple or list of int >= 1",
     lambda value: isinstance(value, tuple | list) and all(map(integer(1).allows, value)),

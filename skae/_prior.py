@@ -5,24 +5,27 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
 from skae._architecture import seeded
 from skae._losses import Loss, Prepared
 from skae._modules import AutoEncoderModule, LinearCodes, whitening
-from skae.functional import mmd
+from skae.functional import kernel_sums, mmd_by_row
 
 PriorLike = str | Distribution | Callable[[int, Generator], Tensor]
 
 # The ring of Gaussians, and the thickness of the spiral, in units of the prior's deviation.
 N_GAUSSIANS, GAUSSIAN_DEVIATION, SPIRAL_DEVIATION = 10, 0.2, 0.2
-# Of the prior's mean squared distance: where kernels compare. The least sees how thick a spiral is.
+# Of the prior's mean squared distance: where kernels compare. The least see how thick a spiral is.
 SCALES = (0.002, 0.01, 0.05, 0.2, 1.0)
 # Draws of the prior to which codes are compared, in each step the same.
 N_DRAWS = 2000
-# Draws from which the prior's own mean and deviations are taken.
-N_PROBES = 10_000
+# Draws from which the prior's own mean and deviations are taken, and how many times a deviation may
+# be that of most hundreds of them: 1 for a normal, 1.2 for Student's t with 3 degrees of freedom.
+N_PROBES, MAX_SPREAD = 10_000, 4.0
+# The least deviation of a component, as part of the largest.
+MIN_DEVIATION = 1e-4
 
 
 def normal(n: int, k: int, generator: Generator) -> Tensor:
@@ -80,40 +83,60 @@ class Prior:
                 f"prior={prior!r} is a distribution in the plane, and n_components is "
                 f"{n_components}; set n_components=2 or take another prior."
             )
-        probes = self.sample(N_PROBES, torch.Generator().manual_seed(0))
-        self.mean, self.deviations = probes.mean(dim=0), probes.std(dim=0)
-        if not (self.deviations > 0).all():
+        probes, again = (self.sample(N_PROBES, Generator().manual_seed(0)) for _ in range(2))
+        if not torch.equal(probes, again):
             raise ValueError(
-                f"prior={prior!r} has a component that is always the same; pass a distribution "
-                f"of n_components={n_components} numbers that vary."
+                f"prior={prior!r} gives other draws in each call: draw from the torch.Generator "
+                "that it is given, as in torch.randn(n, k, generator=generator)."
+            )
+        self.mean, self.deviations = probes.mean(dim=0), probes.std(dim=0)
+        if not (self.deviations > MIN_DEVIATION * self.deviations.max()).all():
+            raise ValueError(
+                f"prior={prior!r} has a component that is always the same, or next to it; pass a "
+                f"distribution of n_components={n_components} numbers that vary alike."
+            )
+        usual = probes.unflatten(0, (-1, 100)).std(dim=1).median(dim=0).values
+        if (self.deviations > MAX_SPREAD * usual).any():
+            raise ValueError(
+                f"prior={prior!r} has tails so heavy that a few draws make its deviation; pass a "
+                "distribution with a variance, such as 'normal'."
             )
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         """Return ``n`` draws, shape (n, n_components), on the host."""
         if isinstance(self.prior, str):
             return PRIORS[self.prior](n, self.n_components, generator)
-        if isinstance(self.prior, Distribution):
-            with seeded(generator):  # torch's distributions draw from its global generator
-                draws = self.prior.sample((n,))
-        else:
-            draws = self.prior(n, generator)
-        wanted = (n, self.n_components)
-        if not isinstance(draws, Tensor) or draws.shape != wanted:
-            got = tuple(draws.shape) if isinstance(draws, Tensor) else type(draws).__name__
+        try:
+            if isinstance(self.prior, Distribution):
+                with seeded(generator):  # torch's distributions draw from its global generator
+                    draws = self.prior.sample((n,))
+            else:
+                draws = self.prior(n, generator)
+        except Exception as error:
             raise ValueError(
-                f"prior={self.prior!r} must give {n} draws as a tensor of shape {wanted}, a column "
-                f"for each of n_components={self.n_components}, and gave {got}."
+                f"prior={self.prior!r} must give draws for a number and a torch.Generator, and "
+                f"failed: {error}"
+            ) from error
+        wanted = (n, self.n_components)
+        if not isinstance(draws, Tensor) or draws.shape != wanted or draws.is_complex():
+            got = type(draws).__name__
+            if isinstance(draws, Tensor):
+                got = f"{draws.dtype} {tuple(draws.shape)}"
+            raise ValueError(
+                f"prior={self.prior!r} must give {n} draws as a tensor of real numbers of shape "
+                f"{wanted}, a column for each of n_components={self.n_components}, and gave {got}."
             )
+        draws = draws.detach().float().cpu()
         if not draws.isfinite().all():
             raise ValueError(
-                f"prior={self.prior!r} gave draws that are not finite; pass a distribution whose "
-                "draws are."
+                f"prior={self.prior!r} gave draws that are not finite in float32; pass a "
+                "distribution whose draws are."
             )
-        return draws.detach().float().cpu()
+        return draws
 
 
 class LossAtMean(Prepared):
-    """What the mean in place of each row costs: a unit for weights of penalties."""
+    """What the mean in place of each row costs more than itself: a unit for weights."""
 
     value: Tensor
 
@@ -126,6 +149,34 @@ class LossAtMean(Prepared):
         """Take the mean over the training rows."""
         losses = [self.loss[0].at_mean(x) - self.loss[0].at_best(x) for x in batches]
         self.value.copy_(torch.cat(losses).mean())
+
+
+class PriorDraws(nn.Module):
+    """Draws of a prior that stay the same, for codes to be compared to.
+
+    Parameters
+    ----------
+    prior : Prior
+    scales : Tensor of shape (n_scales,)
+        Of the kernels that compare.
+    seed : int
+
+    Attributes
+    ----------
+    draws : Tensor of shape (N_DRAWS, n_components)
+    similarity : Tensor of shape ()
+        The mean kernel of two of them.
+    """
+
+    draws: Tensor
+    similarity: Tensor
+
+    def __init__(self, prior: Prior, scales: Tensor, seed: int) -> None:
+        super().__init__()
+        draws = prior.sample(N_DRAWS, Generator().manual_seed(seed))
+        self.register_buffer("draws", draws, persistent=False)
+        similarity = kernel_sums(draws, draws, scales).mean() / (N_DRAWS - 1)
+        self.register_buffer("similarity", similarity, persistent=False)
 
 
 class PriorModule(AutoEncoderModule):
@@ -141,6 +192,7 @@ class PriorModule(AutoEncoderModule):
         self.unit = LossAtMean(len(self.loss.center), self.loss)
         distance = 2 * self.prior.deviations.square().sum()
         self.register_buffer("scales", distance * torch.tensor(SCALES), persistent=False)
+        self.judging_draws = PriorDraws(self.prior, self.scales, seed=0)
 
     scales: Tensor
 
@@ -155,7 +207,7 @@ class PriorModule(AutoEncoderModule):
         return self.prior.sample(n, generator or self.host_draws())
 
     def mmd_to_prior(self, z: Tensor) -> Tensor:
-        """Return the squared MMD of codes and draws of the prior; 0 of a single row."""
+        """Return the squared MMD of codes and draws of the prior, by row; 0 of a single row."""
         if len(z) < 2:
-            return 0 * z.sum()
-        return mmd(z, self.draw_prior(max(N_DRAWS, len(z))).to(z), self.scales)
+            return z.new_zeros(len(z))
+        return mmd_by_row(z, self.judging_draws.draws, self.scales, self.judging_draws.similarity)

@@ -93,20 +93,21 @@ class LikelihoodScores(FittedAutoEncoder):
     beta: float
 
     def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Array:
-        """Return a lower bound of the log-likelihood of every row.
+        """Return a lower bound of the log-likelihood of every row, estimated from fixed draws.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         n_importance_samples : int or None
-            None gives the ELBO. A number gives the importance-weighted bound with so many draws
-            of the code: the closer to log p(x), the more there are, and the longer it takes.
+            None gives the ELBO, the mean over 128 draws of the code. A number gives the
+            importance-weighted bound with so many draws: the closer to log p(x), the more there
+            are, and the longer it takes.
 
         Returns
         -------
         ndarray of shape (n_samples,), float32
             In nats; the higher, the more normal the row. Draws are the same for each row and
-            in each call.
+            in each call. Of binary cross-entropy it is a likelihood where rows are zeros and ones.
         """
         return self._bounds(X, n_importance_samples).astype(np.float32)
 

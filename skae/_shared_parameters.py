@@ -30,7 +30,16 @@ from skae._fitting import (
 )
 from skae._losses import LOSSES
 from skae._networks import ACTIVATIONS
-from skae._parameters import Rule, boolean, integer, options, parameter, real, sizes
+from skae._parameters import (
+    Rule,
+    boolean,
+    integer,
+    options,
+    parameter,
+    random_state_rule,
+    real,
+    sizes,
+)
 
 
 def is_callback(item: Any) -> bool:
@@ -263,14 +272,7 @@ class SharedParameters:
     )
     random_state: int | np.random.RandomState | None = parameter(
         None,
-        Rule(
-            "int in [0, 2**32), RandomState or None",
-            lambda value: (
-                value is None
-                or isinstance(value, np.random.RandomState)
-                or (integer(0).allows(value) and value < 2**32)
-            ),
-        ),
+        random_state_rule,
         """
         Source of every random draw: weights, held-out rows, the order of rows. None draws
         from the operating system; NumPy's global state is left alone.
@@ -308,7 +310,7 @@ class SharedParameters:
         scale_ : float
             The number by which centred rows are divided: the root of the mean variance. The
             squared errors in ``loss_curve_`` and in ``net_.history`` are in units of its square,
-        absolute ones in units of it.
+            absolute ones in units of it.
         noise_variance_ : float
             Mean squared error over the training rows per dimension that the code leaves out,
             min(n_samples, n_features) − n_components of them; for PCA's own reconstruction it

@@ -86,7 +86,10 @@ class VariationalModule(AutoEncoderModule):
         data = self.loss.to_data(x)
         if isinstance(self.loss, BinaryCrossEntropy):
             return bernoulli_log_likelihood(data, output)
-        return poisson_log_likelihood(data, output.minimum(self.loss.highest))  # type: ignore[arg-type]
+        log_rate = output.minimum(self.loss.highest)  # type: ignore[arg-type]
+        if not self.training:  # large counts cancel: in float32 the best of many draws is an error
+            data, log_rate = data.double(), log_rate.double()
+        return poisson_log_likelihood(data, log_rate)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x`` from draws of its code, of which there are more outside training."""
@@ -214,6 +217,9 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
     and the logarithms of the variances. ``score_samples`` and ``score`` are the ELBO whatever
     ``beta`` is. For "squared_error" they are log densities, in the units of X.
 
+    The noise variance is kept above 1e-10 of ``scale_`` squared: where PCA leaves nothing of the
+    rows, its likelihood is not reached.
+
     Under binary cross-entropy PCA's noise variance says nothing, so that the start takes a coin's,
     ¼: codes that vary less start unused, and the decoder's linear part is fitted to draws of codes.
 
@@ -243,7 +249,7 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
 
     beta: float = parameter(
         1.0,
-        real(0, math.inf, "()"),
+        real(1e-6, 1e6),
         """
         Weight of the KL term. Above 1 the code is pushed towards the prior at the price of
         reconstruction; 1 is the evidence lower bound.

@@ -1,6 +1,5 @@
 """The Wasserstein autoencoder."""
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -10,8 +9,8 @@ from skae._base import BaseAutoEncoder
 from skae._generative import PRIOR_TEXT, Generative, prior_rule
 from skae._modules import AutoEncoderModule
 from skae._parameters import estimator, parameter, real
-from skae._prior import N_DRAWS, PriorLike, PriorModule
-from skae.functional import kernel_sum
+from skae._prior import PriorDraws, PriorLike, PriorModule
+from skae.functional import kernel_sums
 
 # Codes of the last batches that count with those of a batch.
 N_RECENT = 1024
@@ -22,10 +21,8 @@ class WassersteinModule(PriorModule):
 
     def __init__(self, *parts: Any, **prior: Any) -> None:
         super().__init__(*parts, **prior)
-        self.probes = self.draw_prior(N_DRAWS, torch.Generator().manual_seed(1))
-        same = kernel_sum(self.probes, self.probes, self.scales) - N_DRAWS
-        self.similarity = same.item() / (N_DRAWS * (N_DRAWS - 1))  # of two draws of the prior
-        self.recent = self.probes[:0]
+        self.training_draws = PriorDraws(self.prior, self.scales, seed=1)
+        self.recent = self.training_draws.draws[:0]
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x``, and compare its codes with the prior."""
@@ -41,14 +38,15 @@ class WassersteinModule(PriorModule):
         A batch alone is so small a sample that its noise moves codes more than the prior does,
         and so would draws that are new in each step.
         """
-        n, recent, draws = len(z), self.recent.to(z), self.probes.to(z)
-        among = kernel_sum(z, z, self.scales) - n
-        across = kernel_sum(z, recent, self.scales)
+        n, recent, draws = len(z), self.recent.to(z), self.training_draws.draws
+        among = kernel_sums(z, z, self.scales).sum()
+        across = kernel_sums(z, recent, self.scales).sum()
+        n_others = max(1, n - 1 + len(recent))  # none in the first of batches of one row
         # Recent codes would move too: the gradient of a pair counts twice, its value once.
-        within = (among + 2 * across - across.detach()) / (n * (n - 1 + len(recent)))
-        between = kernel_sum(z, draws, self.scales) / (n * len(draws))
+        within = (among + 2 * across - across.detach()) / (n * n_others)
+        between = kernel_sums(z, draws, self.scales).mean() / len(draws)
         self.recent = torch.cat([z.detach(), recent])[:N_RECENT]
-        return within - 2 * between + self.similarity
+        return within - 2 * between + self.training_draws.similarity
 
 
 @estimator
@@ -60,11 +58,11 @@ class WassersteinAutoEncoder(Generative, BaseAutoEncoder):
     .. math:: \frac{1}{n} \sum_x L(x, g(f(x))) +
         \alpha L_0\, \mathrm{MMD}^2(f(x), z)
 
-    where L is the loss, L₀ its value when each row is reconstructed by the mean, z is drawn
-    from the prior, and MMD is the maximum mean discrepancy with inverse multiquadratic kernels
-    at several scales. Training starts at PCA's codes, with the prior's mean and deviations. Codes
-    keep the prior's axes: ``sample`` gives rows that belong to draws of it. The floor is a promise
-    about the sum that is minimised.
+    where L is the loss, L₀ what it is more when each row is reconstructed by the mean than when
+    by itself, z is drawn from the prior, and MMD is the maximum mean discrepancy with inverse
+    multiquadratic kernels at several scales. Training starts at PCA's codes, with the prior's mean
+    and deviations. Codes keep the prior's axes: ``sample`` gives rows that belong to draws of it.
+    The floor is a promise about the sum that is minimised.
 
     Parameters
     ----------
@@ -84,6 +82,10 @@ class WassersteinAutoEncoder(Generative, BaseAutoEncoder):
     A batch's codes are compared, together with those of the last batches, with 2,000 draws of the
     prior that stay the same: with new ones in each step noise spoils codes. Whichever of its axes
     has more variance comes first in ``transform``, and may have its sign changed.
+
+    Where held-out rows see no improvement beyond chance, as on tables of few rows, the result is
+    PCA (``best_iter_`` is 0): its codes have the prior's mean and deviations, not its shape. Pass
+    ``early_stopping=False`` to train on all rows without judges.
 
     References
     ----------
@@ -105,7 +107,7 @@ class WassersteinAutoEncoder(Generative, BaseAutoEncoder):
     prior: PriorLike = parameter("normal", prior_rule, PRIOR_TEXT)
     alpha: float = parameter(
         10.0,
-        real(0, math.inf, "[)"),
+        real(0, 1e6),
         """
         Weight of the distance to the prior, in units of the loss at the mean, L₀. Raise it when
         codes do not follow the prior, lower it for better reconstructions.

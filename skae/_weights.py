@@ -25,5 +25,13 @@ def load_arrays(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
 def load_trained(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
     """Load what was trained, and leave what was prepared for other rows."""
     prepared = {name for name, part in module.named_modules() if isinstance(part, Prepared)}
-    kept = {n: v for n, v in weights_to_arrays(module).items() if n.rpartition(".")[0] in prepared}
+    own = weights_to_arrays(module)
+    for name, value in own.items():
+        if weights[name].shape != value.shape:
+            raise ValueError(
+                f"warm_start=True needs networks of the same sizes as the last fit, where {name} "
+                f"had the shape {weights[name].shape}, not {value.shape}; set warm_start=False "
+                "to start anew."
+            )
+    kept = {n: v for n, v in own.items() if n.rpartition(".")[0] in prepared}
     load_arrays(module, {**weights, **kept})

@@ -26,6 +26,7 @@ __all__ = [
     "gaussian_log_likelihood",
     "huber",
     "mmd",
+    "mmd_by_row",
     "own_axes",
     "poisson",
     "poisson_log_likelihood",
@@ -236,21 +237,47 @@ def mmd(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
     .. [2] Tolstikhin, I., Bousquet, O., Gelly, S. and Schölkopf, B., "Wasserstein auto-encoders",
        ICLR 2018.
     """
-    n, m = len(x), len(y)
-    within = (kernel_sum(x, x, scales) - n) / (n * (n - 1)) + (kernel_sum(y, y, scales) - m) / (
-        m * (m - 1)
-    )
-    return within - 2 * kernel_sum(x, y, scales) / (n * m)
+    return mmd_by_row(x, y, scales).mean()
 
 
-def kernel_sum(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
-    """Sum over all pairs of rows of the kernel of :func:`mmd`."""
+def mmd_by_row(x: Tensor, y: Tensor, scales: Tensor, within: Tensor | None = None) -> Tensor:
+    """What each row of a sample adds to the squared :func:`mmd`, which is the mean.
+
+    2aᵢ − ā − 2bᵢ + E k(y, y′), where aᵢ is the mean kernel of row i with the other rows of x, bᵢ
+    that with the rows of y. How these numbers spread says how far the distance can be trusted: but
+    for the mean they are the projection of the estimate onto single rows.
+
+    Parameters
+    ----------
+    x, y, scales
+        As in :func:`mmd`.
+    within : Tensor of shape () or None
+        E k(y, y′), where it is known already.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+    """
+    if within is None:
+        within = kernel_sums(y, y, scales).mean() / (len(y) - 1)
+    a, b = kernel_sums(x, x, scales) / (len(x) - 1), kernel_sums(x, y, scales) / len(y)
+    return 2 * a - a.mean() - 2 * b + within
+
+
+def kernel_sums(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
+    """Sum of the kernel of :func:`mmd` over the rows of ``y``, for each row of ``x``.
+
+    Without its kernel with itself where ``y`` is ``x``.
+    """
     # Not torch.cdist, whose gradient at a distance of zero is none.
     squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * x @ y.T
     squares = squares.clamp(min=0)
+    kernels = torch.zeros_like(squares)
+    for c in scales:
+        kernels = kernels + c / (c + squares)
     if x is y:
-        squares = squares * (1 - torch.eye(len(x), device=x.device, dtype=x.dtype))
-    return sum((c / (c + squares)).sum() for c in scales) / len(scales)
+        kernels = kernels * (1 - torch.eye(len(x), device=x.device, dtype=x.dtype))
+    return kernels.sum(dim=1) / len(scales)
 
 
 def bernoulli_kl(p: float, q: Tensor) -> Tensor:

@@ -106,6 +106,7 @@ def test_a_saved_estimator_gives_the_same_codes(estimator, through, digits):
     fitted = clone(estimator).fit(digits)
     # What is set after the fit must not matter to what is fitted.
     fitted.set_params(hidden_layer_sizes=(7,), learning_rate_init=-1, verbose=3)
+    before = torch.get_rng_state()
     if through == "pickle":
         loaded = pickle.loads(pickle.dumps(fitted))
     elif through == "deepcopy":
@@ -117,6 +118,7 @@ def test_a_saved_estimator_gives_the_same_codes(estimator, through, digits):
         users = ("estimators.", "torch.nn.modules.activation.")  # what the parameters name
         assert {t for t in types if not t.startswith(users)} <= {name}
         loaded = skops.io.loads(dumped, trusted=types)
+    assert torch.equal(before, torch.get_rng_state())
     np.testing.assert_array_equal(loaded.transform(digits), fitted.transform(digits))
     assert loaded.net_.history == fitted.net_.history
     assert loaded.get_params() == fitted.get_params()

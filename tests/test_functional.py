@@ -9,6 +9,7 @@ from skae.functional import (
     gaussian_kl,
     gaussian_log_likelihood,
     mmd,
+    mmd_by_row,
     poisson_log_likelihood,
     principal_axes,
     squared_error,
@@ -56,8 +57,8 @@ def test_gaussian_kl_is_that_of_torch_distributions():
 def test_gaussian_kl_is_a_mean_over_draws():
     mean, log_var, _, _ = gaussians()
     p = Normal(mean, (0.5 * log_var).exp())
-    torch.manual_seed(0)
-    z = p.sample((100_000,))
+    draws = torch.Generator().manual_seed(1)
+    z = p.mean + p.stddev * torch.randn((100_000, 6, 3), generator=draws, dtype=torch.float64)
     ratios = p.log_prob(z).sum(dim=2) - standard_normal_log_density(z)
     error = ratios.std(dim=0) / 100_000**0.5
     assert ((ratios.mean(dim=0) - standard_normal_kl(mean, log_var)).abs() < 4 * error).all()
@@ -93,6 +94,13 @@ def test_mmd_is_the_sum_over_pairs():
     )
     expected = within - 2 * mean([(a, b) for a in x for b in y])
     np.testing.assert_allclose(mmd(x, y, scales).item(), expected)
+    # The rows' part of the distance is what it changes by without them, but for terms of 1/n².
+    x = torch.randn(400, 2, generator=draws, dtype=torch.float64)
+    rows, whole = mmd_by_row(x, y, scales), mmd(x, y, scales)
+    torch.testing.assert_close(rows.mean(), whole)
+    without = torch.stack([mmd(torch.cat([x[:i], x[i + 1 :]]), y, scales) for i in range(5)])
+    torch.testing.assert_close(rows[:5] - whole, 399 * (whole - without), rtol=0, atol=1e-3)
+    assert rows.std() > 0.02
 
 
 def test_mmd_is_zero_in_the_mean_where_samples_agree():

@@ -1,9 +1,13 @@
 """Models with a prior: likelihoods, posteriors, samples."""
 
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from estimators import SHORT
+from scipy.stats import poisson
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
@@ -12,7 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from skae import AdversarialAutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder
 from skae._draws import paired_draws
-from skae._prior import PRIORS, Prior
+from skae._prior import PRIORS, Prior, normal
 
 STAY = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}  # at the start
 generative = pytest.mark.parametrize(
@@ -89,13 +93,33 @@ def test_the_elbo_is_that_of_torch_distributions(digits):
     with torch.no_grad():
         mean, log_var = module.posterior(x)
         q = torch.distributions.Normal(mean, (0.5 * log_var).exp())
-        z = q.sample((4000,))
+        draws = torch.randn((4000, 5, 3), generator=torch.Generator().manual_seed(0))
+        z = q.mean + q.stddev * draws
         logits = module.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2])
         p = torch.distributions.Bernoulli(logits=logits)
         likelihood = p.log_prob(torch.tensor(X[:5], dtype=torch.float32)).sum(dim=2).mean(dim=0)
         prior = torch.distributions.Normal(0.0, 1.0)
         expected = likelihood - torch.distributions.kl_divergence(q, prior).sum(dim=1)
     np.testing.assert_allclose(model.score_samples(X[:5]), expected, atol=0.5)
+
+
+@pytest.mark.parametrize("n", [None, 300])
+@pytest.mark.parametrize("rate", [1e2, 1e5, 1e7])
+def test_bounds_of_large_counts_are_free_of_rounding(rate, n):
+    X = np.random.default_rng(0).poisson(rate, (300, 4)).astype(float)
+    model = VariationalAutoEncoder(1, loss="poisson", **STAY).fit(X)
+    expected = poisson(rate).logpmf(X).sum(axis=1).mean()  # independent counts: no code is of use
+    np.testing.assert_allclose(model.score_samples(X, n).mean(), expected, atol=0.05)
+
+
+def test_whitened_posteriors_have_whitened_deviations(digits):
+    plain, white = (
+        VariationalAutoEncoder(3, whiten=whiten, **SHORT).fit(digits) for whiten in (False, True)
+    )
+    (mean, std), (white_mean, white_std) = plain.posterior(digits), white.posterior(digits)
+    deviations = mean.std(axis=0, ddof=1)
+    np.testing.assert_allclose(white_mean.std(axis=0, ddof=1), 1, rtol=1e-3)
+    np.testing.assert_allclose(white_std * deviations, std, rtol=1e-3)
 
 
 def test_scores_are_the_same_in_each_call_and_for_each_subset(digits):
@@ -254,6 +278,12 @@ def test_priors_of_ones_own_start_with_their_moments(estimator, prior, digits):
     [
         ("gauss", "prior='gauss' is not valid.*'normal', 'uniform'"),
         (3, "prior=3 is not valid"),
+        (torch.distributions.Normal, "is not valid"),
+        (lambda n: torch.randn(n, 3), "prior=.*failed.*2 were given"),
+        (lambda n, generator: torch.randn(n, 3), "other draws in each call"),
+        (lambda n, generator: 1e39 * normal(n, 3, generator).double(), "not finite"),
+        (lambda n, generator: normal(n, 3, generator) * 1j, "real numbers.*complex"),
+        (lambda n, generator: normal(n, 3, generator) / normal(n, 3, generator), "tails so heavy"),
         (torch.distributions.Normal(0.0, 1.0), r"shape \(10000, 3\).*n_components=3.*\(10000,\)"),
         (lambda n, generator: torch.zeros(n, 2), r"shape \(10000, 3\)"),
         (lambda n, generator: None, "gave NoneType"),
@@ -272,14 +302,36 @@ def test_bad_priors_are_refused_in_words(estimator, prior, message, digits):
 def test_held_out_codes_follow_the_prior(estimator, prior, digits):
     train, test = train_test_split(digits, random_state=0, test_size=0.3)
     model = estimator(2, prior=prior, max_iter=100, random_state=0).fit(train)
-    module, codes = model.net_.module_, model.transform(test)
-    draws = module.prior.sample(len(test), torch.Generator().manual_seed(1))
-    both = np.vstack([codes, module.frame(draws).numpy()])
+    both = np.vstack([model.transform(test), model.sample_codes(len(test), random_state=1)])
     is_draw = np.arange(len(both)) >= len(test)
     half = np.arange(len(both)) % 2 == 0
     told = KNeighborsClassifier(15).fit(both[half], is_draw[half]).predict_proba(both[~half])[:, 1]
     assert roc_auc_score(is_draw[~half], told) < 0.7  # figures: benchmarks/README.md
     assert model.score(test) > model.pca_score_ + 0.1
+
+
+@with_prior
+@pytest.mark.parametrize("seed", range(3))
+def test_codes_that_have_the_prior_at_pca_stay_there(estimator, seed):
+    X = np.random.default_rng(seed).normal(size=(200, 6)) * [3, 2, 1, 1, 1, 1]
+    model = estimator(2, alpha=100, max_iter=60, random_state=seed).fit(X)
+    assert model.best_iter_ == 0
+
+
+def test_a_batch_of_one_row_has_a_distance(digits):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = WassersteinAutoEncoder(2, batch_size=1, max_iter=2, random_state=0).fit(digits[:60])
+    assert np.isfinite(model.loss_curve_).all()
+
+
+def test_a_warm_start_needs_the_same_discriminator(digits):
+    model = AdversarialAutoEncoder(2, warm_start=True, **SHORT).fit(digits)
+    codes = model.transform(digits)
+    model.set_params(discriminator_layer_sizes=(16,))
+    with pytest.raises(ValueError, match=r"warm_start=True.*critic.0.weight.*warm_start=False"):
+        model.fit(digits)
+    np.testing.assert_array_equal(model.transform(digits), codes)
 
 
 def test_the_discriminator_has_its_own_optimizer_and_history(digits):
@@ -291,6 +343,14 @@ def test_the_discriminator_has_its_own_optimizer_and_history(digits):
     assert all(np.isfinite(net.history[:, "critic_loss"]))
     start = AdversarialAutoEncoder(2, **STAY).fit(digits).net_.module_.critic
     assert not torch.equal(net.module_.critic[0].weight, start[0].weight)
+
+
+@generative
+def test_training_goes_on_from_a_pickle_as_from_the_model(estimator, digits):
+    model = estimator(2, warm_start=True, **SHORT).fit(digits)
+    loaded = pickle.loads(pickle.dumps(model))
+    codes = [m.fit(digits).transform(digits) for m in (model, loaded)]
+    np.testing.assert_array_equal(*codes)
 
 
 # -- samples -------------------------------------------------------------------------------
@@ -319,6 +379,24 @@ def test_samples_at_the_start_have_pcas_covariance(digits):
 def test_a_bad_number_of_samples_is_refused(estimator, n, digits):
     with pytest.raises(ValueError, match="n_samples="):
         clone(estimator(2, **SHORT)).fit(digits).sample(n)
+
+
+@generative
+@pytest.mark.parametrize("random_state", [-1, "a", np.random.default_rng(0)])
+def test_a_bad_random_state_of_samples_is_refused(estimator, random_state, digits):
+    model = estimator(2, **SHORT).fit(digits)
+    with pytest.raises(
+        ValueError, match=r"random_state=.*int in \[0, 2\*\*32\), RandomState or None"
+    ):
+        model.sample(2, random_state=random_state)
+
+
+@generative
+def test_rows_are_sampled_from_sampled_codes(estimator, digits):
+    model = estimator(2, **SHORT).fit(digits)
+    codes = model.sample_codes(5, random_state=3)
+    assert codes.shape == (5, 2)
+    np.testing.assert_array_equal(model.inverse_transform(codes), model.sample(5, random_state=3))
 
 
 @generative

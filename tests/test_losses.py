@@ -224,3 +224,10 @@ def test_an_outlier_costs_no_more_than_the_largest_counts(digits):
     model = AutoEncoder(4, loss="poisson", max_iter=5, random_state=0).fit(X)
     rates = model.inverse_transform(1e4 * model.transform(X))
     assert (rates <= 2 * X.max(axis=0) + 1).all()
+
+
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "poisson"])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_the_score_of_a_table_that_never_varies_is_zero_or_one(loss, value):
+    X = np.full((50, 3), value)
+    assert AutoEncoder(2, loss=loss, max_iter=3, random_state=0).fit(X).score(X) in (0, 1)
