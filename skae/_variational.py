@@ -151,7 +151,7 @@ class VariationalModule(AutoEncoderModule):
         """Return the posterior of probabilistic PCA, and take its noise.
 
         Under cross-entropy PCA's noise is none: pixels that are nearly always 0 make it small.
-        A code that varies less than a coin would only holds training back.
+        A code that varies less than a coin would only hold training back.
         """
         noise = max(noise_variance, MIN_NOISE_VARIANCE)
         if isinstance(self.loss, BinaryCrossEntropy):
