@@ -217,20 +217,37 @@ def keep_best(
     are held-out rows.
     """
     best.restore(net.module_)
-    losses, _ = net.losses(judges)
+    losses, terms = net.losses(judges)
     if not np.isfinite(losses).all():  # possible where the training loss picked the weights
         best.diverged_at_ = best.diverged_at_ or best.epoch_
         best.restore_start(net.module_)
-    elif start.rivals is not None:
-        lower = losses.mean() < start.loss
-        if not (is_improvement(start.rivals, losses) if held_out else lower):
-            best.restore_start(net.module_)
+    elif held_out:
+        judge(net, best, start, judges, losses, terms)
+    elif start.rivals is not None and not losses.mean() < start.loss:
+        best.restore_start(net.module_)
     if best.diverged_at_ is not None:
         report_divergence(best, start, net.lr)
     if best.epoch_ == 0 and start.floor is not None:
         net.module_.load_state_dict(start.floor, strict=False)
     best.forget()
     net.module_.eval()
+
+
+def judge(
+    net: AutoEncoderNet,
+    best: KeepBest,
+    start: Start,
+    judges: Rows,
+    losses: Array,
+    terms: dict[str, float],
+) -> None:
+    """Calibrate trained weights to held-out rows, or load the start if these prefer that."""
+    calibrated = net.module_.calibrate(terms)
+    if start.rivals is None or (calibrated and is_improvement(start.rivals, net.losses(judges)[0])):
+        return
+    best.restore(net.module_)  # calibration serves the mean, and may cost most rows a little
+    if not is_improvement(start.rivals, losses):
+        best.restore_start(net.module_)
 
 
 def report_divergence(best: KeepBest, start: Start, learning_rate: float) -> None:

@@ -190,6 +190,21 @@ class AutoEncoderModule(nn.Module, ABC):
         zeros = torch.zeros_like(variances)
         return LinearCodes(1 / deviations, deviations, zeros, zeros[:0])
 
+    def calibrate(self, terms: dict[str, float]) -> bool:
+        """Learn from held-out rows what training rows say too little of, here nothing.
+
+        Parameters
+        ----------
+        terms : dict of str to float
+            The means of their loss terms.
+
+        Returns
+        -------
+        bool
+            Whether anything changed.
+        """
+        return False
+
     def draws(self, x: Tensor) -> torch.Generator:
         """Return what random draws for ``x`` come from; outside training always the same."""
         if self.training and self.generator is not None:

@@ -147,6 +147,19 @@ class VariationalModule(AutoEncoderModule):
             total = torch.logaddexp(total, (log_p - log_q).double())
         return total - math.log(len(draws))
 
+    def calibrate(self, terms: dict[str, float]) -> bool:
+        """Raise the noise variance to that of held-out rows: those of training are less noisy."""
+        if not isinstance(self.loss, SquaredError):
+            return False
+        n_features, noise = len(self.loss.center), self.log_noise_variance.exp().item()
+        normalizer = 0.5 * math.log(2 * math.pi * noise) + self.loss.scale.log().item()
+        seen = 2 * noise * (terms["reconstruction"] / n_features - normalizer)
+        if not noise < seen < math.inf:
+            return False
+        with torch.no_grad():
+            self.log_noise_variance.fill_(math.log(seen))
+        return True
+
     def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
         """Return the posterior of probabilistic PCA, and take its noise.
 
@@ -216,6 +229,9 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
     ``encoder``, where it is given, is asked for twice as many outputs as there are codes: the means
     and the logarithms of the variances. ``score_samples`` and ``score`` are the ELBO whatever
     ``beta`` is. For "squared_error" they are log densities, in the units of X.
+
+    Training rows are reconstructed better than others, so that the noise variance is raised to that
+    of held-out rows at the end, if these then still prefer the model to PCA.
 
     The noise variance is kept above 1e-10 of ``scale_`` squared: where PCA leaves nothing of the
     rows, its likelihood is not reached.

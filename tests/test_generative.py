@@ -17,6 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from skae import AdversarialAutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder
 from skae._draws import paired_draws
 from skae._prior import PRIORS, Prior, normal
+from skae._variational import VariationalModule
 
 STAY = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}  # at the start
 generative = pytest.mark.parametrize(
@@ -101,6 +102,31 @@ def test_the_elbo_is_that_of_torch_distributions(digits):
         prior = torch.distributions.Normal(0.0, 1.0)
         expected = likelihood - torch.distributions.kl_divergence(q, prior).sum(dim=1)
     np.testing.assert_allclose(model.score_samples(X[:5]), expected, atol=0.5)
+
+
+def test_the_noise_is_that_of_held_out_rows(digits, monkeypatch):
+    train, test = digits[:300], digits[300:]
+    calibrated = VariationalAutoEncoder(5, max_iter=100, random_state=0).fit(train)
+    monkeypatch.setattr(VariationalModule, "calibrate", lambda module, terms: False)
+    plain = VariationalAutoEncoder(5, max_iter=100, random_state=0).fit(train)
+    assert plain.best_iter_ == calibrated.best_iter_ > 0
+    assert plain.noise_variance_ < calibrated.noise_variance_
+    assert plain.score(test) + 1 < calibrated.score(test)
+
+
+def test_calibrated_noise_has_the_highest_likelihood(digits):
+    module = VariationalAutoEncoder(5, **SHORT).fit(digits).net_.module_
+    x = torch.randn(50, 64, generator=torch.Generator().manual_seed(0))
+    module.eval()
+    with torch.no_grad():
+        assert module.calibrate({n: t.mean().item() for n, t in module(x)[1].items()})
+        costs = []
+        for shift in (-0.01, 0.01, 0.0):
+            module.log_noise_variance.add_(shift)
+            costs.append(module(x)[1]["reconstruction"].mean())
+            module.log_noise_variance.sub_(shift)
+    assert costs[2] < min(costs[:2])
+    assert not module.calibrate({"reconstruction": -1e9})  # less noise than there was in training
 
 
 @pytest.mark.parametrize("n", [None, 300])
