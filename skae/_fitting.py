@@ -41,7 +41,7 @@ DRAWN_RATE = 2.5e-3
 AUTO_BETAS, WIDE_BETAS = (0.9, 0.95), (0.9, 0.999)
 # Fewer rows than this judge badly: fits that fell for luck were on 17 of them.
 AUTO_JUDGES = 50
-# What is no error, in the module's units or in nats.
+# What is no error of a row, in the module's units or in nats.
 ROUNDING = 1e-5
 # Fewer judges than this cannot be sure of anything at the level of is_improvement.
 MIN_JUDGES = 10
@@ -50,7 +50,7 @@ MIN_JUDGES = 10
 def share_explained(error: float, total: float) -> float:
     """Return 1 − error/total; where there is nothing to explain, 1 or 0 as in ``r2_score``.
 
-    Both are in the module's units, or in nats, of which rounding leaves a little.
+    Both are means over rows in the module's units, or in nats, of which rounding leaves a little.
     """
     if total <= ROUNDING:
         return 1.0 if error <= ROUNDING else 0.0
@@ -221,7 +221,7 @@ def keep_best(
     if not np.isfinite(losses).all():  # possible where the training loss picked the weights
         best.diverged_at_ = best.diverged_at_ or best.epoch_
         best.restore_start(net.module_)
-    elif held_out:
+    elif held_out and best.epoch_ > 0:
         judge(net, best, start, judges, losses, terms)
     elif start.rivals is not None and not losses.mean() < start.loss:
         best.restore_start(net.module_)
@@ -242,8 +242,8 @@ def judge(
     terms: dict[str, float],
 ) -> None:
     """Calibrate trained weights to held-out rows, or load the start if these prefer that."""
-    calibrated = net.module_.calibrate(terms)
-    if start.rivals is None or (calibrated and is_improvement(start.rivals, net.losses(judges)[0])):
+    net.module_.calibrate(terms)
+    if start.rivals is None or is_improvement(start.rivals, net.losses(judges)[0]):
         return
     best.restore(net.module_)  # calibration serves the mean, and may cost most rows a little
     if not is_improvement(start.rivals, losses):

@@ -23,7 +23,8 @@ PRIOR_TEXT = """
     "mixture", a ring of ten Gaussians, and "swiss_roll", a spiral, need ``n_components=2``. A
     torch distribution must give draws of ``n_components`` numbers; a function is given a
     number of draws and the torch.Generator to draw from, and returns a tensor
-    (n, n_components).
+    (n, n_components). Networks train best on codes of a few units around zero: give a prior of
+    your own such a place and size.
     """
 
 

@@ -103,7 +103,7 @@ class AutoEncoderModule(nn.Module, ABC):
     has_noise: ClassVar[bool] = False
     # whether it trains on draws of codes, so that its gradients are noisy;
     draws_codes: ClassVar[bool] = False
-    # whether users see codes in principal axes; else only order and signs are settled.
+    # whether users see codes in principal axes; else only order and signs are settled;
     principal_axes: ClassVar[bool] = True
     # whether codes have a prior, in whose units users see them;
     has_prior: ClassVar[bool] = False
@@ -190,20 +190,15 @@ class AutoEncoderModule(nn.Module, ABC):
         zeros = torch.zeros_like(variances)
         return LinearCodes(1 / deviations, deviations, zeros, zeros[:0])
 
-    def calibrate(self, terms: dict[str, float]) -> bool:
+    def calibrate(self, terms: dict[str, float]) -> None:
         """Learn from held-out rows what training rows say too little of, here nothing.
 
         Parameters
         ----------
         terms : dict of str to float
             The means of their loss terms.
-
-        Returns
-        -------
-        bool
-            Whether anything changed.
         """
-        return False
+        return
 
     def draws(self, x: Tensor) -> torch.Generator:
         """Return what random draws for ``x`` come from; outside training always the same."""

@@ -98,8 +98,8 @@ class Prior:
         usual = probes.unflatten(0, (-1, 100)).std(dim=1).median(dim=0).values
         if (self.deviations > MAX_SPREAD * usual).any():
             raise ValueError(
-                f"prior={prior!r} has tails so heavy that a few draws make its deviation; pass a "
-                "distribution with a variance, such as 'normal'."
+                f"prior={prior!r} has tails so heavy, or is the same so often, that a few draws "
+                "make its deviation; pass a distribution that varies more evenly."
             )
 
     def sample(self, n: int, generator: Generator) -> Tensor:
@@ -114,8 +114,9 @@ class Prior:
                 draws = self.prior(n, generator)
         except Exception as error:
             raise ValueError(
-                f"prior={self.prior!r} must give draws for a number and a torch.Generator, and "
-                f"failed: {error}"
+                f"prior={self.prior!r} failed to give {n} draws: {error}; pass a torch "
+                "distribution, or a function of a number of draws and a torch.Generator that "
+                "returns a tensor."
             ) from error
         wanted = (n, self.n_components)
         if not isinstance(draws, Tensor) or draws.shape != wanted or draws.is_complex():
@@ -164,19 +165,26 @@ class PriorDraws(nn.Module):
     Attributes
     ----------
     draws : Tensor of shape (N_DRAWS, n_components)
-    similarity : Tensor of shape ()
-        The mean kernel of two of them.
     """
 
     draws: Tensor
-    similarity: Tensor
+    scales: Tensor
+    _similarity: Tensor | None
 
     def __init__(self, prior: Prior, scales: Tensor, seed: int) -> None:
         super().__init__()
         draws = prior.sample(N_DRAWS, Generator().manual_seed(seed))
         self.register_buffer("draws", draws, persistent=False)
-        similarity = kernel_sums(draws, draws, scales).mean() / (N_DRAWS - 1)
-        self.register_buffer("similarity", similarity, persistent=False)
+        self.register_buffer("scales", scales, persistent=False)
+        self.register_buffer("_similarity", None, persistent=False)
+
+    @property
+    def similarity(self) -> Tensor:
+        """The mean kernel of two of the draws; computed once, when it is wanted first."""
+        if self._similarity is None:
+            sums = kernel_sums(self.draws, self.draws, self.scales, without_self=True)
+            self._similarity = sums.mean() / (N_DRAWS - 1)
+        return self._similarity
 
 
 class PriorModule(AutoEncoderModule):

@@ -61,7 +61,7 @@ class ReconstructionScores(FittedAutoEncoder):
             1 for perfect reconstructions, 0 for those no better than the mean.
         """
         errors, at_mean = self._errors(X)
-        return share_explained(errors.sum(), at_mean.sum())
+        return share_explained(errors.mean(), at_mean.mean())
 
     def _errors(self, X: Any) -> tuple[Array, Array]:
         """Return what every row costs more than a perfect one: as it is, and at the mean."""

@@ -62,8 +62,8 @@ class VariationalModule(AutoEncoderModule):
             )
         if dynamic_binarization and not isinstance(self.loss, BinaryCrossEntropy):
             raise ValueError(
-                "dynamic_binarization=True draws zeros and ones, which are for "
-                f"loss='binary_cross_entropy', and got {type(self.loss).__name__}; set that loss."
+                "dynamic_binarization=True draws zeros and ones, and the loss is "
+                f"{type(self.loss).__name__}; pass loss='binary_cross_entropy' too."
             )
 
     @property
@@ -126,7 +126,7 @@ class VariationalModule(AutoEncoderModule):
         return next(reparameterise(mean, log_var, [standard_normal(mean, self.draws(x))]))
 
     def draw_prior(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw codes from N(0, I), on the generator's device."""
+        """Draw codes from N(0, I), on the host."""
         return torch.randn(n, self.n_components, generator=generator)
 
     def elbo(self, x: Tensor, draws: Tensor) -> Tensor:
@@ -147,23 +147,21 @@ class VariationalModule(AutoEncoderModule):
             total = torch.logaddexp(total, (log_p - log_q).double())
         return total - math.log(len(draws))
 
-    def calibrate(self, terms: dict[str, float]) -> bool:
+    def calibrate(self, terms: dict[str, float]) -> None:
         """Raise the noise variance to that of held-out rows: those of training are less noisy."""
         if not isinstance(self.loss, SquaredError):
-            return False
+            return
         n_features, noise = len(self.loss.center), self.log_noise_variance.exp().item()
         normalizer = 0.5 * math.log(2 * math.pi * noise) + self.loss.scale.log().item()
         seen = 2 * noise * (terms["reconstruction"] / n_features - normalizer)
-        if not noise < seen < math.inf:
-            return False
-        with torch.no_grad():
-            self.log_noise_variance.fill_(math.log(seen))
-        return True
+        if noise < seen < math.inf:
+            with torch.no_grad():
+                self.log_noise_variance.fill_(math.log(seen))
 
     def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
         """Return the posterior of probabilistic PCA, and take its noise.
 
-        Under cross-entropy PCA's noise is none: pixels that are nearly always 0 make it small.
+        Under cross-entropy PCA's noise is too little: pixels that are nearly always 0 lower it.
         A code that varies less than a coin would only hold training back.
         """
         noise = max(noise_variance, MIN_NOISE_VARIANCE)
@@ -230,10 +228,11 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
     and the logarithms of the variances. ``score_samples`` and ``score`` are the ELBO whatever
     ``beta`` is. For "squared_error" they are log densities, in the units of X.
 
-    Training rows are reconstructed better than others, so that the noise variance is raised to that
-    of held-out rows at the end, if these then still prefer the model to PCA.
+    Training rows are reconstructed better than others, so at the end the noise variance is raised
+    to that of held-out rows, where there are any and these then still prefer the model to its
+    start. ``validation_scores_`` are from before that.
 
-    The noise variance is kept above 1e-10 of ``scale_`` squared: where PCA leaves nothing of the
+    The noise variance starts above 1e-10 of ``scale_`` squared: where PCA leaves nothing of the
     rows, its likelihood is not reached.
 
     Under binary cross-entropy PCA's noise variance says nothing, so that the start takes a coin's,
@@ -286,8 +285,9 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
         """
         Whether X are probabilities, as the brightness of pixels, of which each training step draws
         zeros and ones anew. With ``loss="binary_cross_entropy"``. Set it for grey images that
-        are to be modelled as binary ones: drawn once, they are learned by heart. ``transform`` and
-        ``score_samples`` take rows as they are, so pass them binary ones.
+        are to be modelled as binary ones: drawn once, they are learned by heart. Held-out rows
+        judge as drawn once. ``transform`` and ``score_samples`` take rows as they are, so pass
+        them binary ones.
         """,
     )
 

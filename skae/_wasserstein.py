@@ -39,7 +39,7 @@ class WassersteinModule(PriorModule):
         and so would draws that are new in each step.
         """
         n, recent, draws = len(z), self.recent.to(z), self.training_draws.draws
-        among = kernel_sums(z, z, self.scales).sum()
+        among = kernel_sums(z, z, self.scales, without_self=True).sum()
         across = kernel_sums(z, recent, self.scales).sum()
         n_others = max(1, n - 1 + len(recent))  # none in the first of batches of one row
         # Recent codes would move too: the gradient of a pair counts twice, its value once.

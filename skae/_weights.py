@@ -26,11 +26,12 @@ def load_trained(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
     """Load what was trained, and leave what was prepared for other rows."""
     prepared = {name for name, part in module.named_modules() if isinstance(part, Prepared)}
     own = weights_to_arrays(module)
-    for name, value in own.items():
-        if weights[name].shape != value.shape:
+    now, before = ({n: v.shape for n, v in arrays.items()} for arrays in (own, weights))
+    for name in {**now, **before}:
+        if now.get(name) != before.get(name):
             raise ValueError(
                 f"warm_start=True needs networks of the same sizes as the last fit, where {name} "
-                f"had the shape {weights[name].shape}, not {value.shape}; set warm_start=False "
+                f"had the shape {before.get(name)}, not {now.get(name)}; set warm_start=False "
                 "to start anew."
             )
     kept = {n: v for n, v in own.items() if n.rpartition(".")[0] in prepared}

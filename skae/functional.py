@@ -25,6 +25,7 @@ __all__ = [
     "gaussian_kl",
     "gaussian_log_likelihood",
     "huber",
+    "kernel_sums",
     "mmd",
     "mmd_by_row",
     "own_axes",
@@ -259,23 +260,35 @@ def mmd_by_row(x: Tensor, y: Tensor, scales: Tensor, within: Tensor | None = Non
     Tensor of shape (n,)
     """
     if within is None:
-        within = kernel_sums(y, y, scales).mean() / (len(y) - 1)
-    a, b = kernel_sums(x, x, scales) / (len(x) - 1), kernel_sums(x, y, scales) / len(y)
+        within = kernel_sums(y, y, scales, without_self=True).mean() / (len(y) - 1)
+    a = kernel_sums(x, x, scales, without_self=True) / (len(x) - 1)
+    b = kernel_sums(x, y, scales) / len(y)
     return 2 * a - a.mean() - 2 * b + within
 
 
-def kernel_sums(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
+def kernel_sums(x: Tensor, y: Tensor, scales: Tensor, *, without_self: bool = False) -> Tensor:
     """Sum of the kernel of :func:`mmd` over the rows of ``y``, for each row of ``x``.
 
-    Without its kernel with itself where ``y`` is ``x``.
+    Parameters
+    ----------
+    x, y, scales
+        As in :func:`mmd`.
+    without_self : bool
+        Whether ``y`` is ``x``, and a row's kernel with itself is left out.
+
+    Returns
+    -------
+    Tensor of shape (n,)
     """
+    origin = x[:1].detach()  # far from zero the squares would cancel
+    x, y = x - origin, y - origin
     # Not torch.cdist, whose gradient at a distance of zero is none.
     squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * x @ y.T
     squares = squares.clamp(min=0)
     kernels = torch.zeros_like(squares)
     for c in scales:
         kernels = kernels + c / (c + squares)
-    if x is y:
+    if without_self:
         kernels = kernels * (1 - torch.eye(len(x), device=x.device, dtype=x.dtype))
     return kernels.sum(dim=1) / len(scales)
 

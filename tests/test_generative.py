@@ -119,14 +119,44 @@ def test_calibrated_noise_has_the_highest_likelihood(digits):
     x = torch.randn(50, 64, generator=torch.Generator().manual_seed(0))
     module.eval()
     with torch.no_grad():
-        assert module.calibrate({n: t.mean().item() for n, t in module(x)[1].items()})
+        module.calibrate({n: t.mean().item() for n, t in module(x)[1].items()})
         costs = []
         for shift in (-0.01, 0.01, 0.0):
             module.log_noise_variance.add_(shift)
             costs.append(module(x)[1]["reconstruction"].mean())
             module.log_noise_variance.sub_(shift)
     assert costs[2] < min(costs[:2])
-    assert not module.calibrate({"reconstruction": -1e9})  # less noise than there was in training
+    noise = module.log_noise_variance.item()
+    module.calibrate({"reconstruction": -1e9})  # less noise than there was in training
+    assert module.log_noise_variance.item() == noise
+
+
+def test_a_warm_start_that_brings_nothing_leaves_the_noise(digits):
+    model = VariationalAutoEncoder(5, max_iter=60, warm_start=True, random_state=0).fit(digits)
+    noise = model.noise_variance_
+    noisy = digits + 0.02 * np.random.default_rng(0).normal(size=digits.shape)
+    model.set_params(learning_rate_init=1e-30).fit(noisy)
+    assert model.best_iter_ == 0
+    np.testing.assert_allclose(model.noise_variance_, noise, rtol=1e-6)
+
+
+@pytest.mark.parametrize("init", ["pca", "random"])
+def test_trained_weights_stay_without_a_calibration_that_most_rows_reject(
+    init, digits, monkeypatch
+):
+    # A noise variance that is far too high is worse for every row.
+    def spoil(module, terms):
+        with torch.no_grad():
+            module.log_noise_variance.add_(10)
+
+    parameters = {"max_iter": 100, "init": init, "random_state": 0}
+    monkeypatch.setattr(VariationalModule, "calibrate", lambda module, terms: None)
+    plain = VariationalAutoEncoder(5, **parameters).fit(digits)
+    monkeypatch.setattr(VariationalModule, "calibrate", spoil)
+    spoiled = VariationalAutoEncoder(5, **parameters).fit(digits)
+    assert plain.best_iter_ == spoiled.best_iter_ > 0
+    same = plain.score(digits) == spoiled.score(digits)
+    assert same == (init == "pca")  # without a start to beat, the calibration stands
 
 
 @pytest.mark.parametrize("n", [None, 300])
@@ -223,7 +253,7 @@ def test_some_code_starts_in_use_however_little_it_varies():
     assert model.fit(X).active_units_ > 0
 
 
-def test_dynamic_binarization_draws_in_training_alone(digits):
+def test_dynamic_binarization_draws_for_training_and_not_for_scores(digits):
     parameters = {"loss": "binary_cross_entropy", "dynamic_binarization": True}
     model = VariationalAutoEncoder(3, **parameters, **SHORT).fit(digits)
     module = model.net_.module_
@@ -233,7 +263,10 @@ def test_dynamic_binarization_draws_in_training_alone(digits):
     torch.testing.assert_close(drawn[0], drawn[0].round(), atol=1e-5, rtol=0)
     means = torch.stack(drawn).mean(dim=0).numpy()
     np.testing.assert_allclose(means, digits, atol=0.13)  # five standard errors
-    np.testing.assert_array_equal(model.score_samples(digits), model.score_samples(digits))
+    scores, judged = model.score_samples(digits), module(x)[1]["reconstruction"]
+    module.dynamic_binarization = False
+    np.testing.assert_array_equal(model.score_samples(digits), scores)
+    assert not torch.equal(module(x)[1]["reconstruction"], judged)
 
 
 def test_dynamic_binarization_generalises(digits):
@@ -344,6 +377,19 @@ def test_codes_that_have_the_prior_at_pca_stay_there(estimator, seed):
     assert model.best_iter_ == 0
 
 
+@with_prior
+def test_the_distance_to_a_prior_does_not_depend_on_where_it_is(estimator, digits):
+    def far(n, generator):
+        return normal(n, 2, generator) + 3000
+
+    modules = [
+        estimator(2, prior=prior, **SHORT).fit(digits).net_.module_ for prior in ("normal", far)
+    ]
+    z = torch.randn(500, 2, generator=torch.Generator().manual_seed(5))
+    distances = [m.mmd_to_prior(z + shift) for m, shift in zip(modules, (0, 3000), strict=True)]
+    torch.testing.assert_close(distances[0], distances[1], atol=1e-3, rtol=0)
+
+
 def test_a_batch_of_one_row_has_a_distance(digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -354,9 +400,10 @@ def test_a_batch_of_one_row_has_a_distance(digits):
 def test_a_warm_start_needs_the_same_discriminator(digits):
     model = AdversarialAutoEncoder(2, warm_start=True, **SHORT).fit(digits)
     codes = model.transform(digits)
-    model.set_params(discriminator_layer_sizes=(16,))
-    with pytest.raises(ValueError, match=r"warm_start=True.*critic.0.weight.*warm_start=False"):
-        model.fit(digits)
+    for sizes in ((16,), (128, 128, 1)):
+        model.set_params(discriminator_layer_sizes=sizes)
+        with pytest.raises(ValueError, match=r"warm_start=True.*critic.*warm_start=False"):
+            model.fit(digits)
     np.testing.assert_array_equal(model.transform(digits), codes)
 
 
@@ -373,9 +420,11 @@ def test_the_discriminator_has_its_own_optimizer_and_history(digits):
 
 @generative
 def test_training_goes_on_from_a_pickle_as_from_the_model(estimator, digits):
-    model = estimator(2, warm_start=True, **SHORT).fit(digits)
+    parameters = {"warm_start": True, "early_stopping": False, "max_iter": 20}
+    model = estimator(2, random_state=0, **parameters).fit(digits)
     loaded = pickle.loads(pickle.dumps(model))
     codes = [m.fit(digits).transform(digits) for m in (model, loaded)]
+    assert model.best_iter_ > 0
     np.testing.assert_array_equal(*codes)
 
 

@@ -227,7 +227,8 @@ def test_an_outlier_costs_no_more_than_the_largest_counts(digits):
 
 
 @pytest.mark.parametrize("loss", ["binary_cross_entropy", "poisson"])
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_the_score_of_a_table_that_never_varies_is_zero_or_one(loss, value):
-    X = np.full((50, 3), value)
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("n_rows", [50, 5000])
+def test_the_score_of_a_table_that_never_varies_is_zero_or_one(loss, value, n_rows):
+    X = np.full((n_rows, 3), value)
     assert AutoEncoder(2, loss=loss, max_iter=3, random_state=0).fit(X).score(X) in (0, 1)
