@@ -32,8 +32,9 @@ from skae._fitting import (
 )
 from skae._floor import PCAFloor
 from skae._losses import make_loss, require_valid, takes_any_row
+from skae._make_net import make_net
 from skae._modules import AutoEncoderModule
-from skae._net import AutoEncoderNet, make_net
+from skae._net import AutoEncoderNet
 from skae._parameters import check_parameters, is_integer
 from skae._pca import Centred, fit_pca
 from skae._rows import Rows, Units, place

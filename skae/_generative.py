@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.distributions import Distribution
 
 from skae._fitted import FittedAutoEncoder
-from skae._parameters import Rule, integer, options, random_state_rule
+from skae._parameters import Rule, check_argument, integer, options, random_state_rule
 from skae._prior import PRIORS
 from skae._validation import Array, as_if_alone
 
@@ -48,10 +48,8 @@ class Generative(FittedAutoEncoder):
             In the axes and units in which ``transform`` gives codes of rows.
         """
         check_is_fitted(self)
-        rules = {"n_samples": integer(1), "random_state": random_state_rule}
-        for (name, rule), value in zip(rules.items(), (n_samples, random_state), strict=True):
-            if not rule.allows(value):
-                raise ValueError(f"{name}={value!r} is not valid: expected {rule.expected}.")
+        check_argument("n_samples", n_samples, integer(1))
+        check_argument("random_state", random_state, random_state_rule)
         generator = torch.Generator()
         if random_state is None:
             generator.seed()

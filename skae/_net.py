@@ -14,7 +14,7 @@ from skorch.helper import predefined_split
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from skae._callbacks import KeepBest, StopTraining, copy_callback, is_scheduler
+from skae._callbacks import StopTraining
 from skae._losses import Prepared
 from skae._modules import AutoEncoderModule, require_terms
 from skae._networks import Dropout, FlooredNetwork
@@ -332,31 +332,3 @@ class AutoEncoderNet(NeuralNet):
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as stop:  # skorch's way to stop, as in EarlyStopping
             raise StopTraining from stop
-
-
-def make_net(
-    module: AutoEncoderModule,
-    *,
-    best: KeepBest,
-    callbacks: list[Any] | None = None,
-    **kwargs: Any,
-) -> AutoEncoderNet:
-    """Build and initialise a net around ``module``, with the optimizer that skae trains with."""
-    used = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
-    if kwargs.get("learning_rate") == "one_cycle" and any(is_scheduler(c) for c in used):
-        raise ValueError(
-            "callbacks has an LRScheduler, and learning_rate='one_cycle' is a schedule too; "
-            "set learning_rate='constant'."
-        )
-    net = AutoEncoderNet(
-        module,
-        optimizer=FlatAdamW,
-        optimizer__param_groups=[
-            (pattern, {"weight_decay": 0.0}) for pattern in ("*.bias", "log_noise_variance")
-        ],
-        train_split=None,
-        # The user's as copies, because skorch writes into its callbacks.
-        callbacks=[("_keep_best", best), *map(copy_callback, callbacks or [])],
-        **kwargs,
-    )
-    return net.initialize()

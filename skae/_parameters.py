@@ -93,6 +93,12 @@ def estimator(cls: type[T]) -> type[T]:
     return cls
 
 
+def check_argument(name: str, value: Any, rule: Rule) -> None:
+    """Raise ValueError for an argument of a method that breaks its rule."""
+    if not rule.allows(value):
+        raise ValueError(f"{name}={value!r} is not valid: expected {rule.expected}.")
+
+
 def check_parameters(estimator: Any) -> None:
     """Raise ValueError for the first parameter of ``estimator`` that breaks its rule."""
     for spec in fields(estimator):

@@ -158,24 +158,25 @@ class PriorDraws(nn.Module):
     Parameters
     ----------
     prior : Prior
-    scales : Tensor of shape (n_scales,)
-        Of the kernels that compare.
     seed : int
 
     Attributes
     ----------
     draws : Tensor of shape (N_DRAWS, n_components)
+    scales : Tensor of shape (n_scales,)
+        Of the kernels that compare.
     """
 
     draws: Tensor
     scales: Tensor
     _similarity: Tensor | None
 
-    def __init__(self, prior: Prior, scales: Tensor, seed: int) -> None:
+    def __init__(self, prior: Prior, seed: int) -> None:
         super().__init__()
         draws = prior.sample(N_DRAWS, Generator().manual_seed(seed))
         self.register_buffer("draws", draws, persistent=False)
-        self.register_buffer("scales", scales, persistent=False)
+        distance = 2 * prior.deviations.square().sum()
+        self.register_buffer("scales", distance * torch.tensor(SCALES), persistent=False)
         self.register_buffer("_similarity", None, persistent=False)
 
     @property
@@ -198,11 +199,7 @@ class PriorModule(AutoEncoderModule):
         self.alpha = alpha
         self.prior = Prior(prior, self.n_components)
         self.unit = LossAtMean(len(self.loss.center), self.loss)
-        distance = 2 * self.prior.deviations.square().sum()
-        self.register_buffer("scales", distance * torch.tensor(SCALES), persistent=False)
-        self.judging_draws = PriorDraws(self.prior, self.scales, seed=0)
-
-    scales: Tensor
+        self.judging_draws = PriorDraws(self.prior, seed=0)
 
     def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
         """Return codes with the prior's mean and deviations."""
@@ -218,4 +215,5 @@ class PriorModule(AutoEncoderModule):
         """Return the squared MMD of codes and draws of the prior, by row; 0 of a single row."""
         if len(z) < 2:
             return z.new_zeros(len(z))
-        return mmd_by_row(z, self.judging_draws.draws, self.scales, self.judging_draws.similarity)
+        prior = self.judging_draws
+        return mmd_by_row(z, prior.draws, prior.scales, prior.similarity)

@@ -12,7 +12,7 @@ from skae._fitted import FittedAutoEncoder
 from skae._fitting import share_explained
 from skae._losses import require_valid
 from skae._net import AutoEncoderNet
-from skae._parameters import is_integer
+from skae._parameters import check_argument, integer, options
 from skae._rows import Rows
 from skae._validation import Array, as_if_alone, check_rows
 
@@ -129,10 +129,7 @@ class LikelihoodScores(FittedAutoEncoder):
     def _bounds(self, X: Any, n_importance_samples: int | None) -> Array:
         check_is_fitted(self)
         n_draws = n_importance_samples
-        if n_draws is not None and not (is_integer(n_draws) and n_draws >= 1):
-            raise ValueError(
-                f"n_importance_samples={n_draws!r} is not valid: expected int >= 1 or None."
-            )
+        check_argument("n_importance_samples", n_draws, integer(1) | options(None))
         X = check_rows(self, X, fitting=False)
         require_valid(self._architecture["loss"], X)
         module, shape = self.net_.module_, torch.Size((self.n_components_,))

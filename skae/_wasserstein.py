@@ -21,7 +21,7 @@ class WassersteinModule(PriorModule):
 
     def __init__(self, *parts: Any, **prior: Any) -> None:
         super().__init__(*parts, **prior)
-        self.training_draws = PriorDraws(self.prior, self.scales, seed=1)
+        self.training_draws = PriorDraws(self.prior, seed=1)
         self.recent = self.training_draws.draws[:0]
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -38,15 +38,15 @@ class WassersteinModule(PriorModule):
         A batch alone is so small a sample that its noise moves codes more than the prior does,
         and so would draws that are new in each step.
         """
-        n, recent, draws = len(z), self.recent.to(z), self.training_draws.draws
-        among = kernel_sums(z, z, self.scales, without_self=True).sum()
-        across = kernel_sums(z, recent, self.scales).sum()
+        n, recent, prior = len(z), self.recent.to(z), self.training_draws
+        among = kernel_sums(z, z, prior.scales, without_self=True).sum()
+        across = kernel_sums(z, recent, prior.scales).sum()
         n_others = max(1, n - 1 + len(recent))  # none in the first of batches of one row
         # Recent codes would move too: the gradient of a pair counts twice, its value once.
         within = (among + 2 * across - across.detach()) / (n * n_others)
-        between = kernel_sums(z, draws, self.scales).mean() / len(draws)
+        between = kernel_sums(z, prior.draws, prior.scales).mean() / len(prior.draws)
         self.recent = torch.cat([z.detach(), recent])[:N_RECENT]
-        return within - 2 * between + self.training_draws.similarity
+        return within - 2 * between + prior.similarity
 
 
 @estimator

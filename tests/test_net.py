@@ -16,7 +16,7 @@ from skae import AutoEncoder
 from skae._architecture import make_networks
 from skae._autoencoder import PlainModule
 from skae._losses import make_loss
-from skae._net import make_net
+from skae._make_net import make_net
 from skae._networks import ACTIVATIONS, MLP
 from skae._optimizer import FlatAdamW, one_cycle
 from skae._rows import Batches, Rows, Units, place

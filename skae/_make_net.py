@@ -1,0 +1,36 @@
+"""The net layer: how a net is put together."""
+
+from typing import Any
+
+from skae._callbacks import KeepBest, copy_callback, is_scheduler
+from skae._modules import AutoEncoderModule
+from skae._net import AutoEncoderNet
+from skae._optimizer import FlatAdamW
+
+
+def make_net(
+    module: AutoEncoderModule,
+    *,
+    best: KeepBest,
+    callbacks: list[Any] | None = None,
+    **kwargs: Any,
+) -> AutoEncoderNet:
+    """Build and initialise a net around ``module``, with the optimizer that skae trains with."""
+    used = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
+    if kwargs.get("learning_rate") == "one_cycle" and any(is_scheduler(c) for c in used):
+        raise ValueError(
+            "callbacks has an LRScheduler, and learning_rate='one_cycle' is a schedule too; "
+            "set learning_rate='constant'."
+        )
+    net = AutoEncoderNet(
+        module,
+        optimizer=FlatAdamW,
+        optimizer__param_groups=[
+            (pattern, {"weight_decay": 0.0}) for pattern in ("*.bias", "log_noise_variance")
+        ],
+        train_split=None,
+        # The user's as copies, because skorch writes into its callbacks.
+        callbacks=[("_keep_best", best), *map(copy_callback, callbacks or [])],
+        **kwargs,
+    )
+    return net.initialize()

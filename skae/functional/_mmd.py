@@ -1,0 +1,84 @@
+"""The maximum mean discrepancy of two samples."""
+
+import torch
+from torch import Tensor
+
+
+def mmd(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy of two samples, unbiased: zero in the mean if they agree.
+
+    E k(x, x′) + E k(y, y′) − 2 E k(x, y) with inverse multiquadratic kernels, the mean over the
+    scales C of k(a, b) = C / (C + ‖a − b‖²).
+
+    Parameters
+    ----------
+    x, y : Tensor of shape (n, n_components) and (m, n_components)
+        Of two rows at least each.
+    scales : Tensor of shape (n_scales,)
+        C, squares of the distances at which to compare.
+
+    Returns
+    -------
+    Tensor of shape ()
+        From 0 to 2 but for its error, which makes it negative where the samples agree.
+
+    References
+    ----------
+    .. [1] Gretton, A., Borgwardt, K., Rasch, M., Schölkopf, B. and Smola, A., "A kernel two-sample
+       test", JMLR 13, 2012.
+    .. [2] Tolstikhin, I., Bousquet, O., Gelly, S. and Schölkopf, B., "Wasserstein auto-encoders",
+       ICLR 2018.
+    """
+    return mmd_by_row(x, y, scales).mean()
+
+
+def mmd_by_row(x: Tensor, y: Tensor, scales: Tensor, within: Tensor | None = None) -> Tensor:
+    """What each row of a sample adds to the squared :func:`mmd`, which is the mean.
+
+    2aᵢ − ā − 2bᵢ + E k(y, y′), where aᵢ is the mean kernel of row i with the other rows of x, bᵢ
+    that with the rows of y. How these numbers spread says how far the distance can be trusted: but
+    for the mean they are the projection of the estimate onto single rows.
+
+    Parameters
+    ----------
+    x, y, scales
+        As in :func:`mmd`.
+    within : Tensor of shape () or None
+        E k(y, y′), where it is known already.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+    """
+    if within is None:
+        within = kernel_sums(y, y, scales, without_self=True).mean() / (len(y) - 1)
+    a = kernel_sums(x, x, scales, without_self=True) / (len(x) - 1)
+    b = kernel_sums(x, y, scales) / len(y)
+    return 2 * a - a.mean() - 2 * b + within
+
+
+def kernel_sums(x: Tensor, y: Tensor, scales: Tensor, *, without_self: bool = False) -> Tensor:
+    """Sum of the kernel of :func:`mmd` over the rows of ``y``, for each row of ``x``.
+
+    Parameters
+    ----------
+    x, y, scales
+        As in :func:`mmd`.
+    without_self : bool
+        Whether ``y`` is ``x``, and a row's kernel with itself is left out.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+    """
+    origin = x[:1].detach()  # far from zero the squares would cancel
+    x, y = x - origin, y - origin
+    # Not torch.cdist, whose gradient at a distance of zero is none.
+    squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * x @ y.T
+    squares = squares.clamp(min=0)
+    kernels = torch.zeros_like(squares)
+    for c in scales:
+        kernels = kernels + c / (c + squares)
+    if without_self:
+        kernels = kernels * (1 - torch.eye(len(x), device=x.device, dtype=x.dtype))
+    return kernels.sum(dim=1) / len(scales)

@@ -1,0 +1,57 @@
+"""What codes and rows are like as a whole: their axes, and their extremes."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def principal_axes(covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotation that makes codes uncorrelated, ordered by variance and fixed in sign.
+
+    With C = Cov(z, z) = Q Λ Qᵀ, the rotated codes zQ have the covariance Λ. The sign of
+    each axis is the one for which the largest entry of Cov(zQ, x), in absolute value, is
+    positive; for a linear model that is the sign convention of
+    :class:`sklearn.decomposition.PCA`.
+
+    Parameters
+    ----------
+    covariance : Tensor of shape (n_components, n_components)
+        Covariance of the codes z.
+    cross_covariance : Tensor of shape (n_components, n_features)
+        Covariance of the codes with the data x.
+
+    Returns
+    -------
+    rotation : Tensor of shape (n_components, n_components)
+        Orthogonal Q, one axis a column, the largest variance first.
+    variances : Tensor of shape (n_components,)
+        Λ, descending and not negative.
+    """
+    variances, rotation = torch.linalg.eigh(covariance)
+    variances, rotation = variances.flip(0).clamp(min=0), rotation.flip(1)
+    return rotation * signs(rotation.T @ cross_covariance), variances
+
+
+def own_axes(covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Permutation that orders codes by variance, with the signs of :func:`principal_axes`.
+
+    For codes whose axes mean something, such as sparse ones: no two are mixed.
+
+    Parameters and returns are as there; Q is a permutation matrix of columns ±1.
+    """
+    variances, order = covariance.diagonal().sort(descending=True, stable=True)
+    rotation = torch.eye(len(order)).to(covariance)[:, order]
+    return rotation * signs(rotation.T @ cross_covariance), variances.clamp(min=0)
+
+
+def extremes(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the least and the largest value of each column over batches of rows."""
+    low, high = zip(*(torch.aminmax(x, dim=0) for x in batches), strict=True)
+    return torch.stack(low).amin(dim=0), torch.stack(high).amax(dim=0)
+
+
+def signs(loadings: Tensor) -> Tensor:
+    """Return for each row 1, or −1 where its largest entry in absolute value is negative."""
+    largest = loadings.gather(1, loadings.abs().argmax(dim=1, keepdim=True)).squeeze(1)
+    return torch.where(largest < 0, -1.0, 1.0).to(loadings)
