@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from skae._base import BaseAutoEncoder
-from skae._generative import PRIOR_TEXT, Generative, prior_rule
-from skae._modules import AutoEncoderModule
-from skae._networks import MLP
-from skae._parameters import estimator, parameter, real, sizes
-from skae._prior import PriorLike, PriorModule
+from skae._estimator.fit import BaseAutoEncoder
+from skae._estimator.generative import PRIOR_TEXT, Generative, prior_rule
+from skae._estimator.parameters import estimator, parameter, real, sizes
+from skae._model.module import AutoEncoderModule
+from skae._model.networks.mlp import MLP
+from skae._model.prior import PriorLike, PriorModule
 
 # Weight of the discriminator's squared gradient, for each number of the code, whose units are the
 # prior's deviations: without it there is nothing to follow where the discriminator is sure.

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from skae._base import BaseAutoEncoder
-from skae._modules import AutoEncoderModule
-from skae._parameters import estimator
+from skae._estimator.fit import BaseAutoEncoder
+from skae._estimator.parameters import estimator
+from skae._model.module import AutoEncoderModule
 
 
 class PlainModule(AutoEncoderModule):

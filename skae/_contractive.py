@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skae._base import BaseAutoEncoder
-from skae._modules import AutoEncoderModule
-from skae._parameters import estimator, parameter, real
+from skae._estimator.fit import BaseAutoEncoder
+from skae._estimator.parameters import estimator, parameter, real
+from skae._model.module import AutoEncoderModule
 
 # Codes of up to so many numbers have their Jacobian computed, row by row.
 EXACT_COMPONENTS = 8

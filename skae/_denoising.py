@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
-from skae._base import BaseAutoEncoder
-from skae._losses import Prepared
-from skae._modules import AutoEncoderModule
-from skae._parameters import Rule, estimator, options, parameter, real
+from skae._estimator.fit import BaseAutoEncoder
+from skae._estimator.parameters import Rule, estimator, options, parameter, real
+from skae._model.losses import Prepared
+from skae._model.module import AutoEncoderModule
 from skae.functional import extremes
 
 Noise = Callable[[Tensor, Generator], Tensor]

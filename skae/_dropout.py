@@ -4,10 +4,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from skae._base import BaseAutoEncoder
-from skae._modules import AutoEncoderModule
-from skae._networks import Dropout, replace_layers
-from skae._parameters import estimator, parameter, real
+from skae._estimator.fit import BaseAutoEncoder
+from skae._estimator.parameters import estimator, parameter, real
+from skae._model.module import AutoEncoderModule
+from skae._model.networks.mlp import Dropout, replace_layers
 
 
 def is_activation(layer: nn.Module) -> bool:

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from skae._base import BaseAutoEncoder
-from skae._modules import AutoEncoderModule
-from skae._parameters import estimator, options, parameter, real
+from skae._estimator.fit import BaseAutoEncoder
+from skae._estimator.parameters import estimator, options, parameter, real
+from skae._model.module import AutoEncoderModule
 from skae.functional import bernoulli_kl
 
 

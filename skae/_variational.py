@@ -9,14 +9,14 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skae._base import BaseLatentModel
-from skae._draws import paired_draws, reparameterise, standard_normal
-from skae._generative import Generative
-from skae._losses import BinaryCrossEntropy, Poisson, SquaredError
-from skae._modules import AutoEncoderModule, LinearCodes
-from skae._parameters import boolean, estimator, parameter, real
-from skae._scores import LikelihoodScores
-from skae._validation import Array, as_if_alone, check_rows
+from skae._data.checks import Array, as_if_alone, check_rows
+from skae._estimator.fit import BaseLatentModel
+from skae._estimator.generative import Generative
+from skae._estimator.parameters import boolean, estimator, parameter, real
+from skae._estimator.scores import LikelihoodScores
+from skae._model.draws import paired_draws, reparameterise, standard_normal
+from skae._model.losses import BinaryCrossEntropy, Poisson, SquaredError
+from skae._model.module import AutoEncoderModule, LinearCodes
 from skae.functional import (
     bernoulli_log_likelihood,
     gaussian_log_likelihood,

@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skae._base import BaseAutoEncoder
-from skae._generative import PRIOR_TEXT, Generative, prior_rule
-from skae._modules import AutoEncoderModule
-from skae._parameters import estimator, parameter, real
-from skae._prior import PriorDraws, PriorLike, PriorModule
+from skae._estimator.fit import BaseAutoEncoder
+from skae._estimator.generative import PRIOR_TEXT, Generative, prior_rule
+from skae._estimator.parameters import estimator, parameter, real
+from skae._model.module import AutoEncoderModule
+from skae._model.prior import PriorDraws, PriorLike, PriorModule
 from skae.functional import kernel_sums
 
 # Codes of the last batches that count with those of a batch.

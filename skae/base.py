@@ -1,9 +1,18 @@
 """What a new autoencoder is made of: see ``docs/new_autoencoder.md``."""
 
-from skae._base import BaseAutoEncoder
-from skae._losses import Prepared
-from skae._modules import AutoEncoderModule
-from skae._parameters import Rule, boolean, estimator, integer, options, parameter, real, sizes
+from skae._estimator.fit import BaseAutoEncoder
+from skae._estimator.parameters import (
+    Rule,
+    boolean,
+    estimator,
+    integer,
+    options,
+    parameter,
+    real,
+    sizes,
+)
+from skae._model.losses import Prepared
+from skae._model.module import AutoEncoderModule
 
 __all__ = [
     "AutoEncoderModule",

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 
 from skae import VariationalAutoEncoder
-from skae._losses import LOSSES
+from skae._model.losses import LOSSES
 from skae.base import BaseAutoEncoder
 
 LIKELIHOODS = ("squared_error", "binary_cross_entropy", "poisson")

@@ -14,8 +14,8 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from skae import AdversarialAutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder
-from skae._draws import paired_draws
-from skae._prior import PRIORS, Prior, normal
+from skae._model.draws import paired_draws
+from skae._model.prior import PRIORS, Prior, normal
 from skae._variational import VariationalModule
 
 STAY = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}  # at the start

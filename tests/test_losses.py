@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from torch.distributions import Bernoulli, Normal, Poisson, kl_divergence
 
 from skae import AutoEncoder, functional
-from skae._losses import make_loss
+from skae._model.losses import make_loss
 
 AT_START = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}
 

@@ -17,8 +17,8 @@ from skae import (
 )
 from skae._contractive import ContractiveModule
 from skae._denoising import Corruption
-from skae._losses import make_loss
-from skae._networks import MLP, Dropout
+from skae._model.losses import make_loss
+from skae._model.networks.mlp import MLP, Dropout
 
 
 def squared_error(model, X, spoiled):

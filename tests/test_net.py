@@ -13,15 +13,15 @@ from sklearn.base import clone
 from skorch import NeuralNet
 
 from skae import AutoEncoder
-from skae._architecture import make_networks
 from skae._autoencoder import PlainModule
-from skae._losses import make_loss
-from skae._make_net import make_net
-from skae._networks import ACTIVATIONS, MLP
-from skae._optimizer import FlatAdamW, one_cycle
-from skae._rows import Batches, Rows, Units, place
-from skae._speed import takes_bfloat16
-from skae._tape import Tape
+from skae._data.batches import Batches, Rows, Units, place
+from skae._model.losses import make_loss
+from skae._model.networks.make import make_networks
+from skae._model.networks.mlp import ACTIVATIONS, MLP
+from skae._training.make_net import make_net
+from skae._training.optimizer import FlatAdamW, one_cycle
+from skae._training.speed import takes_bfloat16
+from skae._training.tape import Tape
 
 
 def fit(digits, **parameters):
@@ -149,7 +149,7 @@ def test_verbose_prints_a_line_per_epoch(digits, capsys):
 @pytest.mark.parametrize("part_size", [1, 300, 2**20])
 @pytest.mark.parametrize("n_rows", [1, 5, 128, 129, 1000])
 def test_every_row_is_in_one_batch_and_batches_are_equal(n_rows, part_size, monkeypatch):
-    monkeypatch.setattr("skae._rows.PART_SIZE", part_size)
+    monkeypatch.setattr("skae._data.batches.PART_SIZE", part_size)
     rows = torch.arange(n_rows, dtype=torch.float32)[:, None]
     batches = [x for x, _ in Batches(Rows(rows), 128, torch.Generator().manual_seed(0))]
     lengths = {len(batch) for batch in batches}
@@ -303,7 +303,7 @@ def test_without_judges_noise_does_not_hide_progress(digits):
 
 def test_the_tape_changes_no_fit(digits, monkeypatch):
     taped = fit(digits)
-    monkeypatch.setattr("skae._base.make_net", functools.partial(make_net, tape=False))
+    monkeypatch.setattr("skae._estimator.fit.make_net", functools.partial(make_net, tape=False))
     plain = fit(digits)
     np.testing.assert_allclose(taped.loss_curve_, plain.loss_curve_, rtol=1e-4)
     np.testing.assert_allclose(taped.validation_scores_, plain.validation_scores_, rtol=1e-4)
@@ -325,7 +325,7 @@ def test_bfloat16_trains_and_leaves_a_float32_model(digits):
 def test_auto_takes_bfloat16_for_large_networks_where_the_hardware_has_it(
     width, hardware, monkeypatch
 ):
-    monkeypatch.setattr("skae._speed.has_bfloat16", lambda device: hardware)
+    monkeypatch.setattr("skae._training.speed.has_bfloat16", lambda device: hardware)
     networks = [MLP((300, width, 4), "relu", torch.Generator().manual_seed(0))]
     assert takes_bfloat16("auto", "cpu", networks) is (hardware and width == 1024)
     assert takes_bfloat16("bfloat16", "cpu", networks)

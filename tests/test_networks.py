@@ -12,8 +12,8 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from skae import AutoEncoder
-from skae._convolution import ConvDecoder, ConvEncoder
-from skae._networks import MLP, TiedLinear
+from skae._model.networks.convolution import ConvDecoder, ConvEncoder
+from skae._model.networks.mlp import MLP, TiedLinear
 
 AT_START = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}
 

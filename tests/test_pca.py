@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from skae import _pca
-from skae._pca import Centred, fit_pca
+from skae._start import pca as _pca
+from skae._start.pca import Centred, fit_pca
 
 
 def make(n_rows, n_features, dtype=np.float64, offset=0.0):

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from skae._networks import MLP
-from skae._tape import Tape
+from skae._model.networks.mlp import MLP
+from skae._training.tape import Tape
 
 # Weights in the largest layer from which on bfloat16 pays: see benchmarks/README.md.
 BFLOAT16_SIZE = 2**18

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skae._validation import Array
+from skae._data.checks import Array
 
 # Numbers that are made ready at once: about what a processor caches.
 PART_SIZE = 2**20

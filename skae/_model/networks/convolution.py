@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from skae._networks import MLP, Activation, make_activation, make_linear
+from skae._model.networks.mlp import MLP, Activation, make_activation, make_linear
 
 # What was chosen by measurement: see benchmarks/README.md.
 KERNEL, STRIDE = 3, 2

@@ -11,13 +11,13 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skae._callbacks import KeepBest
-from skae._floor import PCAFloor, floor_state, is_improvement
-from skae._modules import AutoEncoderModule
-from skae._net import AutoEncoderNet
-from skae._rows import Rows
-from skae._validation import Array
-from skae._weights import load_arrays, load_trained, weights_to_arrays
+from skae._data.batches import Rows
+from skae._data.checks import Array
+from skae._model.module import AutoEncoderModule
+from skae._model.weights import load_arrays, load_trained, weights_to_arrays
+from skae._start.floor import PCAFloor, floor_state, is_improvement
+from skae._training.callbacks import KeepBest
+from skae._training.net import AutoEncoderNet
 from skae.functional import own_axes, principal_axes, squared_error
 
 # What "auto" stands for was chosen by measurement: see benchmarks/README.md.

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skae._losses import Prepared
+from skae._model.losses import Prepared
 
 
 def copy_weights(module: nn.Module) -> dict[str, Tensor]:

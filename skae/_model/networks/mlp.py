@@ -11,7 +11,7 @@ from torch.nn.utils import skip_init
 from skae.functional import extremes
 
 if TYPE_CHECKING:
-    from skae._tape import Tape
+    from skae._training.tape import Tape
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,

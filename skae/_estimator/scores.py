@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from skae._draws import paired_draws
-from skae._fitted import FittedAutoEncoder
-from skae._fitting import share_explained
-from skae._losses import require_valid
-from skae._net import AutoEncoderNet
-from skae._parameters import check_argument, integer, options
-from skae._rows import Rows
-from skae._validation import Array, as_if_alone, check_rows
+from skae._data.batches import Rows
+from skae._data.checks import Array, as_if_alone, check_rows
+from skae._estimator.parameters import check_argument, integer, options
+from skae._estimator.use import FittedAutoEncoder
+from skae._model.draws import paired_draws
+from skae._model.losses import require_valid
+from skae._training.net import AutoEncoderNet
+from skae._training.selection import share_explained
 
 # Pairs of draws z, −z of the code that a score is the mean over.
 SCORING_PAIRS = 64

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, qr
 
-from skae._parameters import is_integer
-from skae._rows import PART_SIZE, Units, slices
-from skae._validation import Array
+from skae._data.batches import PART_SIZE, Units, slices
+from skae._data.checks import Array
+from skae._estimator.parameters import is_integer
 
 # The side of a matrix from which on a few components are searched for.
 EXACT_SIZE = 2000

@@ -11,15 +11,15 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skae._losses import LinkedLoss, takes_any_row
-from skae._net import AutoEncoderNet
-from skae._rows import Units, rows_at_once, slices
-from skae._validation import Array, as_if_alone, check_codes, check_rows, resolve_device
-from skae._weights import load_arrays, weights_to_arrays
+from skae._data.batches import Units, rows_at_once, slices
+from skae._data.checks import Array, as_if_alone, check_codes, check_rows, resolve_device
+from skae._model.losses import LinkedLoss, takes_any_row
+from skae._model.weights import load_arrays, weights_to_arrays
+from skae._training.net import AutoEncoderNet
 
 
 class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """What an autoencoder does once :class:`skae._base.BaseAutoEncoder` has fitted it.
+    """What an autoencoder does once :class:`skae._estimator.fit.BaseAutoEncoder` has fitted it.
 
     Of a fit it needs ``net_``, ``mean_``, ``scale_``, ``n_components_`` and what describes
     the net, for :meth:`_build_net`.

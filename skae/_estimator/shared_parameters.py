@@ -8,7 +8,19 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from skae._fitting import (
+from skae._estimator.parameters import (
+    Rule,
+    boolean,
+    integer,
+    options,
+    parameter,
+    random_state_rule,
+    real,
+    sizes,
+)
+from skae._model.losses import LOSSES
+from skae._model.networks.mlp import ACTIVATIONS
+from skae._training.selection import (
     AUTO_BATCH_SIZE,
     AUTO_JUDGES,
     AUTO_NOISE,
@@ -27,18 +39,6 @@ from skae._fitting import (
     SHALLOW,
     WIDE,
     WIDE_RATE,
-)
-from skae._losses import LOSSES
-from skae._networks import ACTIVATIONS
-from skae._parameters import (
-    Rule,
-    boolean,
-    integer,
-    options,
-    parameter,
-    random_state_rule,
-    real,
-    sizes,
 )
 
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from skae._convolution import ConvDecoder, ConvEncoder
-from skae._networks import (
+from skae._model.networks.convolution import ConvDecoder, ConvEncoder
+from skae._model.networks.mlp import (
     MLP,
     Dropout,
     FlooredNetwork,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from skae._modules import AutoEncoderModule
+from skae._model.module import AutoEncoderModule
 
 
 class ResidualNoise:

@@ -8,7 +8,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 
-from skae._weights import copy_weights
+from skae._model.weights import copy_weights
 
 
 class StopTraining(Exception):

@@ -7,8 +7,8 @@ from typing import Any, TypeGuard, cast
 import torch
 from torch import Tensor, nn
 
-from skae._losses import SquaredError
-from skae._networks import MLP, FlooredNetwork
+from skae._model.losses import SquaredError
+from skae._model.networks.mlp import MLP, FlooredNetwork
 
 # An activation as a function, and the gradient at its input a from that at its output h.
 ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {

@@ -9,10 +9,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.distributions import Distribution
 
-from skae._fitted import FittedAutoEncoder
-from skae._parameters import Rule, check_argument, integer, options, random_state_rule
-from skae._prior import PRIORS
-from skae._validation import Array, as_if_alone
+from skae._data.checks import Array, as_if_alone
+from skae._estimator.parameters import Rule, check_argument, integer, options, random_state_rule
+from skae._estimator.use import FittedAutoEncoder
+from skae._model.prior import PRIORS
 
 prior_rule = options(*PRIORS) | Rule(
     "a torch.distributions.Distribution or callable (n, generator) -> Tensor",

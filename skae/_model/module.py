@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from skae._losses import Loss
+from skae._model.losses import Loss
 
 
 class CodeFrame(nn.Module):

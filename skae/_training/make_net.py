@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from skae._callbacks import KeepBest, copy_callback, is_scheduler
-from skae._modules import AutoEncoderModule
-from skae._net import AutoEncoderNet
-from skae._optimizer import FlatAdamW
+from skae._model.module import AutoEncoderModule
+from skae._training.callbacks import KeepBest, copy_callback, is_scheduler
+from skae._training.net import AutoEncoderNet
+from skae._training.optimizer import FlatAdamW
 
 
 def make_net(

@@ -12,10 +12,29 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from skae._architecture import make_networks
-from skae._callbacks import KeepBest
-from skae._fitted import FittedAutoEncoder
-from skae._fitting import (
+from skae._data.batches import Rows, Units, place
+from skae._data.checks import (
+    Array,
+    all_or_nothing,
+    as_if_alone,
+    check_networks,
+    check_rows,
+    resolve_device,
+)
+from skae._estimator.parameters import check_parameters, is_integer
+from skae._estimator.scores import ReconstructionScores
+from skae._estimator.shared_parameters import SharedParameters
+from skae._estimator.use import FittedAutoEncoder
+from skae._model.losses import make_loss, require_valid, takes_any_row
+from skae._model.module import AutoEncoderModule
+from skae._model.networks.make import make_networks
+from skae._model.weights import weights_to_arrays
+from skae._start.floor import PCAFloor
+from skae._start.pca import Centred, fit_pca
+from skae._training.callbacks import KeepBest
+from skae._training.make_net import make_net
+from skae._training.net import AutoEncoderNet
+from skae._training.selection import (
     AUTO_BATCH_SIZE,
     CHANNELS,
     FormerFit,
@@ -30,25 +49,6 @@ from skae._fitting import (
     turn_codes,
     warn_of_few_rows,
 )
-from skae._floor import PCAFloor
-from skae._losses import make_loss, require_valid, takes_any_row
-from skae._make_net import make_net
-from skae._modules import AutoEncoderModule
-from skae._net import AutoEncoderNet
-from skae._parameters import check_parameters, is_integer
-from skae._pca import Centred, fit_pca
-from skae._rows import Rows, Units, place
-from skae._scores import ReconstructionScores
-from skae._shared_parameters import SharedParameters
-from skae._validation import (
-    Array,
-    all_or_nothing,
-    as_if_alone,
-    check_networks,
-    check_rows,
-    resolve_device,
-)
-from skae._weights import weights_to_arrays
 
 # Beyond, float32 cannot hold the rows that inverse_transform returns.
 MIN_SCALE = 1e-30

@@ -14,15 +14,15 @@ from skorch.helper import predefined_split
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from skae._callbacks import StopTraining
-from skae._losses import Prepared
-from skae._modules import AutoEncoderModule, require_terms
-from skae._networks import Dropout, FlooredNetwork
-from skae._noise import ResidualNoise
-from skae._optimizer import FlatAdamW, one_cycle
-from skae._rows import Batches, Rows, rows_at_once
-from skae._speed import SMALL_STEP, fast_networks, one_thread
-from skae._validation import Array
+from skae._data.batches import Batches, Rows, rows_at_once
+from skae._data.checks import Array
+from skae._model.losses import Prepared
+from skae._model.module import AutoEncoderModule, require_terms
+from skae._model.networks.mlp import Dropout, FlooredNetwork
+from skae._training.callbacks import StopTraining
+from skae._training.optimizer import FlatAdamW, one_cycle
+from skae._training.residual_noise import ResidualNoise
+from skae._training.speed import SMALL_STEP, fast_networks, one_thread
 
 # Of what is trained against the loss, at a constant rate: see benchmarks/README.md.
 CRITIC_RATE, CRITIC_BETAS = 1e-2, (0.5, 0.95)

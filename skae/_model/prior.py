@@ -8,9 +8,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
-from skae._architecture import seeded
-from skae._losses import Loss, Prepared
-from skae._modules import AutoEncoderModule, LinearCodes, whitening
+from skae._model.losses import Loss, Prepared
+from skae._model.module import AutoEncoderModule, LinearCodes, whitening
+from skae._model.networks.make import seeded
 from skae.functional import kernel_sums, mmd_by_row
 
 PriorLike = str | Distribution | Callable[[int, Generator], Tensor]

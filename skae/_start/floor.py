@@ -9,12 +9,12 @@ from scipy.stats import t as student_t
 from scipy.stats import wilcoxon
 from torch import Tensor, nn
 
-from skae._losses import LinkedLoss
-from skae._modules import AutoEncoderModule, LinearCodes
-from skae._networks import FlooredNetwork, TiedLinear, linear_part
-from skae._pca import PCAStart
-from skae._rows import Rows
-from skae._validation import Array
+from skae._data.batches import Rows
+from skae._data.checks import Array
+from skae._model.losses import LinkedLoss
+from skae._model.module import AutoEncoderModule, LinearCodes
+from skae._model.networks.mlp import FlooredNetwork, TiedLinear, linear_part
+from skae._start.pca import PCAStart
 
 # How many numbers a linear decoder is fitted on: more change it little.
 DECODER_SIZE, N_STEPS = 2**22, 60

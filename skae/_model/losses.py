@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from skae import functional
-from skae._validation import Array
+from skae._data.checks import Array
 from skae.functional import extremes
 
 if TYPE_CHECKING:
-    from skae._tape import Tape
+    from skae._training.tape import Tape
 
 
 class Prepared(nn.Module, ABC):

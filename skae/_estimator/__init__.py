@@ -1,0 +1,1 @@
+"""The estimator layer, scikit-learn's side: what does the user want?"""

@@ -1,0 +1,1 @@
+"""The model layer, torch's side: what is the model?"""

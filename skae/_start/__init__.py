@@ -1,0 +1,1 @@
+"""The start layer: where does training start?"""

@@ -1,0 +1,1 @@
+"""The training layer, the only one that imports skorch: how is a module trained?"""
