@@ -23,26 +23,26 @@ JUDGING_WEIGHT = 20
 class AdversarialModule(PriorModule):
     """min over f and g of the mean of L(x, g(f(x))) − α/k L₀ log D(f(x)); D trains against it."""
 
-    critic: nn.Module
+    discriminator: nn.Module
 
     def __init__(self, *parts: Any, discriminator_layer_sizes: tuple[int, ...], **prior: Any):
         super().__init__(*parts, **prior)
         widths = (self.n_components, *map(int, discriminator_layer_sizes), 1)
         # As a plain sequence, which trains in float32 and apart from the networks.
-        self.critic = nn.Sequential(*MLP(widths, "silu", torch.Generator().manual_seed(0)))
+        self.discriminator = nn.Sequential(*MLP(widths, "silu", torch.Generator().manual_seed(0)))
         self.codes: Tensor | None = None
 
     def discriminate(self, z: Tensor) -> Tensor:
         """Return the log odds that codes are draws of the prior."""
         centred = (z - self.prior.mean.to(z)) / self.prior.deviations.to(z)
-        odds: Tensor = self.critic(centred)
+        odds: Tensor = self.discriminator(centred)
         return odds.squeeze(1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstruct ``x``, and take its codes for draws of the prior, as far as possible.
+        """Reconstruct ``x``, and compare its codes with the prior.
 
-        In training the discriminator says how far. It changes as it trains, so that outside the
-        MMD does.
+        In training the discriminator compares: its loss is that of telling codes from draws of
+        the prior. It changes as it trains, so that in evaluation mode the MMD compares.
         """
         z = self.encoder(x)
         output = self.decoder(z)
@@ -54,17 +54,17 @@ class AdversarialModule(PriorModule):
         distance = self.alpha * self.unit.value * distance
         return output, {"reconstruction": self.loss(x, output), "prior": distance}
 
-    def critic_loss(self) -> Tensor:
-        """Return what the discriminator takes for the other, and how steep it is."""
+    def discriminator_loss(self) -> Tensor:
+        """Return the cross-entropy of telling draws from codes, and the gradient penalty."""
         assert self.codes is not None
         fake = self.codes
         real = self.draw_prior(len(fake)).to(fake)
         both = torch.cat([real, fake]).requires_grad_()
         odds = self.discriminate(both)
         (slope,) = torch.autograd.grad(odds.sum(), both, create_graph=True)
-        steepness = (slope * self.prior.deviations.to(fake)).square().sum(dim=1).mean()
-        mistakes = softplus(-odds[: len(fake)]).mean() + softplus(odds[len(fake) :]).mean()
-        return mistakes + GRADIENT_PENALTY * self.n_components * steepness
+        penalty = (slope * self.prior.deviations.to(fake)).square().sum(dim=1).mean()
+        cross_entropy = softplus(-odds[: len(fake)]).mean() + softplus(odds[len(fake) :]).mean()
+        return cross_entropy + GRADIENT_PENALTY * self.n_components * penalty
 
 
 @estimator
@@ -96,7 +96,7 @@ class AdversarialAutoEncoder(Generative, BaseAutoEncoder):
     Notes
     -----
     ``net_.history`` has the encoder's loss against the discriminator as ``train_prior`` and the
-    discriminator's as ``critic_loss``. The latter's changes make the former incomparable
+    discriminator's as ``discriminator_loss``. The latter's changes make the former incomparable
     between epochs, so held-out rows judge by ``valid_prior``, which is the squared MMD to the prior
     in its place, of weight 20 α L₀; the floor is a promise about that sum.
 

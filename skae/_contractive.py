@@ -17,8 +17,6 @@ EXACT_COMPONENTS = 8
 class ContractiveModule(AutoEncoderModule):
     """min over f and g of the mean of L(x, g(f(x))) + α ‖∂f/∂x‖²_F."""
 
-    needs_autograd = True
-
     def __init__(self, *parts: Any, alpha: float) -> None:
         super().__init__(*parts)
         self.alpha = alpha
@@ -40,7 +38,7 @@ class ContractiveModule(AutoEncoderModule):
         (Hutchinson 1990).
         """
         k = z.shape[1]
-        units = self.frame.metric / self.loss.scale
+        units = self.frame.metric / self.units.scale
         if k <= EXACT_COMPONENTS:
             probes = [unit.expand_as(z) for unit in units.diag()]
         else:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
+from skae._data.units import Units
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters import Rule, estimator, options, parameter, real
 from skae._model.losses import Prepared
@@ -20,7 +21,7 @@ class Corruption(Prepared):
 
     Parameters
     ----------
-    n_features : int
+    units : Units
     noise : str or callable
     level : float
         Both as in :class:`DenoisingAutoEncoder`.
@@ -29,8 +30,8 @@ class Corruption(Prepared):
     low: Tensor
     high: Tensor
 
-    def __init__(self, n_features: int, noise: str | Noise, level: float) -> None:
-        super().__init__(n_features)
+    def __init__(self, units: Units, noise: str | Noise, level: float) -> None:
+        super().__init__(units)
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
                 f"noise_level={level!r} is the share of the numbers that noise={noise!r} spoils; "
@@ -38,7 +39,7 @@ class Corruption(Prepared):
             )
         self.noise, self.level = noise, level
         for name in ("low", "high"):
-            self.register_buffer(name, torch.zeros(n_features))
+            self.register_buffer(name, torch.zeros(units.n_features, dtype=torch.float32))
 
     def look_at(self, batches: Iterable[Tensor]) -> None:
         """Note the range of each feature."""
@@ -49,20 +50,21 @@ class Corruption(Prepared):
     def forward(self, x: Tensor, draws: Generator) -> Tensor:
         """Return spoiled rows."""
         if not isinstance(self.noise, str):
-            data = self.noise(self.to_data(x), draws)
+            data = self.noise(self.units.to_data(x), draws)
             if not isinstance(data, Tensor) or data.shape != x.shape:
                 got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
                 raise ValueError(
                     f"noise={self.noise!r} must return a tensor of the shape that it is given, "
                     f"{tuple(x.shape)}, and returned {got}."
                 )
-            return ((data - self.center) / self.scale).to(x.dtype)
+            return self.units.from_data(data).to(x.dtype)
         if self.noise == "gaussian":
             normal = torch.randn(x.shape, generator=draws, device=x.device, dtype=x.dtype)
             return torch.add(x, normal, alpha=self.level)
-        chance = torch.rand(x.shape, generator=draws, device=x.device)
+        chance = torch.rand(x.shape, generator=draws, device=x.device, dtype=x.dtype)
         if self.noise == "masking":
-            return torch.where(chance < self.level, -self.center / self.scale, x)
+            zero = self.units.from_data(torch.zeros_like(x[:1]))
+            return torch.where(chance < self.level, zero, x)
         salted = torch.where(chance < 0.5 * self.level, self.low, self.high)
         return torch.where(chance < self.level, salted, x)
 
@@ -74,7 +76,7 @@ class DenoisingModule(AutoEncoderModule):
 
     def __init__(self, *parts: Any, noise: str | Noise, noise_level: float) -> None:
         super().__init__(*parts)
-        self.corruption = Corruption(len(self.loss.center), noise, noise_level)
+        self.corruption = Corruption(self.units, noise, noise_level)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x`` from what corruption leaves of it."""

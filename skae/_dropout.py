@@ -8,12 +8,15 @@ from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters import estimator, parameter, real
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.mlp import Dropout, replace_layers
+from skae._model.seeding import SeededLayer
 
 
 def is_activation(layer: nn.Module) -> bool:
     """Tell whether a layer is a nonlinearity: one of torch's, or a user's without parameters."""
     if type(layer).__module__.startswith("torch."):
         return type(layer).__module__ == nn.ReLU.__module__ and not [*layer.children()]
+    if isinstance(layer, SeededLayer):
+        return is_activation(layer.layer)
     has_parts = [*layer.children(), *layer.parameters()]
     return not has_parts and not isinstance(layer, Dropout)
 
@@ -22,18 +25,15 @@ class DropoutModule(AutoEncoderModule):
     """min over f and g of the mean of L(x, g(f(x))), hidden units being left out at random."""
 
     has_noise = True
-    needs_autograd = True  # the tape knows networks as they were built
 
     def __init__(self, *parts: Any, dropout: float) -> None:
         super().__init__(*parts)
-        outputs = [[*network.modules()][-1] for network in (self.encoder, self.decoder)]
 
         def drop(layer: nn.Module) -> nn.Module | None:
-            if layer in outputs or not is_activation(layer):
-                return None
-            return nn.Sequential(layer, Dropout(dropout))
+            return nn.Sequential(layer, Dropout(dropout)) if is_activation(layer) else None
 
-        if not replace_layers(self.encoder, drop) + replace_layers(self.decoder, drop):
+        networks = (self.encoder, self.decoder)
+        if not sum(replace_layers(network, drop, keep_last=True) for network in networks):
             raise ValueError(
                 f"dropout={dropout!r} finds no hidden units to leave out: the networks have no "
                 "hidden layer with an activation; give hidden_layer_sizes, an activation that is "

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters import estimator, options, parameter, real
+from skae._model.codes import OwnAxes
 from skae._model.module import AutoEncoderModule
 from skae.functional import bernoulli_kl
 
@@ -14,7 +15,7 @@ from skae.functional import bernoulli_kl
 class SparseModule(AutoEncoderModule):
     """min over f and g of the mean of L(x, g(z)) + α Ω(z), z = f(x)."""
 
-    principal_axes = False
+    axes = OwnAxes()
 
     def __init__(self, *parts: Any, penalty: str, alpha: float, target_activation: float) -> None:
         super().__init__(*parts)

@@ -6,24 +6,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skae._data.checks import Array, as_if_alone, check_rows
+from skae._data.checks import Array, check_rows
+from skae._data.units import widest_float
+from skae._estimator.environment import as_if_alone
 from skae._estimator.fit import BaseLatentModel
 from skae._estimator.generative import Generative
 from skae._estimator.parameters import boolean, estimator, parameter, real
 from skae._estimator.scores import LikelihoodScores
+from skae._model.codes import LinearCodes, OwnAxes
 from skae._model.draws import paired_draws, reparameterise, standard_normal
-from skae._model.losses import BinaryCrossEntropy, Poisson, SquaredError
-from skae._model.module import AutoEncoderModule, LinearCodes
-from skae.functional import (
-    bernoulli_log_likelihood,
-    gaussian_log_likelihood,
-    poisson_log_likelihood,
-    standard_normal_kl,
-    standard_normal_log_density,
-)
+from skae._model.module import AutoEncoderModule
+from skae._model.prior import require_untied
+from skae.functional import standard_normal_kl, standard_normal_log_density
 
 # Pairs of draws z, −z of the code, for a row that judges the training.
 JUDGING_PAIRS = 8
@@ -31,8 +27,6 @@ JUDGING_PAIRS = 8
 MIN_NOISE_VARIANCE = 1e-10
 # No posterior is much wider than the prior; a network's, far from its rows, would have no bound.
 MAX_LOG_VAR = 1.0
-# The largest variance that a binary feature has.
-COIN_VARIANCE = 0.25
 # A code is in use if its posterior mean has a larger variance than this (Burda et al. 2016).
 ACTIVE = 0.01
 
@@ -40,10 +34,9 @@ ACTIVE = 0.01
 class VariationalModule(AutoEncoderModule):
     """min over q and p of the mean of −E_q log p(x|z) + β KL(q(z|x) ‖ N(0, I))."""
 
+    axes = OwnAxes(rounding=1e-6)
     has_noise = True
     draws_codes = True
-    principal_axes = False
-    has_prior = True
     outputs_per_component = 2
 
     def __init__(
@@ -52,44 +45,35 @@ class VariationalModule(AutoEncoderModule):
         super().__init__(*parts)
         self.beta, self.kl_warm_up = beta, kl_warm_up
         self.dynamic_binarization = dynamic_binarization
-        if isinstance(self.loss, SquaredError):
-            self.log_noise_variance = nn.Parameter(torch.zeros(()))
-        elif not isinstance(self.loss, BinaryCrossEntropy | Poisson):
+        require_untied(self.decoder)
+        if not self.loss.is_likelihood:
             raise ValueError(
                 "VariationalAutoEncoder needs a loss that is a likelihood, 'squared_error', "
                 f"'binary_cross_entropy' or 'poisson', and got {type(self.loss).__name__}; take "
                 "one of these, or AutoEncoder."
             )
-        if dynamic_binarization and not isinstance(self.loss, BinaryCrossEntropy):
+        if self.loss.learns_noise:
+            self.log_noise_variance = nn.Parameter(torch.zeros((), dtype=torch.float32))
+        if dynamic_binarization and (self.loss.low, self.loss.high) != (0, 1):
             raise ValueError(
                 "dynamic_binarization=True draws zeros and ones, and the loss is "
                 f"{type(self.loss).__name__}; pass loss='binary_cross_entropy' too."
             )
 
     @property
-    def noise_variance(self) -> Tensor | None:  # type: ignore[override]
-        """σ² in the module's units, where the loss is the squared error."""
-        if not isinstance(self.loss, SquaredError):
-            return None
-        return self.log_noise_variance.exp()
+    def code_unit(self) -> float:
+        """1: codes are in the units of the prior, N(0, I)."""
+        return 1.0
+
+    @property
+    def noise_variance(self) -> Tensor | None:
+        """σ² in the module's units, where the loss has it."""
+        return self.log_noise_variance.exp() if self.loss.learns_noise else None
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the logarithm of the variance of q(z|x)."""
         mean, log_var = self.encoder(x).split(self.n_components, dim=1)
         return mean, log_var.clamp(max=MAX_LOG_VAR)
-
-    def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
-        """Return log p(x|z) of every row, in nats, of the data in its own units."""
-        if isinstance(self.loss, SquaredError):
-            scaled = gaussian_log_likelihood(x, output, self.log_noise_variance.exp())
-            return scaled - x.shape[1] * self.loss.scale.log()
-        data = self.loss.to_data(x)
-        if isinstance(self.loss, BinaryCrossEntropy):
-            return bernoulli_log_likelihood(data, output)
-        log_rate = output.minimum(self.loss.highest)  # type: ignore[arg-type]
-        if not self.training:  # large counts cancel: in float32 the best of many draws is an error
-            data, log_rate = data.double(), log_rate.double()
-        return poisson_log_likelihood(data, log_rate)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x`` from draws of its code, of which there are more outside training."""
@@ -102,9 +86,10 @@ class VariationalModule(AutoEncoderModule):
         else:
             draws = paired_draws(JUDGING_PAIRS, mean.shape, generator).to(x)
         output, likelihood = torch.zeros_like(x), mean.new_zeros(len(x))
+        noise = self.noise_variance
         for z in reparameterise(mean, log_var, draws):
             one = self.decoder(z)
-            likelihood = likelihood + self.log_likelihood(x, one)
+            likelihood = likelihood + self.loss.log_likelihood(x, one, noise)
             output = output + one.detach()
         weight = self.beta
         if self.training and self.progress < self.kl_warm_up:
@@ -117,8 +102,8 @@ class VariationalModule(AutoEncoderModule):
 
     def binarize(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Draw zeros and ones with the probabilities that the rows are."""
-        ones = torch.bernoulli(self.loss.to_data(x).clamp(0, 1), generator=generator)
-        return (ones - self.loss.center) / self.loss.scale
+        ones = torch.bernoulli(self.units.to_data(x).clamp(0, 1), generator=generator)
+        return self.units.from_data(ones)
 
     def draw_code(self, x: Tensor) -> Tensor:
         """Draw codes from the posterior."""
@@ -127,48 +112,46 @@ class VariationalModule(AutoEncoderModule):
 
     def draw_prior(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw codes from N(0, I), on the host."""
-        return torch.randn(n, self.n_components, generator=generator)
+        return torch.randn(n, self.n_components, generator=generator, dtype=torch.float32)
 
     def elbo(self, x: Tensor, draws: Tensor) -> Tensor:
         """Return E_q log p(x|z) − KL of every row, the mean taken over ``draws`` of N(0, I)."""
         mean, log_var = self.posterior(x)
-        total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        total, noise = (
+            torch.zeros(len(x), dtype=widest_float(x.device), device=x.device),
+            self.noise_variance,
+        )
         for z in reparameterise(mean, log_var, draws):
-            total += self.log_likelihood(x, self.decoder(z))
+            total += self.loss.log_likelihood(x, self.decoder(z), noise)
         return total / len(draws) - standard_normal_kl(mean, log_var)
 
     def importance_bound(self, x: Tensor, draws: Tensor) -> Tensor:
         """Return log of the mean of p(x, z) / q(z|x) over the draws of z, of every row."""
         mean, log_var = self.posterior(x)
-        total = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
+        wide, noise = widest_float(x.device), self.noise_variance
+        total = torch.full((len(x),), -torch.inf, dtype=wide, device=x.device)
         for draw, z in zip(draws, reparameterise(mean, log_var, draws), strict=True):
             log_q = standard_normal_log_density(draw) - 0.5 * log_var.sum(dim=1)
-            log_p = self.log_likelihood(x, self.decoder(z)) + standard_normal_log_density(z)
-            total = torch.logaddexp(total, (log_p - log_q).double())
+            likelihood = self.loss.log_likelihood(x, self.decoder(z), noise)
+            log_p = likelihood + standard_normal_log_density(z)
+            total = torch.logaddexp(total, (log_p - log_q).to(wide))
         return total - math.log(len(draws))
 
     def calibrate(self, terms: dict[str, float]) -> None:
-        """Raise the noise variance to that of held-out rows: those of training are less noisy."""
-        if not isinstance(self.loss, SquaredError):
+        """Raise the noise variance to that of validation rows: training rows have less noise."""
+        if not self.loss.learns_noise:
             return
-        n_features, noise = len(self.loss.center), self.log_noise_variance.exp().item()
-        normalizer = 0.5 * math.log(2 * math.pi * noise) + self.loss.scale.log().item()
+        n_features, noise = self.units.n_features, self.log_noise_variance.exp().item()
+        normalizer = 0.5 * math.log(2 * math.pi * noise) + self.units.scale.log().item()
         seen = 2 * noise * (terms["reconstruction"] / n_features - normalizer)
         if noise < seen < math.inf:
             with torch.no_grad():
                 self.log_noise_variance.fill_(math.log(seen))
 
-    def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
-        """Return the posterior of probabilistic PCA, and take its noise.
-
-        Under cross-entropy PCA's noise is too little: pixels that are nearly always 0 lower it.
-        A code that varies less than a coin would only hold training back.
-        """
-        noise = max(noise_variance, MIN_NOISE_VARIANCE)
-        if isinstance(self.loss, BinaryCrossEntropy):
-            coin = COIN_VARIANCE / self.loss.scale.item() ** 2
-            noise = max(noise, min(coin, variances.max().item() / 2))  # one code stays
-        if isinstance(self.loss, SquaredError):
+    def linear_codes(self, variances: Tensor, noise_variance: float, *, tied: bool) -> LinearCodes:
+        """Return the posterior of probabilistic PCA, and start at its noise variance."""
+        noise = self.loss.start_noise(max(noise_variance, MIN_NOISE_VARIANCE), variances)
+        if self.loss.learns_noise:
             with torch.no_grad():
                 self.log_noise_variance.fill_(math.log(noise))
         variances = variances.clamp(min=noise)
@@ -178,6 +161,7 @@ class VariationalModule(AutoEncoderModule):
             decode=(share * variances).sqrt(),
             offset=torch.zeros_like(variances),
             others=(noise / variances).log(),
+            metric=torch.ones_like(variances),
         )
 
 
@@ -303,12 +287,12 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
         mean, std : ndarray of shape (n_samples, n_components_), float32
             Means, which ``transform`` returns too, and standard deviations.
         """
-        check_is_fitted(self)
-        X = check_rows(self, X, fitting=False)
-        module = self.net_.module_
-        mean, std = np.empty((2, len(X), self.n_components_), dtype=np.float32)
+        fitted = self._fitted()
+        X = check_rows(fitted, X, fitting=False)
+        module = fitted.net_.module_
+        mean, std = np.empty((2, len(X), fitted.n_components_), dtype=np.float32)
         with as_if_alone(inference=True):
-            for rows, x in self._batches(X):
+            for rows, x in fitted._batches(X):
                 z, log_var = module.posterior(x)
                 mean[rows] = module.frame(z).cpu().numpy()
                 std[rows] = ((0.5 * log_var).exp() @ module.frame.axes.abs()).cpu().numpy()

@@ -258,7 +258,7 @@ def test_dynamic_binarization_draws_for_training_and_not_for_scores(digits):
     module = model.net_.module_
     x = torch.tensor((digits - model.mean_) / model.scale_, dtype=torch.float32)
     module.generator = torch.Generator().manual_seed(0)
-    drawn = [module.loss.to_data(module.binarize(x, module.generator)) for _ in range(400)]
+    drawn = [module.units.to_data(module.binarize(x, module.generator)) for _ in range(400)]
     torch.testing.assert_close(drawn[0], drawn[0].round(), atol=1e-5, rtol=0)
     means = torch.stack(drawn).mean(dim=0).numpy()
     np.testing.assert_allclose(means, digits, atol=0.13)  # five standard errors
@@ -399,7 +399,7 @@ def test_a_warm_start_needs_the_same_discriminator(digits):
     codes = model.transform(digits)
     for sizes in ((16,), (128, 128, 1)):
         model.set_params(discriminator_layer_sizes=sizes)
-        with pytest.raises(ValueError, match=r"warm_start=True.*critic.*warm_start=False"):
+        with pytest.raises(ValueError, match=r"warm_start=True.*discriminator.*warm_start=False"):
             model.fit(digits)
     np.testing.assert_array_equal(model.transform(digits), codes)
 
@@ -407,12 +407,12 @@ def test_a_warm_start_needs_the_same_discriminator(digits):
 def test_the_discriminator_has_its_own_optimizer_and_history(digits):
     model = AdversarialAutoEncoder(2, **SHORT).fit(digits)
     net = model.net_
-    critic = set(net.module_.critic.parameters())
-    assert critic
-    assert not critic & {p for _, p in net.get_all_learnable_params()}
-    assert all(np.isfinite(net.history[:, "critic_loss"]))
-    start = AdversarialAutoEncoder(2, **STAY).fit(digits).net_.module_.critic
-    assert not torch.equal(net.module_.critic[0].weight, start[0].weight)
+    discriminator = set(net.module_.discriminator.parameters())
+    assert discriminator
+    assert not discriminator & {p for _, p in net.get_all_learnable_params()}
+    assert all(np.isfinite(net.history[:, "discriminator_loss"]))
+    start = AdversarialAutoEncoder(2, **STAY).fit(digits).net_.module_.discriminator
+    assert not torch.equal(net.module_.discriminator[0].weight, start[0].weight)
 
 
 @generative

@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 from torch.distributions import Bernoulli, Normal, Poisson, kl_divergence
 
 from skae import AutoEncoder, functional
+from skae._data.units import Units
 from skae._model.losses import make_loss
 
 AT_START = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}
@@ -199,8 +200,8 @@ def test_a_perfect_reconstruction_scores_one_under_any_loss(digits):
 
 
 def test_anomalous_counts_have_their_whole_deviance():
-    loss = make_loss("poisson", 3)
-    loss.prepare(torch.zeros(3), 1.0, [torch.tensor([[4.0, 8, 2], [1, 0, 3]])])
+    loss = make_loss("poisson", Units(np.zeros(3), 1.0))
+    loss.look_at([torch.tensor([[4.0, 8, 2], [1, 0, 3]])])
     x, log_rate = torch.tensor([[1e4, 3, 0]]), torch.tensor([[2.0, 50, -1]])
     rates = np.exp([2.0, np.log(16), -1])  # bounded by twice the largest count
     expected = mean_poisson_deviance(x[0], rates) * 3 / 2

@@ -16,6 +16,7 @@ from skae import (
     SparseAutoEncoder,
 )
 from skae._contractive import ContractiveModule
+from skae._data.units import Units
 from skae._denoising import Corruption
 from skae._model.losses import make_loss
 from skae._model.networks.mlp import MLP, Dropout
@@ -30,10 +31,10 @@ def squared_error(model, X, spoiled):
 
 def spoil(noise, level, X, n=200):
     """Return many spoiled copies of X's rows, in the data's units."""
-    corruption = Corruption(X.shape[1], noise, level)
     center, scale = X.mean(axis=0), 2.0
+    corruption = Corruption(Units(center, scale), noise, level)
     x = torch.tensor((X - center) / scale, dtype=torch.float32)
-    corruption.prepare(torch.tensor(center), scale, [x[:1000], x[1000:]])
+    corruption.look_at([x[:1000], x[1000:]])
     spoiled = corruption(x.repeat(n, 1), torch.Generator().manual_seed(0))
     return spoiled.numpy().reshape(n, *X.shape) * scale + center
 
@@ -211,18 +212,18 @@ def test_the_l1_term_is_the_norm_of_the_codes(digits):
 # -- contractive ---------------------------------------------------------------------------
 
 
-def make_contractive(encoder, k):
+def make_contractive(encoder, k, scale=1.0):
     decoder = MLP((k, 6, 5), "tanh", torch.Generator().manual_seed(1))
-    return ContractiveModule(encoder, decoder, k, make_loss("squared_error", 5), alpha=1.0)
+    loss = make_loss("squared_error", Units(np.zeros(5), scale))
+    return ContractiveModule(encoder, decoder, k, loss, alpha=1.0)
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("k", [1, 4, 8])
 def test_the_contraction_is_the_jacobians_norm(k, training):
     encoder = MLP((5, 7, k), "silu", torch.Generator().manual_seed(0))
-    module = make_contractive(encoder, k).train(training)
+    module = make_contractive(encoder, k, scale=4.0).train(training)
     module.frame.set_metric(torch.linspace(1, 2, k))
-    module.loss.prepare(torch.zeros(5), 4.0, [])
     x = torch.randn(6, 5, generator=torch.Generator().manual_seed(2))
     _, terms = module(x)
     jacobians = torch.func.vmap(torch.func.jacrev(encoder))(x)

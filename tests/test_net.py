@@ -14,10 +14,12 @@ from skorch import NeuralNet
 
 from skae import AutoEncoder
 from skae._autoencoder import PlainModule
-from skae._data.batches import Batches, Rows, Units, place
+from skae._data.batches import Batches, RowDataset, place
+from skae._data.units import Units
 from skae._model.losses import make_loss
-from skae._model.networks.make import make_networks
+from skae._model.networks.make_networks import make_networks
 from skae._model.networks.mlp import ACTIVATIONS, MLP
+from skae._model.spec import ModelSpec
 from skae._training.make_net import make_net
 from skae._training.optimizer import FlatAdamW, one_cycle
 from skae._training.speed import takes_bfloat16
@@ -151,7 +153,7 @@ def test_verbose_prints_a_line_per_epoch(digits, capsys):
 def test_every_row_is_in_one_batch_and_batches_are_equal(n_rows, part_size, monkeypatch):
     monkeypatch.setattr("skae._data.batches.PART_SIZE", part_size)
     rows = torch.arange(n_rows, dtype=torch.float32)[:, None]
-    batches = [x for x, _ in Batches(Rows(rows), 128, torch.Generator().manual_seed(0))]
+    batches = [x for x, _ in Batches(RowDataset(rows), 128, torch.Generator().manual_seed(0))]
     lengths = {len(batch) for batch in batches}
     assert max(lengths) <= 128
     assert max(lengths) - min(lengths) <= 1
@@ -227,13 +229,9 @@ def test_flat_adamw_is_torchs():
 @pytest.mark.parametrize("floor", [True, False])
 def test_the_tape_has_autograds_gradients(floor, hidden_layer_sizes, activation):
     generator = torch.Generator().manual_seed(0)
-    architecture = {
-        **dict.fromkeys(["tied_weights", "image_shape", "encoder", "decoder"]),
-        **{"n_features": 5, "n_components": 2, "hidden_layer_sizes": hidden_layer_sizes},
-        **{"activation": activation, "init": "pca" if floor else "random"},
-    }
-    encoder, decoder = make_networks(architecture, 2, generator)
-    module = PlainModule(encoder, decoder, 2, make_loss("squared_error", 5))
+    spec = ModelSpec(5, 2, hidden_layer_sizes, "pca" if floor else "random", activation=activation)
+    encoder, decoder = make_networks(spec, 2, generator)
+    module = PlainModule(encoder, decoder, 2, make_loss("squared_error", Units(np.zeros(5), 1.0)))
     for value in module.parameters():
         value.data.normal_(generator=generator)
     x = torch.randn(20, 5, generator=generator)

@@ -13,7 +13,8 @@ from torch import nn
 
 from skae import AutoEncoder
 from skae._model.networks.convolution import ConvDecoder, ConvEncoder
-from skae._model.networks.mlp import MLP, TiedLinear
+from skae._model.networks.mlp import MLP
+from skae._model.networks.tied import TiedLinear
 
 AT_START = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}
 

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+from skae._data import moments
+from skae._data.moments import Moments
+from skae._data.sources import ArraySource
 from skae._start import pca as _pca
-from skae._start.pca import Centred, fit_pca
+from skae._start.pca import fit_pca
 
 
 def make(n_rows, n_features, dtype=np.float64, offset=0.0):
@@ -15,6 +18,11 @@ def make(n_rows, n_features, dtype=np.float64, offset=0.0):
     return (X + offset).astype(dtype)
 
 
+def fit(X, k):
+    source = ArraySource(X)
+    return fit_pca(source, Moments.of(source), k, seed=0)
+
+
 @pytest.mark.parametrize("part_size", [1, 2**20])
 @pytest.mark.parametrize("k", [3, 0.9, 0.999])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -22,14 +30,16 @@ def make(n_rows, n_features, dtype=np.float64, offset=0.0):
 @pytest.mark.parametrize("shape", [(700, 30), (60, 400)])
 @pytest.mark.parametrize("solver", ["exact", "search"])
 def test_it_is_scikit_learns_pca(solver, shape, offset, dtype, k, part_size, monkeypatch):
-    monkeypatch.setattr(_pca, "PART_SIZE", part_size)
+    for module in (_pca, moments):
+        monkeypatch.setattr(module, "PART_SIZE", part_size)
     if solver == "search":
         monkeypatch.setattr(_pca, "EXACT_SIZE", 10)
     X = make(*shape, dtype, offset)
     before = X.copy()
     which = np.arange(0, len(X), 2)
-    for rows, table in ((Centred(X), X), (Centred(X, which), X[which])):
-        ours = fit_pca(rows, k, seed=0)
+    for source, table in ((ArraySource(X), X), (ArraySource(X, which), X[which])):
+        rows = Moments.of(source)
+        ours = fit_pca(source, rows, k, seed=0)
         pca = PCA(k, svd_solver="full").fit(table.astype(np.float64))
         assert (ours.n_components, ours.n_samples) == (pca.n_components_, len(table))
         np.testing.assert_allclose(ours.mean, pca.mean_, rtol=1e-12)
@@ -48,7 +58,7 @@ def test_it_is_scikit_learns_pca(solver, shape, offset, dtype, k, part_size, mon
 @pytest.mark.parametrize("shape", [(50, 8), (5, 20)])
 def test_components_beyond_the_rank_are_zero(shape):
     X = make(*shape)
-    pca = fit_pca(Centred(X), 30, seed=0)
+    pca = fit(X, 30)
     assert pca.components.shape == (30, shape[1])
     rank = min(shape[0] - 1, shape[1])
     assert (pca.variances[rank:] < 1e-12 * pca.variances[0]).all()
@@ -58,9 +68,8 @@ def test_components_beyond_the_rank_are_zero(shape):
 def test_columns_that_vary_by_rounding_are_constant():
     X = make(100, 4)
     X[:, 2] = 0.1 + 1e-18 * np.arange(100)
-    rows = Centred(X)
-    assert rows.variances[2] == 0
-    np.testing.assert_allclose(fit_pca(rows, 3, seed=0).components[:, 2], 0, atol=1e-12)
-    flat = fit_pca(Centred(np.full((5, 3), 0.1)), 0.9, seed=0)
+    assert Moments.of(ArraySource(X)).variances[2] == 0
+    np.testing.assert_allclose(fit(X, 3).components[:, 2], 0, atol=1e-12)
+    flat = fit(np.full((5, 3), 0.1), 0.9)
     assert flat.components.shape == (1, 3)
     assert not flat.components.any()

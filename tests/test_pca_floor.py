@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from skae import AutoEncoder
-from skae._start.floor import is_improvement
+from skae._training.selection import is_improvement
 
 # A step this small leaves the weights where they start.
 AT_START = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}

@@ -1,4 +1,4 @@
-"""The net layer: where rows come from, part by part, in the module's units."""
+"""Rows in the module's units, in batches, on the device."""
 
 import math
 from collections.abc import Iterator
@@ -9,65 +9,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skae._data.checks import Array
+from skae._data.sources import PART_SIZE, rows_at_once, slices
+from skae._data.units import Units
 
-# Numbers that are made ready at once: about what a processor caches.
-PART_SIZE = 2**20
 # The share of a GPU's free memory that the rows may take.
 SHARE_OF_GPU = 0.5
 
 
-def slices(n_rows: int, size: int) -> Iterator[slice]:
-    """Yield slices of at most ``size`` rows; scikit-learn's gen_batches costs more than a row."""
-    return (slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size))
-
-
-def rows_at_once(n_features: int) -> int:
-    """Return how many rows to work on at once where no gradient is needed: bounds memory."""
-    return min(4096, max(256, PART_SIZE // n_features))
-
-
-class Units:
-    """The module's units: rows less ``center``, divided by ``scale``, in float32.
-
-    Parameters
-    ----------
-    center : ndarray of shape (n_features,), float64
-    scale : float
-    """
-
-    def __init__(self, center: Array, scale: float) -> None:
-        self.center, self.scale, self.factor = center, scale, np.float32(1 / scale)
-        # float32 rows far from zero keep their digits when this is taken off in two steps.
-        self.high = center.astype(np.float32)
-        low = (center - self.high).astype(np.float32)
-        self.low = low if (np.abs(low) > 1e-8 * scale).any() else None
-
-    def convert(self, X: Array, out: Array | None = None) -> Array:
-        """Return rows in the module's units; ``out``, which may be X, is overwritten."""
-        with np.errstate(over="ignore"):
-            if X.dtype == np.float32:
-                rows = np.subtract(X, self.high, out=out)
-                if self.low is not None:
-                    rows -= self.low
-            else:
-                rows = np.empty(X.shape, dtype=np.float32) if out is None else out
-                np.subtract(X, self.center, out=rows, casting="same_kind")
-            rows *= self.factor
-        return rows
-
-    def to_tensor(self, X: Array, out: Array | None = None) -> Tensor:
-        """Return new rows as a tensor; raise ValueError where float32 cannot hold them."""
-        rows = torch.from_numpy(self.convert(X, out))
-        if not rows.sum().isfinite() and not rows.isfinite().all():
-            raise ValueError(
-                "X contains a value too large for float32 in units of the training rows, "
-                f"whose scale is {self.scale:.1e}; drop such rows."
-            )
-        return rows
-
-
-class Rows(Dataset[tuple[Tensor, Tensor]]):
-    """Rows that a net trains on, in the module's units.
+class RowDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Rows that a net trains on or is evaluated on, in the module's units.
 
     Parameters
     ----------
@@ -113,16 +63,24 @@ class Rows(Dataset[tuple[Tensor, Tensor]]):
         """Whether rows have yet to cross to the device."""
         return self.device.type == "cuda" and self.units is not None
 
-    def subset(self, which: Tensor) -> "Rows":
-        """Return those of the rows that ``which`` counts."""
-        return Rows(self.table, self.units, self.index[which.to(self.index.device)], self.device)
+    def subset(self, which: Tensor) -> "RowDataset":
+        """Return the rows at these positions."""
+        return RowDataset(
+            self.table, self.units, self.index[which.to(self.index.device)], self.device
+        )
+
+    def spread(self, n: int) -> "RowDataset":
+        """Return ``n`` rows at equal distances, or all where there are no more."""
+        # Integers: float32 counts no further than 2**24.
+        n = min(n, len(self))
+        return self.subset(torch.arange(n) * (len(self) - 1) // max(1, n - 1))
 
     def take(self, which: Tensor) -> Tensor:
-        """Copy the rows that ``which`` counts to the device."""
+        """Copy the rows at these positions to the device."""
         return self.read(which).to(self.device)
 
     def read(self, which: Tensor) -> Tensor:
-        """Copy the rows that ``which`` counts, where the table is."""
+        """Copy the rows at these positions, where the table is."""
         which = self.index[which.to(self.index.device)]
         if isinstance(self.table, Tensor):
             return self.table.index_select(0, which)
@@ -130,7 +88,7 @@ class Rows(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(rows if self.units is None else self.units.convert(rows, rows))
 
 
-def place(X: Array, units: Units, device: str) -> Rows:
+def place(X: Array, units: Units, device: str) -> RowDataset:
     """Return the rows of X for training on ``device``.
 
     They move to a GPU once where it has the room. On the host a float32 table in C order is
@@ -141,11 +99,11 @@ def place(X: Array, units: Units, device: str) -> Rows:
         target.type == "cuda" and 4 * X.size < SHARE_OF_GPU * torch.cuda.mem_get_info(target)[0]
     )
     if X.dtype == np.float32 and X.flags.c_contiguous and not (fits and target.type != "cpu"):
-        return Rows(X, units, device=target)
+        return RowDataset(X, units, device=target)
     table = torch.empty(X.shape, dtype=torch.float32, device=target if fits else "cpu")
     for rows in slices(len(X), rows_at_once(X.shape[1])):
         table[rows] = torch.from_numpy(units.convert(X[rows]))
-    return Rows(table, device=target)
+    return RowDataset(table, device=target)
 
 
 class Batches:
@@ -156,14 +114,16 @@ class Batches:
 
     Parameters
     ----------
-    rows : Rows
+    rows : RowDataset
     batch_size : int
         Upper bound of a batch's size.
     generator : torch.Generator or None
         Shuffles the rows anew in each pass; None leaves their order.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, generator: torch.Generator | None) -> None:
+    def __init__(
+        self, rows: RowDataset, batch_size: int, generator: torch.Generator | None
+    ) -> None:
         self.rows = rows
         self.generator = generator
         self.n_batches = max(1, math.ceil(len(rows) / batch_size))

@@ -1,4 +1,4 @@
-"""The estimator layer: what models with a prior can do."""
+"""What models with a prior can do."""
 
 from inspect import isclass
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 from torch.distributions import Distribution
 
-from skae._data.checks import Array, as_if_alone
+from skae._data.checks import Array
+from skae._estimator.environment import as_if_alone
 from skae._estimator.parameters import Rule, check_argument, integer, options, random_state_rule
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.prior import PRIORS
@@ -47,17 +47,17 @@ class Generative(FittedAutoEncoder):
         ndarray of shape (n_samples, n_components_), float32
             In the axes and units in which ``transform`` gives codes of rows.
         """
-        check_is_fitted(self)
+        fitted = self._fitted()
         check_argument("n_samples", n_samples, integer(1))
         check_argument("random_state", random_state, random_state_rule)
-        generator = torch.Generator()
+        generator = torch.Generator("cpu")
         if random_state is None:
             generator.seed()
         else:
             generator.manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
-        module = self.net_.module_
+        module = fitted.net_.module_
         with as_if_alone(inference=True):
-            z = module.draw_prior(int(n_samples), generator).to(self.net_.device)
+            z = module.draw_prior(int(n_samples), generator).to(fitted.net_.device)
             codes: Array = module.frame(z).cpu().numpy()
         return codes
 
@@ -77,5 +77,6 @@ class Generative(FittedAutoEncoder):
             What the decoder makes of the codes, in the units of the training data: the mean
             of the rows that the model expects there, without their noise.
         """
-        codes: Any = self.sample_codes(n_samples, random_state)
-        return self.inverse_transform(codes)
+        fitted = self._fitted()
+        codes: Any = fitted.sample_codes(n_samples, random_state)
+        return fitted.inverse_transform(codes)

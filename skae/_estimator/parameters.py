@@ -85,7 +85,7 @@ def parameter(default: Any, rule: Rule, doc: str) -> Any:
     return field(default=default, metadata={"rule": rule, "doc": doc})
 
 
-@dataclass_transform(eq_default=False, kw_only_default=True, field_specifiers=(parameter,))
+@dataclass_transform(eq_default=False, kw_only_default=True)
 def estimator(cls: type[T]) -> type[T]:
     """Turn a class into an estimator: generate ``__init__`` and complete the docstring."""
     cls = dataclass(eq=False, repr=False, kw_only=True)(cls)

@@ -1,23 +1,37 @@
-"""The estimator layer: scores, from reconstructions or from likelihoods."""
+"""Scores, from reconstructions or from likelihoods."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 
-from skae._data.batches import Rows
-from skae._data.checks import Array, as_if_alone, check_rows
+from skae._data.batches import RowDataset
+from skae._data.checks import Array, check_rows
+from skae._data.units import widest_float
+from skae._estimator.environment import as_if_alone
 from skae._estimator.parameters import check_argument, integer, options
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.draws import paired_draws
 from skae._model.losses import require_valid
 from skae._training.net import AutoEncoderNet
-from skae._training.selection import share_explained
 
 # Pairs of draws z, −z of the code that a score is the mean over.
 SCORING_PAIRS = 64
+# Losses below this, in the module's units or in nats, are float32 rounding, not error.
+ROUNDING = 1e-5
+# Squares of scales from one over this to this are numbers that float32 holds well.
+MAX_SQUARED_SCALE = 1e15
+
+
+def share_explained(error: float, total: float) -> float:
+    """Return 1 − error/total; where there is nothing to explain, 1 or 0 as in ``r2_score``.
+
+    Both are means over rows, in the module's units or in nats.
+    """
+    if total <= ROUNDING:
+        return 1.0 if error <= ROUNDING else 0.0
+    return float(1 - error / total)
 
 
 class ReconstructionScores(FittedAutoEncoder):
@@ -38,17 +52,23 @@ class ReconstructionScores(FittedAutoEncoder):
         ndarray of shape (n_samples,), float32
             In squared units of X for squared errors and ``"huber"``, in those of X for absolute
             ones, in nats for cross-entropy and counts; the higher, the more normal the row.
+            float64 where ``scale_`` is below 1e-15 or above 1e15, whose squares float32 cannot
+            hold.
         """
-        errors, _ = self._errors(X)
-        loss = self.net_.module_.loss
-        with np.errstate(over="ignore"):  # -inf says it
-            return (-errors * loss.multiple * self.scale_**loss.power).astype(np.float32)
+        fitted = self._fitted()
+        errors, _ = fitted._errors(X)
+        loss, scale = fitted.net_.module_.loss, fitted.scale_
+        fits = 1 / MAX_SQUARED_SCALE <= scale <= MAX_SQUARED_SCALE
+        scores: Array = -errors * loss.multiple * scale**loss.power
+        return scores.astype(np.float32 if fits else np.float64)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the share of the loss that is explained: R² where that is the squared error.
+        """Return the share of the loss that the model explains: R² where that is the squared error.
 
-        1 − E/E₀ of the errors of reconstructions and of ``mean_`` in their place, summed over
-        rows; for other losses known as D².
+        That is 1 − E/E₀: E is the error of the reconstructions, E₀ that of ``mean_`` in the
+        place of each, both summed over the rows of X. For other losses it is known as D². It is
+        not what ``PCA.score`` is, a log-likelihood: compare with ``r2_score`` of PCA's
+        reconstructions, ``multioutput="variance_weighted"``.
 
         Parameters
         ----------
@@ -60,27 +80,29 @@ class ReconstructionScores(FittedAutoEncoder):
         float
             1 for perfect reconstructions, 0 for those no better than the mean.
         """
-        errors, at_mean = self._errors(X)
+        errors, at_mean = self._fitted()._errors(X)
         return share_explained(errors.mean(), at_mean.mean())
 
     def _errors(self, X: Any) -> tuple[Array, Array]:
-        """Return what every row costs more than a perfect one: as it is, and at the mean."""
-        check_is_fitted(self)
+        """Return every row's loss, and its loss if reconstructed by the mean.
+
+        Both less the loss of a perfect reconstruction, which is not zero for every loss.
+        """
         X = check_rows(self, X, fitting=False)
         module = self.net_.module_
-        require_valid(self._architecture["loss"], X)
+        require_valid(self._spec.loss, X)
         errors = np.empty((2, len(X)))
         with as_if_alone(inference=True):
             for rows, x in self._batches(X):
-                output = module.decoder(module.encoder(x)).double()
-                x = x.double()
+                wide = widest_float(x.device)
+                output, x = module.decoder(module.code(x)).to(wide), x.to(wide)
                 costs = torch.stack([module.loss(x, output), module.loss.at_mean(x)])
                 errors[:, rows] = (costs - module.loss.at_best(x)).cpu().numpy()
         return errors[0], errors[1]
 
-    def _scorer(self, net: AutoEncoderNet, judges: Rows) -> Callable[[dict[str, float]], float]:
-        """Return what makes a score of the judges' mean loss terms."""
-        at_mean, at_best = net.bounds(judges)
+    def _scorer(self, net: AutoEncoderNet, rows: RowDataset) -> Callable[[dict[str, float]], float]:
+        """Return the function that makes ``score`` of rows from the means of their loss terms."""
+        at_mean, at_best = net.bounds(rows)
         return lambda terms: share_explained(terms["reconstruction"] - at_best, at_mean - at_best)
 
     def _diagnose(self, variances: Array) -> None:
@@ -109,7 +131,7 @@ class LikelihoodScores(FittedAutoEncoder):
             In nats; the higher, the more normal the row. Draws are the same for each row and
             in each call. Of binary cross-entropy it is a likelihood where rows are zeros and ones.
         """
-        return self._bounds(X, n_importance_samples).astype(np.float32)
+        return self._fitted()._bounds(X, n_importance_samples).astype(np.float32)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of ``score_samples``: comparable with ``PCA.score``.
@@ -124,21 +146,20 @@ class LikelihoodScores(FittedAutoEncoder):
         float
             In nats a row.
         """
-        return float(self._bounds(X, None).mean())
+        return float(self._fitted()._bounds(X, None).mean())
 
     def _bounds(self, X: Any, n_importance_samples: int | None) -> Array:
-        check_is_fitted(self)
         n_draws = n_importance_samples
         check_argument("n_importance_samples", n_draws, integer(1) | options(None))
         X = check_rows(self, X, fitting=False)
-        require_valid(self._architecture["loss"], X)
+        require_valid(self._spec.loss, X)
         module, shape = self.net_.module_, torch.Size((self.n_components_,))
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator("cpu").manual_seed(0)
         if n_draws is None:
             draws, bound = paired_draws(SCORING_PAIRS, shape, generator), module.elbo
         else:
             draws, bound = (
-                torch.randn(n_draws, *shape, generator=generator),
+                torch.randn(n_draws, *shape, generator=generator, dtype=torch.float32),
                 module.importance_bound,
             )
         bounds = np.empty(len(X))
@@ -148,7 +169,7 @@ class LikelihoodScores(FittedAutoEncoder):
                 bounds[rows] = bound(x, draws).cpu().numpy()
         return bounds
 
-    def _scorer(self, net: AutoEncoderNet, judges: Rows) -> Callable[[dict[str, float]], float]:
-        """Return what makes the ELBO of the judges' mean loss terms."""
+    def _scorer(self, net: AutoEncoderNet, rows: RowDataset) -> Callable[[dict[str, float]], float]:
+        """Return the function that makes the ELBO from the means of rows' loss terms."""
         beta = self.beta
         return lambda terms: -(terms["reconstruction"] + terms["kl"] / beta)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
+from skae._data.split import AUTO_VALIDATION, MIN_VALIDATION
 from skae._estimator.parameters import (
     Rule,
     boolean,
@@ -20,9 +21,8 @@ from skae._estimator.parameters import (
 )
 from skae._model.losses import LOSSES
 from skae._model.networks.mlp import ACTIVATIONS
-from skae._training.selection import (
+from skae._training.defaults import (
     AUTO_BATCH_SIZE,
-    AUTO_JUDGES,
     AUTO_NOISE,
     AUTO_RATE,
     AUTO_STEPS,
@@ -33,7 +33,6 @@ from skae._training.selection import (
     FEW_ROWS,
     MANY_FEATURES,
     MANY_ROWS,
-    MIN_JUDGES,
     NARROW,
     NOISY_ROWS,
     SHALLOW,
@@ -241,9 +240,9 @@ class SharedParameters:
         "auto",
         real(0, 1, "()") | options("auto"),
         f"""
-        Share of the rows that is held out. "auto" is a tenth, but {AUTO_JUDGES} rows where
-        these are no more than a quarter, and {MIN_JUDGES} where these are no more than half.
-        Fewer than {MIN_JUDGES} rows cannot judge, so none are held out: ``init="pca"`` then
+        Share of the rows that is held out. "auto" is a tenth, but {AUTO_VALIDATION} rows where
+        these are no more than a quarter, and {MIN_VALIDATION} where these are no more than half.
+        Fewer than {MIN_VALIDATION} rows cannot judge, so none are held out: ``init="pca"`` then
         stays at PCA, with a warning, and ``init="random"`` trains as without early stopping.
         """,
     )

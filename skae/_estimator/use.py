@@ -1,8 +1,8 @@
-"""The estimator layer: what a fitted autoencoder does."""
+"""What a fitted autoencoder does."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -11,19 +11,27 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skae._data.batches import Units, rows_at_once, slices
-from skae._data.checks import Array, as_if_alone, check_codes, check_rows, resolve_device
-from skae._model.losses import LinkedLoss, takes_any_row
+from skae._data.checks import Array, check_codes, check_rows
+from skae._data.sources import rows_at_once, slices
+from skae._data.units import Units
+from skae._estimator.environment import as_if_alone, resolve_device, snapshot
+from skae._model.losses import takes_any_row
+from skae._model.make_module import make_module
+from skae._model.module import AutoEncoderModule
+from skae._model.spec import ModelSpec
 from skae._model.weights import load_arrays, weights_to_arrays
+from skae._training.make_net import make_fitted_net
 from skae._training.net import AutoEncoderNet
 
 
 class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """What an autoencoder does once :class:`skae._estimator.fit.BaseAutoEncoder` has fitted it.
+    """What an autoencoder does once :class:`skae._estimator.fit.BaseLatentModel` has fitted it.
 
-    Of a fit it needs ``net_``, ``mean_``, ``scale_``, ``n_components_`` and what describes
-    the net, for :meth:`_build_net`.
+    Of a fit it needs ``net_``, ``mean_``, ``scale_``, ``n_components_`` and ``_spec``, of which
+    the module is built.
     """
+
+    _module: ClassVar[type[AutoEncoderModule]]
 
     net_: AutoEncoderNet
     mean_: Array
@@ -31,11 +39,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     n_components_: int
     device: str
     loss: Any
-    _architecture: dict[str, Any]
-
-    @abstractmethod
-    def _build_net(self, device: str) -> AutoEncoderNet:
-        """Build the fitted net anew, but for its weights."""
+    _spec: ModelSpec
 
     def transform(self, X: Any) -> Array:
         """Return the codes of rows.
@@ -51,12 +55,12 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             variance with ``whiten=True``. Centred and uncorrelated, unless the method's
             codes keep their own axes; in the prior's units where codes have one.
         """
-        check_is_fitted(self)
-        X = check_rows(self, X, fitting=False)
-        codes = np.empty((len(X), self.n_components_), dtype=np.float32)
+        fitted = self._fitted()
+        X = check_rows(fitted, X, fitting=False)
+        codes = np.empty((len(X), fitted.n_components_), dtype=np.float32)
         with as_if_alone(inference=True):
-            for rows, x in self._batches(X):
-                codes[rows] = self.net_.module_.encode(x).cpu().numpy()
+            for rows, x in fitted._batches(X):
+                codes[rows] = fitted.net_.module_.encode(x).cpu().numpy()
         return codes
 
     def inverse_transform(self, X: Any) -> Array:
@@ -72,17 +76,14 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         ndarray of shape (n_samples, n_features_in_), float32
             Rows in the units of the training data.
         """
-        check_is_fitted(self)
-        codes = check_codes(self, X, self.n_components_)
-        X_hat = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        fitted = self._fitted()
+        codes = check_codes(fitted, X, fitted.n_components_)
+        module, n_features = fitted.net_.module_, fitted.n_features_in_
+        X_hat = np.empty((len(codes), n_features), dtype=np.float32)
         with as_if_alone(inference=True), np.errstate(over="ignore", invalid="ignore"):
-            for rows in slices(len(codes), rows_at_once(self.n_features_in_)):
-                module = self.net_.module_
-                output = module.decode(torch.tensor(codes[rows], device=self.net_.device))
-                if isinstance(module.loss, LinkedLoss):
-                    X_hat[rows] = module.loss.link(output).cpu().numpy()
-                else:
-                    X_hat[rows] = output.cpu().numpy() * self.scale_ + self.mean_
+            for rows in slices(len(codes), rows_at_once(n_features)):
+                output = module.decode(torch.tensor(codes[rows], device=fitted.net_.device))
+                X_hat[rows] = module.loss.to_array(output)
         if not np.isfinite(X_hat).all():
             raise ValueError(
                 f"X has codes of up to {np.abs(codes).max():.1e}, whose rows float32 cannot hold; "
@@ -100,11 +101,16 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     # -- rows ------------------------------------------------------------------------------
 
+    def _fitted(self) -> Self:
+        """Return the fit as it is now: a refit in another thread does not change it."""
+        check_is_fitted(self)
+        return snapshot(self)
+
     def _batches(self, X: Array) -> Iterator[tuple[slice, Tensor]]:
         """Yield X part by part in the model's units, on the device; a part lasts until the next."""
-        units, at_once = Units(self.mean_, self.scale_), rows_at_once(X.shape[1])
+        units, at_once = self.net_.module_.units, rows_at_once(X.shape[1])
         # One piece of memory for all parts: the system takes time to clear new ones.
-        memory = torch.empty(min(at_once, len(X)), X.shape[1], dtype=torch.float32).numpy()
+        memory = np.empty((min(at_once, len(X)), X.shape[1]), dtype=np.float32)
         for rows in slices(len(X), at_once):
             part = X[rows]
             yield rows, units.to_tensor(part, memory[: len(part)]).to(self.net_.device)
@@ -129,18 +135,31 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             net = state.pop("net_")
             state["_weights"] = weights_to_arrays(net.module_)
             state["_history"] = [dict(row) for row in net.history]
+            state["_spec"] = state["_spec"].to_dict()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         weights, history = state.pop("_weights", None), state.pop("_history", None)
+        if weights is not None:
+            state["_spec"] = ModelSpec(**state["_spec"])
         super().__setstate__(state)
         if weights is not None:
-            try:
-                device = resolve_device(self.device)
-            except ValueError:  # fitted where there was such a device
-                device = "cpu"
-            self.net_ = self._build_net(device)
-            load_arrays(self.net_.module_, weights)
-            self.net_.module_.eval()
+            with as_if_alone():
+                self.net_ = self._load_net(weights)
             self.net_.history.extend(history)
+
+    def _load_net(self, weights: dict[str, np.ndarray]) -> AutoEncoderNet:
+        """Build the fitted net anew."""
+        try:
+            device = resolve_device(self.device)
+        except ValueError:  # fitted where there was such a device
+            device = "cpu"
+        units = Units(self.mean_, self.scale_)
+        # The weights drawn here are replaced at once, and must not come from torch's generator.
+        draws = torch.Generator("cpu").manual_seed(0)
+        module = make_module(self._module, self._spec, units, draws)
+        load_arrays(module, weights)
+        net = make_fitted_net(module, device)
+        net.module_.eval()
+        return net

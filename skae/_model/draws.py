@@ -1,4 +1,4 @@
-"""The module layer: draws of codes from Gaussian posteriors."""
+"""Draws of codes from Gaussian posteriors."""
 
 from collections.abc import Iterable, Iterator
 
@@ -27,6 +27,8 @@ def paired_draws(n_pairs: int, shape: torch.Size, generator: torch.Generator) ->
     -------
     Tensor of shape (2 * n_pairs, *shape)
     """
-    half = torch.randn((n_pairs, *shape), generator=generator, device=generator.device)
+    half = torch.randn(
+        (n_pairs, *shape), generator=generator, device=generator.device, dtype=torch.float32
+    )
     half = half / half.square().mean(dim=0).sqrt()
     return torch.cat([half, -half])

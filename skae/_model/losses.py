@@ -1,55 +1,39 @@
-"""The module layer: reconstruction losses."""
+"""Reconstruction losses."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from skae import functional
 from skae._data.checks import Array
+from skae._data.units import Units, widest_float
+from skae._model.substitute import Substitutable
 from skae.functional import extremes
 
-if TYPE_CHECKING:
-    from skae._training.tape import Tape
+# The largest variance that a binary feature has.
+COIN_VARIANCE = 0.25
 
 
 class Prepared(nn.Module, ABC):
-    """A part of a module that knows the units of the data, and what it needs of the rows.
+    """A part of a module that learns something of the training rows before training begins.
 
     Parameters
     ----------
-    n_features : int
-
-    Attributes
-    ----------
-    center, scale : Tensor of shape (n_features,), Tensor of shape ()
-        What is taken off the data's rows, and what they are then divided by.
+    units : Units
+        The module's: ``units.to_data(x)`` gives rows in the units of X.
     """
 
-    center: Tensor
-    scale: Tensor
-
-    def __init__(self, n_features: int) -> None:
+    def __init__(self, units: Units) -> None:
         super().__init__()
-        self.register_buffer("center", torch.zeros(n_features))
-        self.register_buffer("scale", torch.ones(()))
-
-    def prepare(self, center: Tensor, scale: float, batches: Iterable[Tensor]) -> None:
-        """Learn the units, and what is needed of the training rows, which are in the module's."""
-        self.center.copy_(center)
-        self.scale.fill_(scale)
-        self.look_at(batches)
+        self.units = units
 
     @abstractmethod
     def look_at(self, batches: Iterable[Tensor]) -> None:
-        """Learn what is needed of the training rows, once the units are known."""
-
-    def to_data(self, x: Tensor) -> Tensor:
-        """Return rows in the data's units."""
-        return torch.addcmul(self.center, x, self.scale)
+        """Learn what is needed of the training rows, which are in the module's units."""
 
 
 class Loss(Prepared):
@@ -58,10 +42,26 @@ class Loss(Prepared):
     Attributes
     ----------
     power, multiple : int, float
-        The loss times ``multiple * scale**power`` is the error in the data's units.
+        The loss times ``multiple * scale**power`` is the error in the units of X.
+    low, high : float
+        What values X may have.
+    remedy : str
+        What to do with rows that have others.
+    reconstructs : bool
+        Whether the decoder's output is the reconstruction, so that PCA's is one. Otherwise
+        it is what a link function makes of the reconstruction, such as logits.
+    is_likelihood, learns_noise : bool
+        Whether the loss is minus a log-likelihood, and whether that has a noise variance.
     """
 
-    power, multiple = 0, 1.0
+    power: ClassVar[int] = 0
+    multiple: ClassVar[float] = 1.0
+    low: ClassVar[float] = -math.inf
+    high: ClassVar[float] = math.inf
+    remedy: ClassVar[str] = ""
+    reconstructs: ClassVar[bool] = True
+    is_likelihood: ClassVar[bool] = False
+    learns_noise: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
@@ -72,6 +72,10 @@ class Loss(Prepared):
         """Return reconstructions in the module's units."""
 
     @abstractmethod
+    def to_array(self, output: Tensor) -> Array:
+        """Return reconstructions in X's units, as an array."""
+
+    @abstractmethod
     def at_mean(self, x: Tensor) -> Tensor:
         """Return the loss of rows whose reconstruction is the training mean."""
 
@@ -79,15 +83,34 @@ class Loss(Prepared):
     def at_best(self, x: Tensor) -> Tensor:
         """Return the loss of rows that are reconstructed perfectly."""
 
+    def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
+        """Return log p(row | output) of every row, in nats, of X in its own units.
+
+        Parameters
+        ----------
+        x, output
+            As in :meth:`forward`.
+        noise_variance : Tensor of shape () or None
+            In the module's units, where ``learns_noise``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is no likelihood.")
+
+    def start_noise(self, noise_variance: float, variances: Tensor) -> float:
+        """Return the noise variance to start at, given probabilistic PCA's and its variances."""
+        return noise_variance
+
 
 class PlainLoss(Loss):
-    """A loss for which the decoder's output is the reconstruction, so that PCA gives one."""
+    """A loss for which the decoder's output is the reconstruction."""
 
     def look_at(self, batches: Iterable[Tensor]) -> None:
         """Need nothing."""
 
     def reconstruct(self, output: Tensor) -> Tensor:
         return output
+
+    def to_array(self, output: Tensor) -> Array:
+        return self.units.to_array(output)
 
     def at_mean(self, x: Tensor) -> Tensor:
         return self(x, torch.zeros_like(x))
@@ -96,22 +119,22 @@ class PlainLoss(Loss):
         return self(x, x)
 
 
-class SquaredError(PlainLoss):
-    """Half the squared distance of each row to its reconstruction: for real-valued data.
-
-    Attributes
-    ----------
-    tape : Tape or None
-        Differentiates it instead of autograd, where a net has set one.
-    """
+class SquaredError(Substitutable, PlainLoss):
+    """Half the squared distance of each row to its reconstruction: for real-valued data."""
 
     power, multiple = 2, 2.0
-    tape: "Tape | None" = None
+    is_likelihood = learns_noise = True
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        if self.training and self.tape is not None:
-            return self.tape.squared_error(x, output)
+        return self.run(x, output)
+
+    def compute(self, x: Tensor, output: Tensor) -> Tensor:
         return functional.squared_error(x, output)
+
+    def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
+        assert noise_variance is not None
+        scaled = functional.gaussian_log_likelihood(x, output, noise_variance)
+        return scaled - x.shape[1] * self.units.scale.log()
 
 
 class AbsoluteError(PlainLoss):
@@ -133,33 +156,28 @@ class Huber(PlainLoss):
 
 
 class LinkedLoss(Loss):
-    """A loss of data in its own units, whose natural parameter is the decoder's output.
+    """A likelihood of X in its own units, whose natural parameter is the decoder's output."""
 
-    Attributes
-    ----------
-    low, high : float
-        What values the data may have.
-    remedy : str
-        What to do with data that has others.
-    """
-
-    low: ClassVar[float]
-    high: ClassVar[float]
-    remedy: ClassVar[str]
+    reconstructs = False
+    is_likelihood = True
 
     @abstractmethod
-    def link(self, output: Tensor) -> Tensor:
-        """Return reconstructions in the data's units."""
+    def inverse_link(self, output: Tensor) -> Tensor:
+        """Return the means in X's units that belong to natural parameters."""
 
     @abstractmethod
-    def unlink(self, data: Tensor) -> Tensor:
-        """Return the decoder's output for reconstructions in the data's units."""
+    def link(self, means: Tensor) -> Tensor:
+        """Return the natural parameters that belong to means in X's units."""
 
     def reconstruct(self, output: Tensor) -> Tensor:
-        return (self.link(output) - self.center) / self.scale
+        return self.units.from_data(self.inverse_link(output))
+
+    def to_array(self, output: Tensor) -> Array:
+        means: Array = self.inverse_link(output).cpu().numpy()
+        return means
 
     def at_mean(self, x: Tensor) -> Tensor:
-        return self(x, self.unlink(self.center).expand_as(x))
+        return self(x, self.link(self.units.center).expand_as(x))
 
 
 class BinaryCrossEntropy(LinkedLoss):
@@ -171,17 +189,28 @@ class BinaryCrossEntropy(LinkedLoss):
     def look_at(self, batches: Iterable[Tensor]) -> None:
         """Need nothing."""
 
-    def link(self, output: Tensor) -> Tensor:
+    def inverse_link(self, output: Tensor) -> Tensor:
         return output.sigmoid()
 
-    def unlink(self, data: Tensor) -> Tensor:
-        return torch.logit(data, eps=1e-6)
+    def link(self, means: Tensor) -> Tensor:
+        return torch.logit(means, eps=1e-6)
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        return functional.binary_cross_entropy(self.to_data(x), output)
+        return functional.binary_cross_entropy(self.units.to_data(x), output)
 
     def at_best(self, x: Tensor) -> Tensor:
-        return self(x, self.unlink(self.to_data(x)))
+        return self(x, self.link(self.units.to_data(x)))
+
+    def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
+        return functional.bernoulli_log_likelihood(self.units.to_data(x), output)
+
+    def start_noise(self, noise_variance: float, variances: Tensor) -> float:
+        """Return a coin's, at least: pixels that are nearly always 0 make PCA's too small.
+
+        A code that varies less than a coin would only hold training back; one code stays in use.
+        """
+        coin = COIN_VARIANCE / self.units.scale.item() ** 2
+        return max(noise_variance, min(coin, variances.max().item() / 2))
 
 
 class Poisson(LinkedLoss):
@@ -196,38 +225,51 @@ class Poisson(LinkedLoss):
 
     highest: Tensor
 
-    def __init__(self, n_features: int) -> None:
-        super().__init__(n_features)
-        self.register_buffer("highest", torch.full((n_features,), torch.inf))
+    def __init__(self, units: Units) -> None:
+        super().__init__(units)
+        highest = torch.full((units.n_features,), torch.inf, dtype=torch.float32)
+        self.register_buffer("highest", highest)
 
     def look_at(self, batches: Iterable[Tensor]) -> None:
         """Note the largest count of each feature."""
         _, largest = extremes(batches)
-        self.highest.copy_((2 * self.to_data(largest)).clamp(min=1).log())
+        self.highest.copy_((2 * self.units.to_data(largest)).clamp(min=1).log())
 
-    def link(self, output: Tensor) -> Tensor:
-        return output.minimum(self.highest).exp()
+    def bound(self, output: Tensor) -> Tensor:
+        """Return log rates that are no larger than they may be."""
+        return output.minimum(self.highest)
 
-    def unlink(self, data: Tensor) -> Tensor:
-        return data.clamp(min=1e-6).log()
+    def inverse_link(self, output: Tensor) -> Tensor:
+        return self.bound(output).exp()
+
+    def link(self, means: Tensor) -> Tensor:
+        return means.clamp(min=1e-6).log()
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        return functional.poisson(self.to_data(x), output.minimum(self.highest))
+        return functional.poisson(self.units.to_data(x), self.bound(output))
 
     def at_best(self, x: Tensor) -> Tensor:
-        data = self.to_data(x)
-        return functional.poisson(data, self.unlink(data))
+        data = self.units.to_data(x)
+        return functional.poisson(data, self.link(data))
+
+    def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
+        data, log_rate = self.units.to_data(x), self.bound(output)
+        if not self.training:  # large counts cancel: in float32 the best of many draws is an error
+            wide = widest_float(x.device)
+            data, log_rate = data.to(wide), log_rate.to(wide)
+        return functional.poisson_log_likelihood(data, log_rate)
 
 
 class CustomLoss(PlainLoss):
-    """A user's function of rows and reconstructions, both in the data's units."""
+    """A user's function of rows and reconstructions, both in the units of X."""
 
-    def __init__(self, n_features: int, function: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__(n_features)
+    def __init__(self, units: Units, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__(units)
         self.function = function
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        losses = self.function(self.to_data(x).float(), self.to_data(output).float())
+        to_data = self.units.to_data
+        losses = self.function(to_data(x).float(), to_data(output).float())
         is_tensor = isinstance(losses, Tensor) and losses.is_floating_point()
         if not is_tensor or losses.shape != (len(x),):
             got = f"{losses.dtype} {tuple(losses.shape)}" if isinstance(losses, Tensor) else losses
@@ -252,21 +294,26 @@ LOSSES: dict[str, type[Loss]] = {
 }
 
 
-def make_loss(loss: str | Callable[[Tensor, Tensor], Tensor], n_features: int) -> Loss:
+def loss_class(loss: Any) -> type[Loss]:
+    """Return the class of loss that the parameter ``loss`` stands for, whatever its value."""
+    return LOSSES.get(loss, CustomLoss) if isinstance(loss, str) else CustomLoss
+
+
+def make_loss(loss: str | Callable[[Tensor, Tensor], Tensor], units: Units) -> Loss:
     """Build the loss that the parameter ``loss`` stands for."""
-    return LOSSES[loss](n_features) if isinstance(loss, str) else CustomLoss(n_features, loss)
+    return LOSSES[loss](units) if isinstance(loss, str) else CustomLoss(units, loss)
 
 
 def takes_any_row(loss: Any) -> bool:
     """Tell whether the parameter ``loss`` takes all rows, those with noise included."""
-    return not isinstance(loss, str) or not issubclass(LOSSES[loss], LinkedLoss)
+    return loss_class(loss).low == -math.inf
 
 
 def require_valid(loss: Any, X: Array) -> None:
     """Raise ValueError for rows that the parameter ``loss`` cannot take."""
     if takes_any_row(loss):
         return
-    kind, low, high = cast(type[LinkedLoss], LOSSES[loss]), X.min(), X.max()
+    kind, low, high = loss_class(loss), X.min(), X.max()
     slack = 1e-6  # what scaling leaves of rounding
     if kind.low - slack <= low and high <= kind.high + slack:
         return

@@ -1,77 +1,17 @@
-"""The module layer: the contract that every autoencoder module keeps."""
+"""The contract that every autoencoder module keeps."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from skae._model.codes import Axes, CodeFrame, LinearCodes, PrincipalAxes, whitening
 from skae._model.losses import Loss
+from skae._model.seeding import Drawing
 
 
-class CodeFrame(nn.Module):
-    """The axes in which codes are shown: c = (z − offset) A, and back.
-
-    The network trains in whatever axes suit it (z); the frame turns its codes into
-    centred, uncorrelated, ordered ones (c) without touching a reconstruction. ``metric``
-    is what one unit of each component of z is worth in the data's units.
-    """
-
-    offset: Tensor
-    metric: Tensor
-    axes: Tensor
-    inverse_axes: Tensor
-
-    def __init__(self, n_components: int) -> None:
-        super().__init__()
-        self.register_buffer("offset", torch.zeros(n_components))
-        self.register_buffer("metric", torch.ones(n_components))
-        self.register_buffer("axes", torch.eye(n_components))
-        self.register_buffer("inverse_axes", torch.eye(n_components))
-
-    def set_metric(self, metric: Tensor) -> None:
-        """Set the unit of each of the network's components; the axes become these."""
-        self.metric.copy_(metric)
-        self.offset.zero_()
-        self.axes.copy_(metric.diag())
-        self.inverse_axes.copy_(metric.reciprocal().diag())
-
-    def turn(self, offset: Tensor, rotation: Tensor, divisor: Tensor) -> None:
-        """Centre codes at ``offset``, turn them by ``rotation`` and divide them by ``divisor``."""
-        metric = self.metric.to(rotation)
-        self.offset.copy_(offset)
-        self.axes.copy_(metric[:, None] * rotation / divisor)
-        self.inverse_axes.copy_(divisor[:, None] * rotation.T / metric)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Turn the network's codes into those that users see."""
-        return (z - self.offset) @ self.axes
-
-    def inverse(self, codes: Tensor) -> Tensor:
-        """Turn users' codes into the network's."""
-        return torch.addmm(self.offset, codes, self.inverse_axes)
-
-
-@dataclass(frozen=True)
-class LinearCodes:
-    """How PCA's codes c, in the module's units, become the network's, z = encode ⊙ c + offset.
-
-    Attributes
-    ----------
-    encode, decode, offset : Tensor of shape (n_components,)
-        PCA's codes are decode ⊙ (z − offset).
-    others : Tensor
-        What the encoder gives beside the code, the same for every row.
-    """
-
-    encode: Tensor
-    decode: Tensor
-    offset: Tensor
-    others: Tensor
-
-
-class AutoEncoderModule(nn.Module, ABC):
+class AutoEncoderModule(Drawing, ABC):
     """Base of every autoencoder module: networks, a code frame, named loss terms.
 
     A method implements :meth:`forward` and nothing else. It may take parameters of its own
@@ -90,6 +30,8 @@ class AutoEncoderModule(nn.Module, ABC):
 
     Attributes
     ----------
+    units : Units
+        Convert rows from X's units to the module's, and back.
     generator, host_generator : torch.Generator or None
         On the module's device, and on the host: the sources of every random draw in training.
     progress : float
@@ -97,22 +39,15 @@ class AutoEncoderModule(nn.Module, ABC):
     """
 
     # What a method may say of itself:
-    # whether only autograd will do: its terms have derivatives, or it changes its networks;
-    needs_autograd: bool = False
-    # whether it trains with noise of its own, so that "auto" adds none;
-    has_noise: ClassVar[bool] = False
-    # whether it trains on draws of codes, so that its gradients are noisy;
-    draws_codes: ClassVar[bool] = False
-    # whether users see codes in principal axes; else only order and signs are settled;
-    principal_axes: ClassVar[bool] = True
-    # whether codes have a prior, in whose units users see them;
-    has_prior: ClassVar[bool] = False
-    # how many numbers the encoder gives for each of the code's, which comes first;
+    # in which axes users see its codes;
+    axes: ClassVar[Axes] = PrincipalAxes()
+    # how many numbers the encoder returns for each of the code's, which comes first;
     outputs_per_component: ClassVar[int] = 1
-    # the variance of the noise in the module's units, where it is learned.
-    noise_variance: Tensor | None = None
+    # whether it trains with noise of its own, so that residual_noise="auto" adds none;
+    has_noise: ClassVar[bool] = False
+    # whether it trains on draws of codes, so that its gradients are noisy.
+    draws_codes: ClassVar[bool] = False
 
-    generator: torch.Generator | None = None
     host_generator: torch.Generator | None = None
     progress: float = 1.0
 
@@ -125,14 +60,11 @@ class AutoEncoderModule(nn.Module, ABC):
         self.n_components = n_components
         self.frame = CodeFrame(n_components)
         self.loss = loss
-        # What is trained against the loss, by `critic_loss`, where a method has it.
-        self.critic: nn.Module | None = None
+        self.units = loss.units
+        # A network that trains against the loss, by `discriminator_loss`, where a method has one.
+        self.discriminator: nn.Module | None = None
 
-    def host_draws(self) -> torch.Generator:
-        """Return what random draws on the host come from; outside training always the same."""
-        if self.training and self.host_generator is not None:
-            return self.host_generator
-        return torch.Generator().manual_seed(0)
+    # -- what a method implements ----------------------------------------------------------
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -141,7 +73,7 @@ class AutoEncoderModule(nn.Module, ABC):
         Parameters
         ----------
         x : Tensor of shape (n_rows, n_features)
-            Rows in the model's units.
+            Rows in the module's units.
 
         Returns
         -------
@@ -154,30 +86,28 @@ class AutoEncoderModule(nn.Module, ABC):
             Training minimises the mean over rows of their sum.
         """
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Return the codes of ``x`` in the user's frame, deterministic."""
-        codes: Tensor = self.frame(self.code(x))
-        return codes
+    # -- what a method may say otherwise ---------------------------------------------------
 
-    def code(self, x: Tensor) -> Tensor:
-        """Return the codes of ``x`` in the network's frame."""
-        z: Tensor = self.encoder(x)[:, : self.n_components]
-        return z
+    @property
+    def code_unit(self) -> float:
+        """What one unit of the network's codes is worth in the units that users see."""
+        return self.units.exact_scale
+
+    @property
+    def noise_variance(self) -> Tensor | None:
+        """The variance of the noise in the module's units, where it is learned."""
+        return None
 
     def draw_code(self, x: Tensor) -> Tensor:
-        """Return codes of ``x`` as the decoder meets them; a method may draw them."""
+        """Return codes of ``x`` as the decoder is given them; a method may draw them."""
         return self.code(x)
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Return the decoder's output for codes in the user's frame."""
-        output: Tensor = self.decoder(self.frame.inverse(codes))
-        return output
-
-    def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
-        """Return the codes that the network has at PCA, here whitened.
+    def linear_codes(self, variances: Tensor, noise_variance: float, *, tied: bool) -> LinearCodes:
+        """Return the codes that the network has at PCA: whitened, unless weights are tied.
 
         The decoder would not notice components that are orders of magnitude smaller than the
-        first. A method with a prior has others, and takes from here what else it starts with.
+        first. Whitening has no transpose, so that a tied linear network has PCA's own codes. A
+        method with a prior has others.
 
         Parameters
         ----------
@@ -185,33 +115,52 @@ class AutoEncoderModule(nn.Module, ABC):
             Of PCA's codes, in the module's units.
         noise_variance : float
             Of probabilistic PCA.
+        tied : bool
+            Whether the decoder has the encoder's weights.
         """
-        deviations = whitening(variances)
+        deviations = torch.ones_like(variances) if tied else whitening(variances)
         zeros = torch.zeros_like(variances)
-        return LinearCodes(1 / deviations, deviations, zeros, zeros[:0])
+        others = zeros.repeat(self.outputs_per_component - 1)
+        return LinearCodes(1 / deviations, deviations, zeros, others, metric=deviations)
 
     def calibrate(self, terms: dict[str, float]) -> None:
-        """Learn from held-out rows what training rows say too little of, here nothing.
+        """Learn from validation rows what training rows say too little of, here nothing.
 
         Parameters
         ----------
         terms : dict of str to float
-            The means of their loss terms.
+            The means of the validation rows' loss terms.
         """
         return
 
+    # -- what every module has -------------------------------------------------------------
+
+    def code(self, x: Tensor) -> Tensor:
+        """Return the codes of ``x`` in the network's axes, deterministic."""
+        z: Tensor = self.encoder(x)[:, : self.n_components]
+        return z
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the codes of ``x`` as users see them, deterministic."""
+        codes: Tensor = self.frame(self.code(x))
+        return codes
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the decoder's output for codes as users see them."""
+        output: Tensor = self.decoder(self.frame.inverse(codes))
+        return output
+
     def draws(self, x: Tensor) -> torch.Generator:
-        """Return what random draws for ``x`` come from; outside training always the same."""
+        """Return the source of random draws for ``x``; outside training always the same."""
         if self.training and self.generator is not None:
             return self.generator
         return torch.Generator(x.device).manual_seed(0)
 
-
-def whitening(variances: Tensor) -> Tensor:
-    """Return the deviations to divide codes by; directions that are rounding error stay small."""
-    bound = 1e-6 * variances.max() if len(variances) else 0.0
-    deviations = variances.clamp(min=bound).sqrt()
-    return torch.where(deviations > 0, deviations, 1.0)
+    def host_draws(self) -> torch.Generator:
+        """Return the source of random draws on the host; outside training always the same."""
+        if self.training and self.host_generator is not None:
+            return self.host_generator
+        return torch.Generator("cpu").manual_seed(0)
 
 
 def require_terms(module: nn.Module, terms: dict[str, Tensor]) -> None:

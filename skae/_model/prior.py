@@ -1,4 +1,4 @@
-"""The module layer: priors of codes, and modules whose codes are to follow one."""
+"""Priors of codes, and modules whose codes are to follow one."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,9 +8,11 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
+from skae._model.codes import LinearCodes, OwnAxes, whitening
 from skae._model.losses import Loss, Prepared
-from skae._model.module import AutoEncoderModule, LinearCodes, whitening
-from skae._model.networks.make import seeded
+from skae._model.module import AutoEncoderModule
+from skae._model.networks.tied import TiedMLP
+from skae._model.seeding import DrawsFrom
 from skae.functional import kernel_sums, mmd_by_row
 
 PriorLike = str | Distribution | Callable[[int, Generator], Tensor]
@@ -30,27 +32,28 @@ MIN_DEVIATION = 1e-4
 
 def normal(n: int, k: int, generator: Generator) -> Tensor:
     """Draw from N(0, I)."""
-    return torch.randn(n, k, generator=generator)
+    return torch.randn(n, k, generator=generator, dtype=torch.float32)
 
 
 def uniform(n: int, k: int, generator: Generator) -> Tensor:
     """Draw from the cube [−1, 1]ᵏ."""
-    return 2 * torch.rand(n, k, generator=generator) - 1
+    return 2 * torch.rand(n, k, generator=generator, dtype=torch.float32) - 1
 
 
 def mixture(n: int, k: int, generator: Generator) -> Tensor:
     """Draw from a ring of Gaussians of radius √2, so that each coordinate has unit variance."""
-    angle = torch.randint(N_GAUSSIANS, (n,), generator=generator) * (2 * math.pi / N_GAUSSIANS)
+    which = torch.randint(N_GAUSSIANS, (n,), generator=generator).to(torch.float32)
+    angle = which * (2 * math.pi / N_GAUSSIANS)
     ring = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
-    return ring + GAUSSIAN_DEVIATION * torch.randn(n, 2, generator=generator)
+    return ring + GAUSSIAN_DEVIATION * normal(n, 2, generator)
 
 
 def swiss_roll(n: int, k: int, generator: Generator) -> Tensor:
     """Draw from a spiral of one and a half turns, scikit-learn's seen from above."""
-    t = 1.5 * math.pi * (1 + 2 * torch.rand(n, generator=generator))
+    t = 1.5 * math.pi * (1 + 2 * torch.rand(n, generator=generator, dtype=torch.float32))
     # The root of the mean of ½t² is 7.0, which makes the variances about 1.
     spiral = t[:, None] / 7.0 * torch.stack([t.cos(), t.sin()], dim=1)
-    return spiral + SPIRAL_DEVIATION * torch.randn(n, 2, generator=generator)
+    return spiral + SPIRAL_DEVIATION * normal(n, 2, generator)
 
 
 PRIORS: dict[str, Callable[[int, int, Generator], Tensor]] = {
@@ -108,7 +111,7 @@ class Prior:
             return PRIORS[self.prior](n, self.n_components, generator)
         try:
             if isinstance(self.prior, Distribution):
-                with seeded(generator):  # torch's distributions draw from its global generator
+                with DrawsFrom(generator):
                     draws = self.prior.sample((n,))
             else:
                 draws = self.prior(n, generator)
@@ -137,14 +140,18 @@ class Prior:
 
 
 class LossAtMean(Prepared):
-    """What the mean in place of each row costs more than itself: a unit for weights."""
+    """L₀, the unit of weights of terms beside the loss.
+
+    That is the mean loss of training rows that are all reconstructed by the mean, less the loss
+    of perfect reconstructions.
+    """
 
     value: Tensor
 
-    def __init__(self, n_features: int, loss: Loss) -> None:
-        super().__init__(n_features)
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss.units)
         self.loss = [loss]  # a list, because it is the module's and not a part of this
-        self.register_buffer("value", torch.ones(()))
+        self.register_buffer("value", torch.ones((), dtype=torch.float32))
 
     def look_at(self, batches: Iterable[Tensor]) -> None:
         """Take the mean over the training rows."""
@@ -176,7 +183,9 @@ class PriorDraws(nn.Module):
         draws = prior.sample(N_DRAWS, Generator().manual_seed(seed))
         self.register_buffer("draws", draws, persistent=False)
         distance = 2 * prior.deviations.square().sum()
-        self.register_buffer("scales", distance * torch.tensor(SCALES), persistent=False)
+        self.register_buffer(
+            "scales", distance * torch.tensor(SCALES, dtype=torch.float32), persistent=False
+        )
         self.register_buffer("_similarity", None, persistent=False)
 
     @property
@@ -188,24 +197,39 @@ class PriorDraws(nn.Module):
         return self._similarity
 
 
+def require_untied(decoder: nn.Module) -> None:
+    """Raise ValueError for a tied linear decoder, whose codes cannot have the prior's units."""
+    if isinstance(decoder, TiedMLP) and len(decoder) == 1:
+        raise ValueError(
+            "tied_weights=True needs hidden layers where codes have a prior, because the "
+            "units of its codes have no transpose; give hidden_layer_sizes or set "
+            "tied_weights=False."
+        )
+
+
 class PriorModule(AutoEncoderModule):
     """Base of modules whose codes, one for each row, are to be distributed like a prior."""
 
-    principal_axes = False
-    has_prior = True
+    axes = OwnAxes(rounding=1e-6)
 
     def __init__(self, *parts: Any, prior: PriorLike, alpha: float) -> None:
         super().__init__(*parts)
+        require_untied(self.decoder)
         self.alpha = alpha
         self.prior = Prior(prior, self.n_components)
-        self.unit = LossAtMean(len(self.loss.center), self.loss)
+        self.unit = LossAtMean(self.loss)
         self.judging_draws = PriorDraws(self.prior, seed=0)
 
-    def linear_codes(self, variances: Tensor, noise_variance: float) -> LinearCodes:
+    @property
+    def code_unit(self) -> float:
+        """1: codes are in the prior's units."""
+        return 1.0
+
+    def linear_codes(self, variances: Tensor, noise_variance: float, *, tied: bool) -> LinearCodes:
         """Return codes with the prior's mean and deviations."""
         ratio = self.prior.deviations.to(variances) / whitening(variances)
         mean = self.prior.mean.to(variances)
-        return LinearCodes(ratio, 1 / ratio, mean, mean[:0])
+        return LinearCodes(ratio, 1 / ratio, mean, mean[:0], metric=torch.ones_like(mean))
 
     def draw_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw codes from the prior; without a generator, from that of the training."""

@@ -1,4 +1,4 @@
-"""The module layer: a module's state, copied, taken to NumPy and loaded."""
+"""A module's state: copied, converted to NumPy and loaded."""
 
 import numpy as np
 import torch
@@ -18,12 +18,13 @@ def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
 
 
 def load_arrays(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
-    """Load a module's state from NumPy arrays."""
+    """Load a module's state from NumPy arrays, which need not be writable."""
+    # Not torch.from_numpy: it warns of arrays that are not writable, as joblib's may be.
     module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
 
 
 def load_trained(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
-    """Load what was trained, and leave what was prepared for other rows."""
+    """Load what was trained, and leave what `Prepared` parts have learned of other rows."""
     prepared = {name for name, part in module.named_modules() if isinstance(part, Prepared)}
     own = weights_to_arrays(module)
     now, before = ({n: v.shape for n, v in arrays.items()} for arrays in (own, weights))

@@ -1,11 +1,12 @@
-"""The net layer: how a net is put together."""
+"""Nets around a module: to be trained, or to be used."""
 
 from typing import Any
 
 from skae._model.module import AutoEncoderModule
-from skae._training.callbacks import KeepBest, copy_callback, is_scheduler
+from skae._training.callbacks import copy_callback, is_scheduler
 from skae._training.net import AutoEncoderNet
 from skae._training.optimizer import FlatAdamW
+from skae._training.selection import KeepBest
 
 
 def make_net(
@@ -15,7 +16,7 @@ def make_net(
     callbacks: list[Any] | None = None,
     **kwargs: Any,
 ) -> AutoEncoderNet:
-    """Build and initialise a net around ``module``, with the optimizer that skae trains with."""
+    """Build and initialise a net that trains ``module``, with skae's optimizer."""
     used = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
     if kwargs.get("learning_rate") == "one_cycle" and any(is_scheduler(c) for c in used):
         raise ValueError(
@@ -33,4 +34,10 @@ def make_net(
         callbacks=[("_keep_best", best), *map(copy_callback, callbacks or [])],
         **kwargs,
     )
+    return net.initialize()
+
+
+def make_fitted_net(module: AutoEncoderModule, device: str) -> AutoEncoderNet:
+    """Build a net for a module that was trained before: without an optimizer."""
+    net = AutoEncoderNet(module, device=device, train_split=None, trains=False)
     return net.initialize()

@@ -1,4 +1,4 @@
-"""The net layer: how a module is trained. Only this layer imports skorch."""
+"""The skorch net: how a module is trained."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,18 +14,20 @@ from skorch.helper import predefined_split
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from skae._data.batches import Batches, Rows, rows_at_once
-from skae._data.checks import Array
+from skae._data.batches import Batches, RowDataset
+from skae._data.sources import rows_at_once
+from skae._data.units import to_float64
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule, require_terms
-from skae._model.networks.mlp import Dropout, FlooredNetwork
-from skae._training.callbacks import StopTraining
+from skae._model.networks.floored import FlooredNetwork
+from skae._model.seeding import Drawing
+from skae._training.callbacks import StopTraining, asks_to_stop
 from skae._training.optimizer import FlatAdamW, one_cycle
 from skae._training.residual_noise import ResidualNoise
 from skae._training.speed import SMALL_STEP, fast_networks, one_thread
 
-# Of what is trained against the loss, at a constant rate: see benchmarks/README.md.
-CRITIC_RATE, CRITIC_BETAS = 1e-2, (0.5, 0.95)
+# The discriminator's optimizer, at a constant rate: see benchmarks/README.md.
+DISCRIMINATOR_RATE, DISCRIMINATOR_BETAS = 1e-2, (0.5, 0.95)
 # The loss terms of the batches of an epoch, by name.
 Losses = dict[str, list[Tensor]]
 
@@ -51,9 +53,13 @@ class AutoEncoderNet(NeuralNet):
         In which MLPs are trained; everything else is in float32.
     tape : bool
         Whether to train with a :class:`Tape`, which is faster and the same.
+    trains : bool
+        Whether the net is to be trained, and so needs an optimizer.
     **kwargs
         As in :class:`skorch.NeuralNet`.
     """
+
+    noise_: ResidualNoise | None
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class AutoEncoderNet(NeuralNet):
         residual_noise: float = 0.0,
         precision: str = "float32",
         tape: bool = True,
+        trains: bool = True,
         **kwargs: Any,
     ) -> None:
         self.generator = generator
@@ -71,6 +78,7 @@ class AutoEncoderNet(NeuralNet):
         self.residual_noise = residual_noise
         self.precision = precision
         self.tape = tape
+        self.trains = trains
         super().__init__(module, **{"criterion": nn.Identity, **kwargs})
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -81,50 +89,68 @@ class AutoEncoderNet(NeuralNet):
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the name and the value of every parameter that is trained on the loss."""
-        critic = self.module_.critic
-        others = set() if critic is None else set(critic.parameters())
+        discriminator = self.module_.discriminator
+        others = set() if discriminator is None else set(discriminator.parameters())
         every = super().get_all_learnable_params()
         return ((n, p) for n, p in every if p.requires_grad and p not in others)
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> "AutoEncoderNet":
-        """Build the optimizers: of the loss, and of what is trained against it."""
+        """Build the optimizers of the loss and of the discriminator, if the net trains."""
+        if not self.trains:
+            return self
         super().initialize_optimizer(*args, **kwargs)
-        critic = self.module_.critic
-        self.critic_optimizer_: FlatAdamW | None = None
-        if critic is not None:
-            self.critic_optimizer_ = FlatAdamW(
-                critic.parameters(), CRITIC_RATE, CRITIC_BETAS, weight_decay=0.0
+        discriminator = self.module_.discriminator
+        self.discriminator_optimizer_: FlatAdamW | None = None
+        if discriminator is not None:
+            self.discriminator_optimizer_ = FlatAdamW(
+                discriminator.parameters(),
+                DISCRIMINATOR_RATE,
+                DISCRIMINATOR_BETAS,
+                weight_decay=0.0,
             )
         return self
 
-    def train(self, rows: Rows, held_out: Rows | None) -> None:
-        """Train an initialised net on ``rows``; the loss of ``held_out`` rows is recorded."""
-        if held_out is not None:
-            self.train_split = predefined_split(held_out)
-        self.critic_losses_: list[Tensor] = []
-        self.module_.progress = 0.0
-        self.lowest_ = {"train": math.inf, "valid": math.inf}
-        self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
-        self.noise_ = ResidualNoise(self.residual_noise) if self.residual_noise else None
-        if self.noise_ is not None:
-            batch, _ = next(iter(Batches(rows, self.batch_size, None)))
-            self.noise_.start(self.module_, batch)
-        self._seed_module()
-        with suppress(StopTraining), self._fast(), one_thread(self._is_small()):
+    def train(self, rows: RowDataset, validation: RowDataset | None) -> None:
+        """Train an initialised net on ``rows``; the loss of ``validation`` rows is recorded."""
+        if validation is not None:
+            self.train_split = predefined_split(validation)
+        self._begin(rows)
+        batch, _ = next(iter(Batches(rows, self.batch_size, None)))
+        with suppress(StopTraining), self._fast(batch), one_thread(self._is_small()):
             if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
                 self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
             self.notify("on_train_begin", X=rows, y=rows)
             self.fit_loop(rows)
-        judged = "train_loss" if held_out is None else "valid_loss"
-        if self.history and judged not in self.history[-1]:  # interrupted by a callback
+        last = "train_loss" if validation is None else "valid_loss"
+        if self.history and last not in self.history[-1]:  # interrupted by a callback
             self.history.pop()
         with suppress(StopTraining):
             self.notify("on_train_end", X=rows, y=rows)
         # What a fitted net need not hold: rows, gradients, the optimizer's moments.
-        self.train_split = self.noise_ = None
+        self.train_split = None
+        self.noise_ = None
         self.optimizer_.release()
-        if self.critic_optimizer_ is not None:
-            self.critic_optimizer_.release()
+        if self.discriminator_optimizer_ is not None:
+            self.discriminator_optimizer_.release()
+
+    def _begin(self, rows: RowDataset) -> None:
+        """Set what counts the steps of a training, and what its random draws come from."""
+        self.is_over_ = False
+        self.discriminator_losses_: list[Tensor] = []
+        self.module_.progress = 0.0
+        self.lowest_ = {"train": math.inf, "valid": math.inf}
+        self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
+        noise = ResidualNoise(self.residual_noise) if self.residual_noise else None
+        self.noise_ = noise
+        if self.noise_ is not None:
+            batch, _ = next(iter(Batches(rows, self.batch_size, None)))
+            self.noise_.start(self.module_, batch)
+        seed = 0 if self.generator is None else self.generator.initial_seed() + 1
+        generator = torch.Generator(self.device).manual_seed(seed)
+        for part in self.module_.modules():
+            if isinstance(part, Drawing):
+                part.generator = generator
+        self.module_.host_generator = torch.Generator("cpu").manual_seed(seed + 1)
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **kwargs: Any) -> NoReturn:
         """Refuse: gradients and moments were dropped after training."""
@@ -133,48 +159,38 @@ class AutoEncoderNet(NeuralNet):
             "warm_start=True and call the autoencoder's fit again."
         )
 
-    def _seed_module(self) -> None:
-        """Give the module's parts a source of random draws on its device."""
-        seed = 0 if self.generator is None else self.generator.initial_seed() + 1
-        generator = torch.Generator(self.device).manual_seed(seed)
-        for module in self.module_.modules():
-            if isinstance(module, AutoEncoderModule | Dropout):
-                module.generator = generator
-        self.module_.host_generator = torch.Generator().manual_seed(seed + 1)
-
     @contextmanager
-    def _fast(self) -> Iterator[None]:
+    def _fast(self, batch: Tensor) -> Iterator[None]:
         """Let the module train in the fastest way, and decoders note the range of their codes."""
-        modules = list(self.module_.modules())
-        floored = [m for m in modules if isinstance(m, FlooredNetwork)]
-        tape = self.tape and not self.module_.needs_autograd
-        for module in floored:
+        module = self.module_
+        floored = [m for m in module.modules() if isinstance(m, FlooredNetwork)]
+        for network in floored:
             # The rows, from which the encoder's comes, are the same in each epoch without noise.
-            module.notes_range = module is not self.module_.encoder or self.module_.has_noise
+            network.notes_range = network is not module.encoder or module.has_noise
         try:
-            with fast_networks(modules, self.precision, self.device, tape=tape) as self.tape_:
+            with fast_networks(
+                module, batch, self.precision, self.device, tape=self.tape
+            ) as self.tape_:
                 trained = {p for _, p in self.get_all_learnable_params()}
                 self._tape_sets_all = self.tape_ is not None and trained <= self.tape_.parameters
                 yield
         finally:
             self.tape_ = None
-            for module in floored:
-                module.eval()  # takes the range of what is still to be noted
-                module.notes_range = False
+            for network in floored:
+                network.eval()  # takes the range of what is still to be noted
+                network.notes_range = False
 
     def _is_small(self) -> bool:
         size = sum(p.numel() for _, p in self.get_all_learnable_params())
         return torch.device(self.device).type == "cpu" and size * self.batch_size < SMALL_STEP
 
-    def prepare(self, center: Array, scale: float, rows: Rows) -> None:
-        """Let the module's parts learn the data's units, and what they need of its rows."""
-        for module in self.module_.modules():
-            if isinstance(module, Prepared):
-                module.prepare(
-                    torch.as_tensor(center), scale, (x for x, _ in self.get_iterator(rows))
-                )
+    def prepare(self, rows: RowDataset) -> None:
+        """Let the module's parts learn what they need of the training rows."""
+        for part in self.module_.modules():
+            if isinstance(part, Prepared):
+                part.look_at(x for x, _ in self.get_iterator(rows))
 
-    def losses(self, rows: Rows) -> tuple[NDArray[np.float64], dict[str, float]]:
+    def losses(self, rows: RowDataset) -> tuple[NDArray[np.float64], dict[str, float]]:
         """Return the loss of every row, shape (n_rows,), and the mean of each of its terms.
 
         In evaluation mode.
@@ -187,25 +203,25 @@ class AutoEncoderNet(NeuralNet):
                 require_terms(self.module_, terms)
                 by_batch.append(torch.stack([term.expand(len(x)) for term in terms.values()]))
         by_term = torch.hstack(by_batch)
-        means = by_term.double().mean(dim=1).tolist()
-        return by_term.sum(dim=0).cpu().double().numpy(), dict(zip(terms, means, strict=True))
+        means = to_float64(by_term).mean(dim=1).tolist()
+        return to_float64(by_term.sum(dim=0)).cpu().numpy(), dict(zip(terms, means, strict=True))
 
-    def bounds(self, rows: Rows) -> tuple[float, float]:
+    def bounds(self, rows: RowDataset) -> tuple[float, float]:
         """Return the mean loss of rows whose reconstructions are the mean, and perfect."""
         with torch.no_grad():
             losses = [
                 torch.stack([self.module_.loss.at_mean(x), self.module_.loss.at_best(x)])
                 for x, _ in self.get_iterator(rows)
             ]
-        at_mean, at_best = torch.hstack(losses).double().mean(dim=1).tolist()
+        at_mean, at_best = to_float64(torch.hstack(losses)).mean(dim=1).tolist()
         return at_mean, at_best
 
     # -- what skorch's loop calls ----------------------------------------------------------
 
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Batches:
         rows = dataset
-        if not isinstance(rows, Rows):  # skorch's, of what a user predicts
-            rows = Rows(torch.as_tensor(dataset.X).float(), device=self.device)  # type: ignore[attr-defined]
+        if not isinstance(rows, RowDataset):  # skorch's, of what a user predicts
+            rows = RowDataset(torch.as_tensor(dataset.X).float(), device=self.device)  # type: ignore[attr-defined]
         if training:
             return Batches(rows, self.batch_size, self.generator)
         return Batches(rows, rows_at_once(rows.n_features), None)
@@ -240,17 +256,17 @@ class AutoEncoderNet(NeuralNet):
             self.optimizer_.step()  # schedulers look for this
         self.step_ += 1
         self.module_.progress = self.step_ / self.n_steps_
-        if self.critic_optimizer_ is not None:
-            self._step_critic(self.critic_optimizer_)
+        if self.discriminator_optimizer_ is not None:
+            self._step_discriminator(self.discriminator_optimizer_)
         return {"y_pred": output}
 
-    def _step_critic(self, optimizer: FlatAdamW) -> None:
-        """Let the module's critic learn from the batch of which the loss has been taken."""
+    def _step_discriminator(self, optimizer: FlatAdamW) -> None:
+        """Train the discriminator on the codes of the batch of this step."""
         optimizer.zero_grad()
-        loss = self.module_.critic_loss()
+        loss = self.module_.discriminator_loss()
         loss.backward()
         optimizer.update()
-        self.critic_losses_.append(loss.detach())
+        self.discriminator_losses_.append(loss.detach())
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         """Return the decoder's output for a batch."""
@@ -289,9 +305,11 @@ class AutoEncoderNet(NeuralNet):
             if watched:
                 self._report_batch(prefix, step, batch, training)
         self._record_epoch(prefix, losses, len(iterator.rows), watched)
-        if self.critic_losses_:
-            self.history.record("critic_loss", torch.stack(self.critic_losses_).mean().item())
-            self.critic_losses_ = []
+        if self.discriminator_losses_:
+            self.history.record(
+                "discriminator_loss", torch.stack(self.discriminator_losses_).mean().item()
+            )
+            self.discriminator_losses_ = []
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
     def _report_batch(
@@ -327,8 +345,12 @@ class AutoEncoderNet(NeuralNet):
         )
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Call a hook of every callback; one that interrupts ends the training, gracefully."""
+        """Call a hook of every callback, each of which may end the training."""
         try:
             super().notify(method_name, **kwargs)
-        except KeyboardInterrupt as stop:  # skorch's way to stop, as in EarlyStopping
-            raise StopTraining from stop
+        except KeyboardInterrupt as interrupt:
+            if asks_to_stop(interrupt):
+                raise StopTraining from interrupt
+            raise
+        if method_name == "on_epoch_end" and self.is_over_:  # now that all callbacks know
+            raise StopTraining

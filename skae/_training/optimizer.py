@@ -1,4 +1,4 @@
-"""The net layer: the optimizer and the course of its learning rate."""
+"""The optimizer and the course of its learning rate."""
 
 import math
 from collections.abc import Iterable
@@ -51,8 +51,9 @@ class FlatAdamW(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, and lay it out."""
-        super().add_param_group(param_group)
-        params: list[nn.Parameter] = self.param_groups[-1]["params"]
+        # Not torch's own, which imports its compiler: seconds, a folder, a warning filter.
+        params: list[nn.Parameter] = list(param_group["params"])
+        self.param_groups.append({**self.defaults, **param_group, "params": params})
         values = torch.cat([p.detach().flatten() for p in params])
         grads, exp_avg, exp_avg_sq = values.new_zeros(3, len(values))
         flat = FlatGroup(values, grads, exp_avg, exp_avg_sq, values.new_zeros(()))
@@ -121,7 +122,9 @@ class FlatAdamW(torch.optim.Optimizer):
 
     def release(self) -> None:
         """Drop gradients and moments, which a trained net does not need."""
-        super().zero_grad(set_to_none=True)
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
         self.state.clear()
         self._flat.clear()
 

@@ -1,4 +1,4 @@
-"""The net layer: noise for rows that train, made of what real rows differ by."""
+"""Noise for training rows, made of the residuals of other rows."""
 
 import torch
 from torch import Tensor, nn
@@ -7,9 +7,9 @@ from skae._model.module import AutoEncoderModule
 
 
 class ResidualNoise:
-    """Adds to rows the residuals that the last batch left.
+    """Adds the residuals x − x̂ of the last batch to the rows of the next.
 
-    The rows of a batch are drawn at random, so the residuals are those of others.
+    Batches are drawn at random, so each row gets the residual of another.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class ResidualNoise:
     Attributes
     ----------
     residuals : Tensor of shape (n_rows, n_features)
-        What the last batch left.
+        x − x̂ of the last batch.
     """
 
     residuals: Tensor
@@ -28,7 +28,7 @@ class ResidualNoise:
         self.share = share
 
     def start(self, module: AutoEncoderModule, x: Tensor) -> None:
-        """Take what ``module`` leaves of rows, so that the first step has noise too."""
+        """Take the residuals that ``module`` leaves now, so that the first step has noise too."""
         module.eval()
         with torch.no_grad():
             self.residuals = x - module(x)[0]

@@ -1,54 +1,61 @@
-"""The net layer: how a module trains in the fastest way that there is."""
+"""How a module trains in the fastest way that there is: number format, tape, threads."""
 
+import functools
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor
 
+from skae._model.module import AutoEncoderModule
 from skae._model.networks.mlp import MLP
-from skae._training.tape import Tape
+from skae._training.tape import Substitute, Tape, proves
 
 # Weights in the largest layer from which on bfloat16 pays: see benchmarks/README.md.
 BFLOAT16_SIZE = 2**18
+# What a processor must have to multiply bfloat16 faster than float32: a unit for it.
+BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16")
 # Multiplications in a pass from which on a second thread pays for waking it.
 SMALL_STEP = 2 * 10**7
 
 
 @contextmanager
 def fast_networks(
-    modules: list[nn.Module], precision: str, device: str, *, tape: bool
+    module: AutoEncoderModule, x: Tensor, precision: str, device: str, *, tape: bool
 ) -> Iterator[Tape | None]:
     """Let networks train in bfloat16, or on a tape, which is then the context's value.
 
-    The tape knows no second derivatives and no weights that two networks share: ``tape`` says
-    whether it serves.
+    Parameters
+    ----------
+    module : AutoEncoderModule
+    x : Tensor of shape (n_rows, n_features)
+        A batch on which a tape has to prove that it has autograd's gradients.
+    precision, device : str
+    tape : bool
+        Whether a tape is wanted.
     """
-    networks = [m for m in modules if isinstance(m, MLP)]
-    in_bfloat16 = takes_bfloat16(precision, device, networks)
-    used = Tape(modules) if tape and not in_bfloat16 else None
-    for network in networks:
-        network.in_bfloat16 = in_bfloat16
+    networks = [m for m in module.modules() if isinstance(m, MLP)]
+    used = None
+    if takes_bfloat16(precision, device, networks):
+        for network in networks:
+            network.substitute = Substitute(in_bfloat16, network)
+    elif tape and proves(module, x):
+        used = Tape(module.modules())
     try:
         yield used
     finally:
         for network in networks:
-            network.in_bfloat16 = False
+            network.substitute = None
         if used is not None:
             used.close()
 
 
-@contextmanager
-def one_thread(use: bool) -> Iterator[None]:
-    """Let the calling thread compute alone, if ``use`` says so."""
-    n_threads = torch.get_num_threads()
-    try:
-        if use:
-            torch.set_num_threads(1)
-        yield
-    finally:
-        if use:
-            torch.set_num_threads(n_threads)
+def in_bfloat16(network: MLP, x: Tensor) -> Tensor:
+    """Return what a network computes in bfloat16, in float32."""
+    with torch.autocast(x.device.type, torch.bfloat16):
+        return network.compute(x).float()
 
 
 def takes_bfloat16(precision: str, device: str, networks: list[MLP]) -> bool:
@@ -60,8 +67,37 @@ def takes_bfloat16(precision: str, device: str, networks: list[MLP]) -> bool:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Tell whether a device multiplies matrices faster in bfloat16 than in float32."""
+    """Tell whether a device multiplies matrices faster in bfloat16 than in float32.
+
+    By what the hardware says it has, never by a timing: that would make the result of a seed
+    depend on what else runs.
+    """
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return kind == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities() if kind == "cpu" else {}
+    return any(capabilities.get(unit) for unit in BFLOAT16_UNITS)
+
+
+@contextmanager
+def one_thread(use: bool) -> Iterator[None]:
+    """Let the calling thread compute alone, if ``use`` says so; other threads keep theirs."""
+    n_threads = torch.get_num_threads()
+    if not use or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    # The number holds for this thread, and for threads that have yet to use torch: these must
+    # find the former one, which another thread can set without changing this one's.
+    setter = threading.Thread(target=torch.set_num_threads, args=(n_threads,))
+    setter.start()
+    setter.join()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+# A forked child has none of the threads that torch would wait for (pytorch#17199).
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))

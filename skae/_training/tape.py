@@ -1,14 +1,22 @@
-"""The net layer: backpropagation with the formulas written out."""
+"""Backpropagation with the formulas written out."""
 
+import copy
+import functools
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from skae._model.losses import SquaredError
-from skae._model.networks.mlp import MLP, FlooredNetwork
+from skae._model.module import AutoEncoderModule
+from skae._model.networks.floored import FlooredNetwork
+from skae._model.networks.mlp import MLP
+from skae._model.networks.tied import TiedLinear
+from skae._model.seeding import Drawing
+from skae._model.substitute import Substitutable
 
 # An activation as a function, and the gradient at its input a from that at its output h.
 ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
@@ -25,11 +33,24 @@ ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Te
 }
 
 
-def is_known(module: nn.Module) -> TypeGuard[MLP | SquaredError]:
-    """Tell whether a module's gradient is written out here."""
-    if isinstance(module, MLP):
-        return len(module) == 1 or type(module[1]) in ACTIVATIONS
-    return isinstance(module, SquaredError)
+def is_known(network: MLP) -> bool:
+    """Tell whether a network is linear layers and one known activation, as it was built."""
+    layers = list(network)
+    kinds = {type(layer) for layer in layers[1::2]}
+    return (
+        all(type(layer) is nn.Linear for layer in layers[::2])
+        and len(layers) % 2 == 1
+        and len(kinds) <= 1
+        and kinds <= ACTIVATIONS.keys()
+        and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
+    )
+
+
+class Substitute(functools.partial[Tensor]):
+    """What computes in a module's place while it trains; a copy of the module has none."""
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return type(None), ()
 
 
 class Layers:
@@ -72,6 +93,12 @@ class Layers:
         self.is_fresh = False
         return g
 
+    def leave(self) -> None:
+        """Let autograd add to the gradients too, in this step."""
+        if self.is_fresh:
+            self.zero_grad()
+            self.is_fresh = False
+
     def zero_grad(self) -> None:
         """Set the parameters' gradients to zero."""
         for grad in (*self.weight_grads, *self.bias_grads):
@@ -94,11 +121,14 @@ class Tape:
     autograd, what a step on the tape returns is a leaf: it differentiates whatever lies
     between such steps, often nothing, and :meth:`backward` does the rest.
 
+    The tape decides itself what it serves: MLPs whose layers and activation it knows and whose
+    weights no other module has, the squared error, and of their calls those through which
+    autograd would differentiate once, from the loss. All else is left to autograd.
+
     Parameters
     ----------
     modules : iterable of nn.Module
-        Those of a type that the tape knows put their steps on it; other modules are left to
-        autograd. Parameters must have a ``grad`` that stays in place.
+        All parts of a module. Their parameters must have a ``grad`` that stays in place.
 
     Attributes
     ----------
@@ -107,13 +137,34 @@ class Tape:
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
+        parts = list(modules)
         self.steps: list[Step] = []
-        self.users = [m for m in modules if is_known(m)]
-        self.layers = {m: Layers(m) for m in self.users if isinstance(m, MLP)}
-        self.parameters = {p for network in self.layers for p in network.parameters()}
+        self.outputs: set[int] = set()
         self.seeds: dict[Any, Tensor] = {}
-        for module in self.users:
-            module.tape = self
+        owners = Counter(p for part in parts for p in part._parameters.values() if p is not None)
+        for part in parts:
+            if isinstance(part, TiedLinear):
+                owners.update(part.twin.parameters())
+        self.layers = {
+            part: Layers(part)
+            for part in parts
+            if isinstance(part, MLP)
+            and is_known(part)
+            and all(owners[p] == 1 for p in part.parameters())
+        }
+        self.parameters = {p for network in self.layers for p in network.parameters()}
+        self.users: list[Substitutable] = []
+        for part in parts:
+            if isinstance(part, MLP) and part in self.layers:
+                self._serve(part, self.mlp)
+            elif isinstance(part, FlooredNetwork) and part.network in self.layers:
+                self._serve(part, self.floored)
+            elif isinstance(part, SquaredError):
+                self._serve(part, self.squared_error)
+
+    def _serve(self, module: Substitutable, function: Callable[..., Tensor]) -> None:
+        module.substitute = Substitute(function, module)
+        self.users.append(module)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return type(None), ()  # a net that is saved while it trains is saved without
@@ -121,34 +172,65 @@ class Tape:
     def close(self) -> None:
         """Give the modules back to autograd."""
         for module in self.users:
-            module.tape = None
+            module.substitute = None
+
+    # -- forward ---------------------------------------------------------------------------
+
+    def _serves(self, *inputs: Tensor) -> bool:
+        """Tell whether autograd would differentiate a call once, from the loss backwards."""
+        return (
+            torch.is_grad_enabled()
+            and not torch.is_autocast_enabled(inputs[0].device.type)
+            and torch._C._functorch.peek_interpreter_stack() is None
+            # Whoever makes a leaf that requires a gradient wants to have it itself.
+            and not any(x.requires_grad and x.is_leaf and id(x) not in self.outputs for x in inputs)
+        )
 
     def _record(self, x: Tensor, y: Tensor, backward: Callable[[Tensor], Tensor | None]) -> Tensor:
         y.requires_grad_()
         self.steps.append(Step(x, y, backward))
+        self.outputs.add(id(y))
         return y
 
-    def mlp(self, network: MLP, x: Tensor, floored: FlooredNetwork | None = None) -> Tensor:
-        """Return the network's output, or what ``floored`` makes of it."""
+    def mlp(self, network: MLP, x: Tensor) -> Tensor:
+        """Return the network's output."""
         layers = self.layers[network]
+        if not self._serves(x):
+            layers.leave()
+            return network.compute(x)
         y, inputs, outputs = layers.forward(x.detach())
-        if floored is not None:
-            y = torch.addcmul(floored.linear(x.detach()), y, floored.scale)
 
         def backward(grad: Tensor) -> Tensor | None:
-            g = layers.backward(grad if floored is None else grad * floored.scale, inputs, outputs)
-            if not x.requires_grad:
-                return None
-            g = g @ layers.weights[0]
-            return g if floored is None else g.addmm_(grad, floored.linear.weight)
+            g = layers.backward(grad, inputs, outputs)
+            return g @ layers.weights[0] if x.requires_grad else None
 
         return self._record(x, y, backward)
 
-    def squared_error(self, x: Tensor, x_hat: Tensor) -> Tensor:
+    def floored(self, floored: FlooredNetwork, x: Tensor) -> Tensor:
+        """Return what a linear map and a network give together."""
+        layers = self.layers[cast(MLP, floored.network)]
+        if not self._serves(x):
+            layers.leave()
+            return floored.compute(x)
+        linear, scale = floored.linear, floored.scale
+        y, inputs, outputs = layers.forward(x.detach())
+        y = torch.addcmul(linear(x.detach()), y, scale)
+
+        def backward(grad: Tensor) -> Tensor | None:
+            g = layers.backward(grad * scale, inputs, outputs)
+            return (g @ layers.weights[0]).addmm_(grad, linear.weight) if x.requires_grad else None
+
+        return self._record(x, y, backward)
+
+    def squared_error(self, loss: SquaredError, x: Tensor, x_hat: Tensor) -> Tensor:
         """Return ½ Σₖ (x̂ₖ − xₖ)² of every row."""
+        if x.requires_grad or not x_hat.requires_grad or not self._serves(x_hat):
+            return loss.compute(x, x_hat)
         difference = x_hat.detach() - x
         y = torch.linalg.vecdot(difference, difference).mul_(0.5)
         return self._record(x_hat, y, lambda grad: difference.mul_(grad[:, None]))
+
+    # -- backward --------------------------------------------------------------------------
 
     def backward(self, terms: Iterable[Tensor]) -> None:
         """Set the gradients of networks on the tape to that of the sum of the terms' means.
@@ -173,11 +255,16 @@ class Tape:
                 add_grad(step.x, grad)
             else:
                 step.x.backward(grad, retain_graph=True)
-        self.steps.clear()
+        self.forget()
         for layers in self.layers.values():
             if layers.is_fresh:  # no pass went through it
                 layers.zero_grad()
             layers.is_fresh = True
+
+    def forget(self) -> None:
+        """Drop the steps of the last pass."""
+        self.steps.clear()
+        self.outputs.clear()
 
     def _seed(self, term: Tensor) -> Tensor:
         """Return the gradient of a term's mean."""
@@ -189,3 +276,50 @@ class Tape:
 def add_grad(leaf: Tensor, grad: Tensor) -> None:
     """Add to the gradient of a leaf."""
     leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+
+
+def proves(module: AutoEncoderModule, x: Tensor) -> bool:
+    """Tell whether a tape has autograd's gradients, by a step of either on copies of a module.
+
+    A method may do anything in its ``forward``, such as differentiate what its networks give.
+    The copies have random weights, because at the start some gradients are zero.
+    """
+    try:
+        twins = [copy.deepcopy(module) for _ in range(2)]
+    except Exception:  # of a user's part that cannot be copied
+        return False
+    expected, _ = gradients(twins[0], x, with_tape=False)
+    try:
+        found, serves = gradients(twins[1], x, with_tape=True)
+    except RuntimeError:  # autograd's, of a leaf that it cannot go beyond
+        return False
+    close = [
+        (a - b).norm() <= 1e-3 * (a.norm() + 1e-6) for a, b in zip(expected, found, strict=True)
+    ]
+    return serves and all(close)
+
+
+def gradients(
+    module: AutoEncoderModule, x: Tensor, *, with_tape: bool
+) -> tuple[list[Tensor], bool]:
+    """Return the gradients of the loss at random weights, and whether a tape took part."""
+    module.train()
+    draws = torch.Generator(x.device).manual_seed(0)
+    trained = [p for p in module.parameters() if p.requires_grad]
+    with torch.no_grad():
+        for p in trained:
+            bound = (p[0].numel() if p.dim() > 1 else 1) ** -0.5
+            p.uniform_(-bound, bound, generator=draws)
+            p.grad = torch.zeros_like(p)
+    for part in module.modules():
+        if isinstance(part, Drawing):
+            part.generator = draws
+    if not with_tape:
+        _, terms = module(x)
+        total = torch.stack([term.mean() for term in terms.values()]).sum()
+        total.backward()
+        return [p.grad for p in trained if p.grad is not None], False
+    tape = Tape(module.modules())
+    _, terms = module(x)
+    tape.backward(terms.values())
+    return [p.grad for p in trained if p.grad is not None], bool(tape.layers)

@@ -41,7 +41,7 @@ def own_axes(covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tens
     Parameters and returns are as there; Q is a permutation matrix of columns ±1.
     """
     variances, order = covariance.diagonal().sort(descending=True, stable=True)
-    rotation = torch.eye(len(order)).to(covariance)[:, order]
+    rotation = torch.eye(len(order), dtype=covariance.dtype, device=covariance.device)[:, order]
     return rotation * signs(rotation.T @ cross_covariance), variances.clamp(min=0)
 
 

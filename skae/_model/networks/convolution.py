@@ -1,4 +1,4 @@
-"""The module layer: convolutional encoders and decoders for rows that are flattened images."""
+"""Convolutional encoders and decoders for rows that are flattened images."""
 
 import math
 from itertools import pairwise
@@ -59,7 +59,13 @@ class ConvEncoder(nn.Module):
         layers: list[nn.Module] = []
         for n_inputs, n_next in pairwise((n_channels, *channels)):
             layer = skip_init(
-                nn.Conv2d, n_inputs, n_next, KERNEL, stride=STRIDE, padding=KERNEL // 2
+                nn.Conv2d,
+                n_inputs,
+                n_next,
+                KERNEL,
+                stride=STRIDE,
+                padding=KERNEL // 2,
+                dtype=torch.float32,
             )
             draw_weights(cast(nn.Conv2d, layer), n_inputs * KERNEL**2, generator)
             layers += [layer, make_activation(activation)]
@@ -112,6 +118,7 @@ class ConvDecoder(nn.Module):
                 stride=STRIDE,
                 padding=KERNEL // 2,
                 output_padding=padding,
+                dtype=torch.float32,
             )
             fan_in = n_inner * (KERNEL / STRIDE) ** 2
             draw_weights(cast(nn.ConvTranspose2d, layer), fan_in, generator)

@@ -1,0 +1,46 @@
+"""What surrounds a computation: torch's global settings, other threads, the device."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+@contextmanager
+def as_if_alone(*, inference: bool = False) -> Iterator[None]:
+    """Compute the same whatever a caller has set.
+
+    That is ``torch.no_grad()``, ``torch.autocast`` and a default device. The default dtype is the
+    whole process's and cannot be set for a thread: every tensor of skae names its own.
+    """
+    with torch.inference_mode(inference), torch.set_grad_enabled(not inference), ExitStack() as off:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                off.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            off.enter_context(torch.device("cpu"))
+        yield
+
+
+def snapshot(estimator: T) -> T:
+    """Return an estimator with the same attributes, which setting others leaves as they are."""
+    copy = object.__new__(type(estimator))
+    copy.__dict__ = dict(vars(estimator))
+    return copy
+
+
+def resolve_device(device: str) -> str:
+    """Return the device to compute on; "auto" means CUDA where there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device, dtype=torch.float32).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device={device!r} cannot be used here ({reason}); pass 'auto' or 'cpu'."
+        ) from error
+    return device

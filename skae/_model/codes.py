@@ -1,0 +1,136 @@
+"""Codes: the axes in which users see them, and what they are at PCA."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from skae.functional import own_axes, principal_axes
+
+
+class CodeFrame(nn.Module):
+    """The axes in which codes are shown: c = (z − offset) A, and back.
+
+    The network trains in whatever axes suit it (z); the frame turns its codes into those
+    that users see (c) without touching a reconstruction. ``metric`` is what one unit of each
+    component of z is worth in the units of c.
+    """
+
+    offset: Tensor
+    metric: Tensor
+    axes: Tensor
+    inverse_axes: Tensor
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__()
+        identity = torch.eye(n_components, dtype=torch.float32)
+        self.register_buffer("offset", torch.zeros(n_components, dtype=torch.float32))
+        self.register_buffer("metric", torch.ones(n_components, dtype=torch.float32))
+        self.register_buffer("axes", identity)
+        self.register_buffer("inverse_axes", identity.clone())
+
+    def set_metric(self, metric: Tensor) -> None:
+        """Set the unit of each of the network's components; the axes become these."""
+        self.metric.copy_(metric)
+        self.offset.zero_()
+        self.axes.copy_(metric.diag())
+        self.inverse_axes.copy_(metric.reciprocal().diag())
+
+    def turn(self, offset: Tensor, rotation: Tensor, divisor: Tensor) -> None:
+        """Centre codes at ``offset``, turn them by ``rotation`` and divide them by ``divisor``."""
+        metric = self.metric.to(rotation)
+        self.offset.copy_(offset)
+        self.axes.copy_(metric[:, None] * rotation / divisor)
+        self.inverse_axes.copy_(divisor[:, None] * rotation.T / metric)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Turn the network's codes into those that users see."""
+        return (z - self.offset) @ self.axes
+
+    def inverse(self, codes: Tensor) -> Tensor:
+        """Turn users' codes into the network's."""
+        return torch.addmm(self.offset, codes, self.inverse_axes)
+
+
+class Axes(ABC):
+    """How a method's codes are turned once training is over.
+
+    Parameters
+    ----------
+    rounding : float
+        Variances below this share of the largest are rounding errors, which whitening leaves.
+    """
+
+    def __init__(self, rounding: float = 1e-12) -> None:
+        self.rounding = rounding
+
+    @abstractmethod
+    def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rotation of the codes and their variances along its columns.
+
+        Parameters and returns are as in :func:`skae.functional.principal_axes`.
+        """
+
+    @abstractmethod
+    def centre(self, mean: Tensor) -> Tensor:
+        """Return what is subtracted from the network's codes, whose mean is ``mean``."""
+
+    def divisor(self, variances: Tensor, *, whiten: bool) -> Tensor:
+        """Return what the turned codes are divided by."""
+        ones = torch.ones_like(variances)
+        if not whiten:
+            return ones
+        return torch.where(variances > self.rounding * variances[0], variances.sqrt(), ones)
+
+
+class PrincipalAxes(Axes):
+    """Codes become centred, uncorrelated, ordered by variance and fixed in sign, as PCA's."""
+
+    def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Diagonalise the covariance."""
+        return principal_axes(covariance, cross_covariance)
+
+    def centre(self, mean: Tensor) -> Tensor:
+        """Subtract the mean."""
+        return mean
+
+
+class OwnAxes(Axes):
+    """Codes keep the axes in which they were trained, and their zero; order and signs are set."""
+
+    def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Order the axes by variance."""
+        return own_axes(covariance, cross_covariance)
+
+    def centre(self, mean: Tensor) -> Tensor:
+        """Subtract nothing."""
+        return torch.zeros_like(mean)
+
+
+@dataclass(frozen=True)
+class LinearCodes:
+    """How PCA's codes c, in the module's units, become the network's: z = encode ⊙ c + offset.
+
+    Attributes
+    ----------
+    encode, decode, offset : Tensor of shape (n_components,)
+        PCA's codes are decode ⊙ (z − offset).
+    others : Tensor
+        What the encoder returns beside the code, the same for every row.
+    metric : Tensor of shape (n_components,)
+        What one unit of the network's codes is worth, in units of the module's ``code_unit``.
+    """
+
+    encode: Tensor
+    decode: Tensor
+    offset: Tensor
+    others: Tensor
+    metric: Tensor
+
+
+def whitening(variances: Tensor) -> Tensor:
+    """Return the deviations to divide codes by; directions that are rounding error stay small."""
+    bound = 1e-6 * variances.max() if len(variances) else 0.0
+    deviations = variances.clamp(min=bound).sqrt()
+    return torch.where(deviations > 0, deviations, 1.0)

@@ -1,0 +1,54 @@
+"""Networks that users bring."""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from skae._model.networks.mlp import Dropout, replace_layers
+from skae._model.seeding import DrawsFrom, seed_draws
+
+
+def build_network(
+    name: str,
+    make: Callable[[int, int], nn.Module],
+    n_inputs: int,
+    n_outputs: int,
+    generator: torch.Generator | None,
+) -> nn.Module:
+    """Build a user's network with weights and draws of the fit's own generator.
+
+    Raises
+    ------
+    ValueError
+        If ``make``, the parameter ``name``, returns no network, or one that does not map
+        ``n_inputs`` numbers to ``n_outputs``.
+    """
+    seed = 0 if generator is None else int(torch.randint(2**31, (), generator=generator))
+    x = torch.zeros(3, n_inputs, dtype=torch.float32)
+    with DrawsFrom(torch.Generator("cpu").manual_seed(seed)):
+        network = make(n_inputs, n_outputs)
+        if not isinstance(network, nn.Module):
+            raise ValueError(
+                f"{name}={make!r} must return a torch.nn.Module when it is called with the numbers "
+                f"of inputs and outputs, and returned {type(network).__name__}."
+            )
+        # A copy: what a user's function returns twice must not be trained twice.
+        network = copy.deepcopy(network).float().eval()
+        replace_layers(network, lambda m: Dropout(m.p) if type(m) is nn.Dropout else None)
+        try:
+            with torch.no_grad():
+                output = network(x)
+        except Exception as error:
+            raise ValueError(
+                f"{name}={make!r} returned a network that fails on a tensor of shape "
+                f"(3, {n_inputs}): {error}"
+            ) from error
+    got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if got != (3, n_outputs):
+        raise ValueError(
+            f"{name}={make!r} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "
+            f"network that it returned maps (3, {n_inputs}) to {got}."
+        )
+    return seed_draws(network, x)

@@ -1,0 +1,104 @@
+"""Where random draws come from: the fit's own generator, for code that is not ours too."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class DrawsFrom(TorchDispatchMode):
+    """Inside this context torch's operations draw from ``generator``, in this thread alone.
+
+    torch's layers and distributions draw from its global generator, which all threads share:
+    seeding that would disturb others, and be disturbed by them.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        On the device of the tensors that are drawn.
+
+    Attributes
+    ----------
+    n_draws : int
+        Number of operations that drew at random.
+
+    Raises
+    ------
+    ValueError
+        For an operation that draws at random and takes no generator.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.generator = generator
+        self.n_draws = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Add the generator to an operation that can take one and was given none."""
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
+            self.n_draws += 1
+            return find_seeded(func)(*args, **{**kwargs, "generator": self.generator})
+        return func(*args, **kwargs)
+
+
+def find_seeded(func: Any) -> Callable[..., Any]:
+    """Return the overload of an operation that takes a generator beside the same arguments."""
+    wanted = [argument.name for argument in func._schema.arguments]
+    for name in (func._overloadname, *func.overloadpacket.overloads()):
+        overload: Callable[..., Any] = getattr(func.overloadpacket, name)
+        names = [argument.name for argument in overload._schema.arguments]  # type: ignore[attr-defined]
+        if "generator" in names and [n for n in names if n != "generator"] == [
+            n for n in wanted if n != "generator"
+        ]:
+            return overload
+    raise ValueError(
+        f"torch's operation {func.overloadpacket.__name__} draws from its global generator and "
+        "takes no other, so that random_state could not fix the result; use torch.nn.Dropout, or "
+        "draw with an operation that takes a generator."
+    )
+
+
+class Drawing(nn.Module):
+    """A module that draws at random while it trains.
+
+    Attributes
+    ----------
+    generator : torch.Generator or None
+        The fit's, on the module's device; the net sets it.
+    """
+
+    generator: torch.Generator | None = None
+
+
+class SeededLayer(Drawing):
+    """A layer or network of others whose draws in training come from the fit's generator."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer."""
+        if not self.training:
+            return self.layer(x)
+        generator = self.generator or torch.Generator(x.device).manual_seed(0)
+        with DrawsFrom(generator):
+            return self.layer(x)
+
+
+def seed_draws(layer: nn.Module, x: Tensor) -> nn.Module:
+    """Return a layer, seeded where it draws at random in training on such an ``x``."""
+    trial = copy.deepcopy(layer).train()  # training may change a layer, as it does BatchNorm
+    with torch.no_grad(), DrawsFrom(torch.Generator("cpu").manual_seed(0)) as mode:
+        trial(x)
+    return SeededLayer(layer) if mode.n_draws else layer
