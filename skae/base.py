@@ -13,12 +13,14 @@ from skae._estimator.parameters import (
 )
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule
+from skae._training.callbacks import StopTraining
 
 __all__ = [
     "AutoEncoderModule",
     "BaseAutoEncoder",
     "Prepared",
     "Rule",
+    "StopTraining",
     "boolean",
     "estimator",
     "integer",

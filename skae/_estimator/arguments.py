@@ -1,10 +1,15 @@
 """Checks of parameters that depend on each other, or on X."""
 
 import math
+import warnings
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skae._data.sources import Source
+from skae._data.split import MIN_VALIDATION, Split
 
 # The largest number of weights of a linear map between a code and the features where the code is
 # larger than the rank of X: 2**27 take half a gigabyte.
@@ -42,3 +47,46 @@ def check_networks(estimator: Any, n_features: int) -> None:
                     f"tied_weights=True needs dense networks, which have a transpose, and "
                     f"{name}={getattr(estimator, name)!r} makes others; set one or the other."
                 )
+
+
+def check_groups(groups: Any, n_rows: int) -> NDArray[Any] | None:
+    """Return ``groups`` as an array, or raise ValueError."""
+    if groups is None:
+        return None
+    array = np.asarray(groups)
+    if array.shape != (n_rows,):
+        raise ValueError(
+            f"groups must have one label for each of the {n_rows} rows of X, and has the shape "
+            f"{array.shape}; pass an array of shape ({n_rows},)."
+        )
+    missing = np.array([label is None or label != label for label in array.tolist()])
+    if missing.any():
+        raise ValueError(
+            f"groups has no label for {missing.sum()} rows, the first of which is row "
+            f"{missing.argmax()}; give every row a label."
+        )
+    return array
+
+
+def warn_of_few_rows(estimator: Any, split: Split) -> None:
+    """Warn that too few rows can be held out, so that an estimator stays at PCA."""
+    n_rows, n_groups = len(split.training), split.n_groups
+    different = "" if n_groups == n_rows else f" in {n_groups} groups (of equal rows, or yours)"
+    warnings.warn(
+        f"X has {n_rows} rows{different}, of which "
+        f"validation_fraction={estimator.validation_fraction!r} holds out fewer than "
+        f"{MIN_VALIDATION}, too few to validate a network: {type(estimator).__name__} stays at "
+        "PCA. Raise validation_fraction, or pass early_stopping=False to train on all rows "
+        "without a guard.",
+        stacklevel=4,
+    )
+
+
+def warn_of_known_rows(estimator: Any) -> None:
+    """Warn that a warm start begins anew, because no rows can validate the former weights."""
+    warnings.warn(
+        f"warm_start=True starts {type(estimator).__name__} anew: fewer than {MIN_VALIDATION} "
+        "rows of X are new to the weights of the last fit, too few to validate what comes of "
+        "them. Pass rows that have not trained, or early_stopping=False to go on without a guard.",
+        stacklevel=6,
+    )

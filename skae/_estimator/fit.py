@@ -1,7 +1,6 @@
 """How an autoencoder is fitted: check → start → train → select → settle."""
 
 import secrets
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -16,9 +15,16 @@ from skae._data.batches import RowDataset, place
 from skae._data.checks import Array, check_rows
 from skae._data.moments import Moments
 from skae._data.sources import ArraySource
-from skae._data.split import MIN_VALIDATION, count_validation
+from skae._data.split import Memory, Split, group_keys, row_keys, split_rows
 from skae._data.units import Units
-from skae._estimator.arguments import check_networks, check_size, resolve_number
+from skae._estimator.arguments import (
+    check_groups,
+    check_networks,
+    check_size,
+    resolve_number,
+    warn_of_few_rows,
+    warn_of_known_rows,
+)
 from skae._estimator.environment import as_if_alone, resolve_device, snapshot
 from skae._estimator.parameters import check_parameters
 from skae._estimator.scores import ReconstructionScores
@@ -52,10 +58,21 @@ ARCHITECTURE = ("loss", "activation", "tied_weights", "encoder", "decoder", "ini
 
 @dataclass(frozen=True)
 class Former:
-    """The fit that a warm start goes on from: what its module was built from, and its weights."""
+    """The fit that a warm start goes on from.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        What its module was built from.
+    weights : dict of str to ndarray
+        The module's state.
+    memory : Memory or None
+        Which rows have trained these weights; None where they are PCA.
+    """
 
     spec: ModelSpec
     weights: dict[str, Array]
+    memory: Memory | None
 
 
 @dataclass(frozen=True)
@@ -74,10 +91,12 @@ class Job:
     seed : int
     generator : torch.Generator
         The source of every random draw.
-    training, validation : ndarray of int
-        Positions of the rows that train, and of those that validate.
+    split : Split
+        Which rows train, and which validate.
     former : Former or None
-        The fit to go on from.
+        The fit whose sizes and units are kept.
+    goes_on : bool
+        Whether its weights may be gone on from: no validation row has trained them.
     """
 
     source: ArraySource
@@ -86,9 +105,9 @@ class Job:
     device: str
     seed: int
     generator: torch.Generator
-    training: NDArray[np.int64]
-    validation: NDArray[np.int64]
+    split: Split
     former: Former | None
+    goes_on: bool
 
 
 @dataclass(eq=False, repr=False)
@@ -103,7 +122,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
     def _diagnose(self, variances: Array) -> None:
         """Say what the variances of the codes tell, the largest first."""
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
         """Fit the autoencoder.
 
         Parameters
@@ -111,6 +130,10 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         X : array-like of shape (n_samples, n_features)
             Training rows; never changed.
         y : ignored
+        groups : array-like of shape (n_samples,) or None
+            Which rows belong together, such as those of one person: they all validate or all
+            train. None keeps equal rows together. Pass groups when rows of a group are more
+            like each other than like new rows; for rows in time, see ``validation_fraction``.
 
         Returns
         -------
@@ -127,35 +150,39 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         sklearn.exceptions.ConvergenceWarning
             When the loss turned infinite or NaN; the best weights so far are kept.
         UserWarning
-            When too few rows can be held out to validate, so that the result is PCA.
+            When too few rows can be held out to validate, so that the result is PCA; and when
+            a warm start has to start anew, because all rows have trained the last weights.
         """
         with as_if_alone():
             fitted = snapshot(self)
-            fitted._fit(X)
+            fitted._fit(X, groups)
             # All at once: other threads see the former fit or this one, and a fit that fails none.
             self.__dict__ = fitted.__dict__
         return self
 
-    def _fit(self, X: Any) -> None:
-        job = self._check(X)
+    def _fit(self, X: Any, groups: Any) -> None:
+        job = self._check(X, groups)
         training = self._start(job)
-        if not len(job.validation) and self.early_stopping and self.init == "pca":
-            self._warn_of_few_rows(job)
+        if self.early_stopping and self.init == "pca" and training.validation is None:
+            warn_of_few_rows(self, job.split)
         else:
             training.net.train(training.train, training.validation)
         training.select()
         self._report(training)
+        # PCA of all rows has seen the validation rows: a warm start begins anew.
+        self._memory = None if training.ends_at_pca else job.split.memory
         self._settle(job)
 
     # -- check -----------------------------------------------------------------------------
 
-    def _check(self, X: Any) -> Job:
+    def _check(self, X: Any, groups: Any) -> Job:
         """Check parameters and rows, and decide what the fit goes on from."""
         check_parameters(self)
         former = None
         if self.warm_start and hasattr(self, "net_"):
-            former = Former(self._spec, weights_to_arrays(self.net_.module_))
+            former = Former(self._spec, weights_to_arrays(self.net_.module_), self._memory)
         X = check_rows(self, X, fitting=True)
+        groups = check_groups(groups, len(X))
         require_valid(self.loss, X)
         check_networks(self, X.shape[1])
         device = resolve_device(self.device)
@@ -168,9 +195,30 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         units, former = self._make_units(moments, former)
         seed = self._draw_seed()
         generator = torch.Generator("cpu").manual_seed(seed)
-        n = count_validation(len(X), self.validation_fraction) if self.early_stopping else 0
-        order = torch.randperm(len(X), generator=generator).numpy()
-        return Job(source, moments, units, device, seed, generator, order[n:], order[:n], former)
+        split, goes_on = self._split(source, groups, generator, former)
+        return Job(source, moments, units, device, seed, generator, split, former, goes_on)
+
+    def _split(
+        self,
+        source: ArraySource,
+        groups: NDArray[Any] | None,
+        generator: torch.Generator,
+        former: Former | None,
+    ) -> tuple[Split, bool]:
+        """Choose the validation rows, and tell whether they can judge the former weights."""
+        memory = None if former is None else former.memory
+        salt = generator.initial_seed() if memory is None else memory.salt
+        keys = row_keys(source, salt) if groups is None else group_keys(groups, salt)
+        order = torch.randperm(source.n_rows, generator=generator).numpy()
+        fraction = self.validation_fraction if self.early_stopping else 0
+        nothing = Memory.of_nothing(salt)
+        split = split_rows(keys, fraction, order, memory or nothing)
+        if memory is None or not fraction or len(split.validation):
+            return split, memory is not None
+        split = split_rows(keys, fraction, order, nothing)
+        if len(split.validation):
+            warn_of_known_rows(self)
+        return split, False
 
     def _make_units(self, moments: Moments, former: Former | None) -> tuple[Units, Former | None]:
         """Return the module's units, and the former fit if its units can be kept."""
@@ -189,16 +237,6 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if self.random_state is None:
             return secrets.randbits(31)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _warn_of_few_rows(self, job: Job) -> None:
-        warnings.warn(
-            f"X has {job.source.n_rows} rows, of which "
-            f"validation_fraction={self.validation_fraction!r} holds out fewer than "
-            f"{MIN_VALIDATION}, too few to validate a network: {type(self).__name__} stays at PCA. "
-            "Raise validation_fraction, or pass early_stopping=False to train on all rows "
-            "without a guard.",
-            stacklevel=4,
-        )
 
     # -- start -----------------------------------------------------------------------------
 
@@ -221,18 +259,21 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if self.init == "pca":
             whole = whole or fit_pca(job.source, job.moments, k, job.seed)
             seen = whole
-            if len(job.validation):
-                source = job.source.subset(job.training)
+            if len(job.split.validation):
+                source = job.source.subset(job.split.training)
                 seen = fit_pca(source, Moments.of(source), k, job.seed)
             floor = PCAFloor(whole, seen)
         self._spec, self.n_components_ = spec, k
         self.mean_, self.scale_ = job.units.mean, job.units.exact_scale
 
         table = place(job.source.X, job.units, net.device)
-        train = table.subset(torch.from_numpy(job.training))
-        held_out = table.subset(torch.from_numpy(job.validation)) if len(job.validation) else None
-        former = job.former.weights if job.former else None
-        training = Training(net, best, table, train, held_out, None, floor, former)
+        split = job.split
+        train = table.subset(torch.from_numpy(split.training))
+        validation = None
+        if len(split.validation):
+            validation = table.subset(torch.from_numpy(split.validation))
+        former = job.former.weights if job.former and job.goes_on else None
+        training = Training(net, best, table, train, validation, split.groups, floor, former)
         net.prepare(train)
         net.module_.frame.set_metric(torch.full((k,), module.code_unit))
         training.load_start()
@@ -240,7 +281,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         net.max_epochs = (
             auto_epochs(len(train), n_batches) if self.max_iter == "auto" else int(self.max_iter)
         )
-        best.patience = (
+        best.patience_ = (
             auto_patience(net.max_epochs)
             if self.n_iter_no_change == "auto"
             else int(self.n_iter_no_change)
@@ -273,7 +314,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         noise, takes_noise = self.residual_noise, takes_any_row(self.loss)
         if noise == "auto":
             quiet = self._module.has_noise or not takes_noise
-            noise = 0.0 if quiet else auto_noise(len(job.training), spec.n_components)
+            noise = 0.0 if quiet else auto_noise(len(job.split.training), spec.n_components)
         elif float(noise) > 0 and not takes_noise:
             raise ValueError(
                 f"residual_noise={noise!r} makes rows that loss={self.loss!r} cannot take; pass "

@@ -1,7 +1,7 @@
 """What a module is built from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -32,13 +32,9 @@ class ModelSpec:
     decoder: Callable[[int, int], nn.Module] | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name, as a pickle keeps them."""
-        return {spec.name: getattr(self, spec.name) for spec in fields(self)}
-
     def require_same_networks(self, former: Self) -> None:
         """Raise ValueError where weights of the module ``former`` do not fit this one."""
-        for name, value in self.to_dict().items():
+        for name, value in vars(self).items():
             before = getattr(former, name)
             if name != "parameters" and before != value:
                 raise ValueError(

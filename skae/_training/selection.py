@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from scipy.stats import wilcoxon
 from sklearn.exceptions import ConvergenceWarning
@@ -26,7 +27,7 @@ N_COMPARED = 2000
 class KeepBest(Callback):
     """Remember the weights with the lowest loss, and end the training when no better ones come.
 
-    The loss is that of the validation rows, or else that of ``rows``, in evaluation mode: the
+    The loss is that of the validation rows, or else that of ``rows_``, in evaluation mode: the
     losses of the steps have noise, and a method may change its objective from step to step.
 
     Parameters
@@ -36,9 +37,9 @@ class KeepBest(Callback):
 
     Attributes
     ----------
-    rows : RowDataset or None
+    rows_ : RowDataset or None
         Training rows whose loss is compared, where there are no validation rows.
-    patience : int
+    patience_ : int
         Epochs without progress after which training ends.
     loss_, epoch_ : float, int
         The lowest loss and its epoch, 0 for the start.
@@ -46,8 +47,8 @@ class KeepBest(Callback):
         The epoch in which the loss was not finite.
     """
 
-    rows: RowDataset | None = None
-    patience: int = 10
+    rows_: RowDataset | None = None
+    patience_: int = 10
 
     def __init__(self, tol: float) -> None:
         self.tol = tol
@@ -62,7 +63,7 @@ class KeepBest(Callback):
     def forget(self) -> None:
         """Drop the copies of the weights, and the rows."""
         self.weights_ = self.start_weights_ = {}
-        self.rows = None
+        self.rows_ = None
 
     def restore(self, module: nn.Module) -> None:
         """Load the best weights."""
@@ -75,10 +76,10 @@ class KeepBest(Callback):
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         epoch, row = len(net.history), net.history[-1]
-        if self.rows is None:
+        if self.rows_ is None:
             loss = row["valid_loss"]
         else:
-            loss = float(net.losses(self.rows)[0].mean())
+            loss = float(net.losses(self.rows_)[0].mean())
             net.history.record("compared_loss", loss)
         if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
             self.diverged_at_ = epoch
@@ -90,7 +91,7 @@ class KeepBest(Callback):
         least = self.tol * abs(self.progress_loss_) if math.isfinite(self.progress_loss_) else 0.0
         if loss < self.progress_loss_ - least:
             self.progress_loss_, self.progress_epoch_ = loss, epoch
-        net.is_over_ = epoch - self.progress_epoch_ >= self.patience
+        net.is_over_ = epoch - self.progress_epoch_ >= self.patience_
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ class Training:
         ones, count as one observation.
     floor : PCAFloor or None
     former : dict of str to ndarray or None
-        Weights of the last fit to go on from, which the rows that decide did not train.
+        Weights of the last fit to go on from, which no validation row has trained.
+    ends_at_pca : bool
+        Whether PCA of all rows is what stays.
     """
 
     net: AutoEncoderNet
@@ -144,10 +147,11 @@ class Training:
     table: RowDataset
     train: RowDataset
     validation: RowDataset | None
-    groups: Array | None
+    groups: NDArray[np.int64] | None
     floor: PCAFloor | None
     former: dict[str, Array] | None
     start: Start = field(default_factory=Start)
+    ends_at_pca: bool = False
 
     @property
     def deciding(self) -> RowDataset:
@@ -169,9 +173,9 @@ class Training:
             )
         loss = self.start.loss
         if self.validation is None:
-            self.best.rows = self.train.spread(N_COMPARED)
-            if math.isfinite(loss) and len(self.best.rows) < len(self.train):
-                loss = float(self.net.losses(self.best.rows)[0].mean())
+            self.best.rows_ = self.train.spread(N_COMPARED)
+            if math.isfinite(loss) and len(self.best.rows_) < len(self.train):
+                loss = float(self.net.losses(self.best.rows_)[0].mean())
         self.best.start(loss, self.net.module_)
 
     def _start_at_pca(self, floor: PCAFloor) -> Start:
@@ -253,7 +257,7 @@ class Training:
 
     def _load_pca(self) -> None:
         """Load PCA of all rows."""
-        self.best.epoch_ = 0
+        self.best.epoch_, self.ends_at_pca = 0, True
         weights = self.start.pca_weights or self.best.start_weights_
         self.net.module_.load_state_dict({**weights, **self.start.pca_state})
 
