@@ -2,23 +2,72 @@
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters import estimator, parameter, real
 from skae._model.module import AutoEncoderModule
-from skae._model.networks.mlp import Dropout, replace_layers
+from skae._model.networks.floored import inner_network
+from skae._model.networks.mlp import Dropout, places, replace_layers
 from skae._model.seeding import SeededLayer
 
 
 def is_activation(layer: nn.Module) -> bool:
     """Tell whether a layer is a nonlinearity: one of torch's, or a user's without parameters."""
-    if type(layer).__module__.startswith("torch."):
-        return type(layer).__module__ == nn.ReLU.__module__ and not [*layer.children()]
     if isinstance(layer, SeededLayer):
         return is_activation(layer.layer)
+    if type(layer).__module__.startswith("torch."):
+        return type(layer).__module__ == nn.ReLU.__module__ and not [*layer.children()]
     has_parts = [*layer.children(), *layer.parameters()]
     return not has_parts and not isinstance(layer, Dropout)
+
+
+class DropoutActivation(nn.Module):
+    """An activation whose outputs are dropped out, but for those that are the network's own.
+
+    Parameters
+    ----------
+    activation : nn.Module
+    dropout : Dropout
+    is_output : list of bool
+        For each call of the activation in one pass through the network, whether it gives the
+        network's outputs.
+    """
+
+    def __init__(self, activation: nn.Module, dropout: Dropout, is_output: list[bool]) -> None:
+        super().__init__()
+        self.activation, self.dropout = activation, dropout
+        self.is_output, self.n_calls = is_output, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the activation, and drop units out in training."""
+        h: Tensor = self.activation(x)
+        call = self.n_calls % len(self.is_output)
+        self.n_calls += 1
+        return h if self.is_output[call] else self.dropout(h)
+
+
+def watch_activations(network: nn.Module, n_inputs: int) -> dict[nn.Module, list[bool]]:
+    """Return the activations that a network calls, and which of the calls give its outputs."""
+    calls: list[tuple[nn.Module, Tensor]] = []
+    layers = {layer for _, _, layer in places(network) if is_activation(layer)}
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, output: calls.append((layer, output)))
+        for layer in layers
+    ]
+    try:
+        with torch.no_grad():
+            output = network.eval()(torch.zeros(3, n_inputs, dtype=torch.float32))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    network.train()
+    return {
+        layer: [result is output for called, result in calls if called is layer]
+        for layer in layers
+        if any(called is layer for called, _ in calls)
+    }
 
 
 class DropoutModule(AutoEncoderModule):
@@ -28,12 +77,19 @@ class DropoutModule(AutoEncoderModule):
 
     def __init__(self, *parts: Any, dropout: float) -> None:
         super().__init__(*parts)
-
-        def drop(layer: nn.Module) -> nn.Module | None:
-            return nn.Sequential(layer, Dropout(dropout)) if is_activation(layer) else None
-
-        networks = (self.encoder, self.decoder)
-        if not sum(replace_layers(network, drop, keep_last=True) for network in networks):
+        n_places = 0
+        for network, n_inputs in (
+            (self.encoder, self.units.n_features),
+            (self.decoder, self.n_components),
+        ):
+            inner = inner_network(network)
+            replacements = {
+                layer: DropoutActivation(layer, Dropout(dropout), is_output)
+                for layer, is_output in watch_activations(inner, n_inputs).items()
+                if not all(is_output)
+            }
+            n_places += replace_layers(inner, replacements.get)
+        if not n_places:
             raise ValueError(
                 f"dropout={dropout!r} finds no hidden units to leave out: the networks have no "
                 "hidden layer with an activation; give hidden_layer_sizes, an activation that is "
@@ -56,9 +112,9 @@ class DropoutAutoEncoder(BaseAutoEncoder):
 
     where L is the loss, and in each step every hidden unit of f and g is zero with probability
     ``dropout`` and 1/(1 − dropout) times as large otherwise. Inputs, codes and PCA's part are
-    never left out, and nothing is after the training. In networks of one's own the outputs of
-    torch's activations are hidden units, and those of modules without parameters, but for a
-    network's last.
+    never left out, and nothing is after the training. In networks of one's own the hidden units
+    are the outputs of torch's activations and of modules without parameters, unless these are
+    the network's own outputs.
 
     Parameters
     ----------

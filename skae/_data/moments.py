@@ -19,7 +19,8 @@ class Moments:
     mean, variances : ndarray of shape (n_features,)
         In float64. A column that varies by no more than rounding has a variance of 0.
     deviation : float
-        The largest absolute difference of a number to its column's mean.
+        The largest absolute difference of a number to its column's mean, rounding errors
+        excluded. Where it is positive and all variances are 0, the variances underflowed.
     """
 
     n_rows: int
@@ -34,17 +35,17 @@ class Moments:
         total = sum(part.sum(axis=0, dtype=np.float64) for _, part in source.chunks(size))
         mean = total / source.n_rows
         # The second pass corrects what rounding did to the sum.
-        total, squares = np.zeros((2, source.n_features))
-        deviation = 0.0
+        total, squares, largest = np.zeros((3, source.n_features))
         for _, part in source.chunks(size):
             differences = part - mean
-            deviation = max(deviation, differences.max(), -differences.min())
+            np.maximum(largest, np.abs(differences).max(axis=0), out=largest)
             total += differences.sum(axis=0)
             squares += np.square(differences).sum(axis=0)
         variances = squares / source.n_rows - np.square(total / source.n_rows)
         mean = mean + total / source.n_rows
         rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
         variances = np.where(variances <= rounding**2, 0.0, variances)
+        deviation = np.where(largest > rounding, largest, 0.0).max()
         return cls(source.n_rows, mean, variances, float(deviation))
 
     @cached_property

@@ -223,9 +223,13 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
     def _make_units(self, moments: Moments, former: Former | None) -> tuple[Units, Former | None]:
         """Return the module's units, and the former fit if its units can be kept."""
         mean, scale = moments.mean, moments.scale
-        if not MIN_SCALE < scale < 1 / MIN_SCALE:
+        # The squares of numbers below 1e-162 are zero, and so is the variance.
+        true_scale = (
+            scale if moments.variances.any() or not moments.deviation else moments.deviation
+        )
+        if not MIN_SCALE < true_scale < 1 / MIN_SCALE:
             raise ValueError(
-                f"X has a scale of {scale:.1e}, too far from 1 for float32; divide it by that."
+                f"X has a scale of {true_scale:.1e}, too far from 1 for float32; divide it by that."
             )
         if former is not None:
             shift, ratio = np.abs(mean - self.mean_).max(), scale / self.scale_

@@ -155,15 +155,13 @@ class LikelihoodScores(FittedAutoEncoder):
         require_valid(self._spec.loss, X)
         module, shape = self.net_.module_, torch.Size((self.n_components_,))
         generator = torch.Generator("cpu").manual_seed(0)
-        if n_draws is None:
-            draws, bound = paired_draws(SCORING_PAIRS, shape, generator), module.elbo
-        else:
-            draws, bound = (
-                torch.randn(n_draws, *shape, generator=generator, dtype=torch.float32),
-                module.importance_bound,
-            )
         bounds = np.empty(len(X))
         with as_if_alone(inference=True):
+            if n_draws is None:
+                draws, bound = paired_draws(SCORING_PAIRS, shape, generator), module.elbo
+            else:
+                draws = torch.randn(n_draws, *shape, generator=generator, dtype=torch.float32)
+                bound = module.importance_bound
             draws = draws.to(self.net_.device)
             for rows, x in self._batches(X):
                 bounds[rows] = bound(x, draws).cpu().numpy()

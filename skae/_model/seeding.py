@@ -46,9 +46,19 @@ class DrawsFrom(TorchDispatchMode):
         """Add the generator to an operation that can take one and was given none."""
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
+            if draws_nothing(func, args, kwargs):
+                return func(*args, **kwargs)
             self.n_draws += 1
             return find_seeded(func)(*args, **{**kwargs, "generator": self.generator})
         return func(*args, **kwargs)
+
+
+def draws_nothing(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell whether an operation, such as attention, has a dropout that is zero."""
+    names = [argument.name for argument in func._schema.arguments]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    # Attention's is 0 where it is not given.
+    return "dropout_p" in names and not given.get("dropout_p")
 
 
 def find_seeded(func: Any) -> Callable[..., Any]:

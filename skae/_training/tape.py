@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from skae._model.losses import SquaredError
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.floored import FlooredNetwork
-from skae._model.networks.mlp import MLP
+from skae._model.networks.mlp import MLP, Linear
 from skae._model.networks.tied import TiedLinear
 from skae._model.seeding import Drawing
 from skae._model.substitute import Substitutable
@@ -38,7 +38,7 @@ def is_known(network: MLP) -> bool:
     layers = list(network)
     kinds = {type(layer) for layer in layers[1::2]}
     return (
-        all(type(layer) is nn.Linear for layer in layers[::2])
+        all(type(layer) is Linear for layer in layers[::2])
         and len(layers) % 2 == 1
         and len(kinds) <= 1
         and kinds <= ACTIVATIONS.keys()
@@ -246,7 +246,7 @@ class Tape:
                 others.append(term)
         if others:
             # Paths through autograd's part are taken one by one, and may meet.
-            torch.autograd.backward(others, [self._seed(t) for t in others], retain_graph=True)
+            run_autograd(others, [self._seed(t) for t in others])
         for step in reversed(self.steps):
             grad = None if step.y.grad is None else step.backward(step.y.grad)
             if grad is None:
@@ -254,7 +254,7 @@ class Tape:
             if step.x.is_leaf:
                 add_grad(step.x, grad)
             else:
-                step.x.backward(grad, retain_graph=True)
+                run_autograd([step.x], [grad])
         self.forget()
         for layers in self.layers.values():
             if layers.is_fresh:  # no pass went through it
@@ -271,6 +271,14 @@ class Tape:
         if term.shape not in self.seeds:
             self.seeds[term.shape] = torch.full_like(term, 1 / term.numel())
         return self.seeds[term.shape]
+
+
+def run_autograd(outputs: list[Tensor], grads: list[Tensor]) -> None:
+    """Differentiate with torch's engine, and keep what it needs to do so again."""
+    # Not Tensor.backward, which imports a symbolic algebra system to check shapes.
+    torch.autograd.Variable._execution_engine.run_backward(
+        tuple(outputs), tuple(grads), True, False, (), allow_unreachable=True, accumulate_grad=True
+    )
 
 
 def add_grad(leaf: Tensor, grad: Tensor) -> None:

@@ -6,7 +6,6 @@ from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from skae._model.networks.mlp import MLP, Activation, make_activation, make_linear
 
@@ -16,6 +15,20 @@ KERNEL, STRIDE = 3, 2
 INNER, OUTER = 256, 512
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
+
+
+class Convolution(nn.Conv2d):
+    """A convolution whose weights are not drawn: :func:`draw_weights` does."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights as they are."""
+
+
+class TransposedConvolution(nn.ConvTranspose2d):
+    """A transposed convolution whose weights are not drawn: :func:`draw_weights` does."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights as they are."""
 
 
 def as_image(image_shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -58,8 +71,7 @@ class ConvEncoder(nn.Module):
         height, width, n_channels = self.shape = as_image(image_shape)
         layers: list[nn.Module] = []
         for n_inputs, n_next in pairwise((n_channels, *channels)):
-            layer = skip_init(
-                nn.Conv2d,
+            layer = Convolution(
                 n_inputs,
                 n_next,
                 KERNEL,
@@ -67,7 +79,7 @@ class ConvEncoder(nn.Module):
                 padding=KERNEL // 2,
                 dtype=torch.float32,
             )
-            draw_weights(cast(nn.Conv2d, layer), n_inputs * KERNEL**2, generator)
+            draw_weights(layer, n_inputs * KERNEL**2, generator)
             layers += [layer, make_activation(activation)]
             height, width = math.ceil(height / STRIDE), math.ceil(width / STRIDE)
         self.convolutions = nn.Sequential(*layers)
@@ -110,8 +122,7 @@ class ConvDecoder(nn.Module):
         layers: list[nn.Module] = [make_linear(INNER, math.prod(self.shape), generator)]
         layers += [nn.Unflatten(1, self.shape)]
         for n_inner, n_outputs, padding in reversed(steps):
-            layer = skip_init(
-                nn.ConvTranspose2d,
+            layer = TransposedConvolution(
                 n_inner,
                 n_outputs,
                 KERNEL,
@@ -121,7 +132,7 @@ class ConvDecoder(nn.Module):
                 dtype=torch.float32,
             )
             fan_in = n_inner * (KERNEL / STRIDE) ** 2
-            draw_weights(cast(nn.ConvTranspose2d, layer), fan_in, generator)
+            draw_weights(layer, fan_in, generator)
             layers += [make_activation(activation), layer]
         self.convolutions = nn.Sequential(*layers)
         self.first = nn.Sequential(

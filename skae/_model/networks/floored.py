@@ -103,3 +103,10 @@ class FlooredNetwork(Substitutable):
             self._take_range()
         self.range_is_stale = mode
         return super().train(mode)
+
+
+def inner_network(network: nn.Module) -> nn.Module:
+    """Return the network beside the linear map and behind the gate, where there are these."""
+    while isinstance(network, FlooredNetwork | Gated):
+        network = network.network
+    return network

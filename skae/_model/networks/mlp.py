@@ -6,7 +6,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from skae._model.seeding import Drawing, seed_draws
 from skae._model.substitute import Substitutable
@@ -40,10 +39,16 @@ def make_activation(activation: Activation) -> nn.Module:
     return layer.train()
 
 
-def make_linear(n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> nn.Linear:
-    """Build a linear layer whose weights come from ``generator``, never from torch's own."""
-    # nn.Linear() draws from the global generator when it is built.
-    layer = cast(nn.Linear, skip_init(nn.Linear, n_inputs, n_outputs, dtype=torch.float32))
+class Linear(nn.Linear):
+    """A linear layer whose weights are not drawn, as torch's are from its global generator."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights as they are: :func:`make_linear` draws them."""
+
+
+def make_linear(n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> Linear:
+    """Build a linear layer whose weights come from ``generator``."""
+    layer = Linear(n_inputs, n_outputs, dtype=torch.float32)
     bound = n_inputs**-0.5
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
     # Wide, so that the bends of the units lie all over the rows and not in their centre.
@@ -119,19 +124,10 @@ def places(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
             yield from places(layer)
 
 
-def replace_layers(
-    network: nn.Module,
-    replace: Callable[[nn.Module], nn.Module | None],
-    *,
-    keep_last: bool = False,
-) -> int:
-    """Put other layers in the places where ``replace`` returns some; return how many.
-
-    ``keep_last`` spares the last place, whose layer makes the network's output.
-    """
-    every = list(places(network))
+def replace_layers(network: nn.Module, replace: Callable[[nn.Module], nn.Module | None]) -> int:
+    """Put other layers in the places where ``replace`` returns some; return how many."""
     n_replaced = 0
-    for parent, name, layer in every[:-1] if keep_last else every:
+    for parent, name, layer in list(places(network)):
         other = replace(layer)
         if other is not None:
             setattr(parent, name, other)
