@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,6 @@ from skae._data.split import MIN_VALIDATION, Split
 # The largest number of weights of a linear map between a code and the features where the code is
 # larger than the rank of X: 2**27 take half a gigabyte.
 MAX_IDLE_WEIGHTS = 2**27
-
-
-def resolve_number(n_components: Any) -> int | float:
-    """Return the parameter ``n_components`` as Python's int or, for a share, float."""
-    return int(n_components) if isinstance(n_components, Integral) else float(n_components)
 
 
 def check_size(n_components: int, source: Source) -> None:

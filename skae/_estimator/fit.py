@@ -3,7 +3,7 @@
 import secrets
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -21,39 +21,27 @@ from skae._estimator.arguments import (
     check_groups,
     check_networks,
     check_size,
-    resolve_number,
     warn_of_few_rows,
     warn_of_known_rows,
 )
 from skae._estimator.environment import as_if_alone, resolve_device, snapshot
 from skae._estimator.parameters import check_parameters
+from skae._estimator.resolve import make_spec, resolve_epochs, resolve_number, training_options
 from skae._estimator.scores import ReconstructionScores
-from skae._estimator.settle import turn_codes
 from skae._estimator.shared_parameters import SharedParameters
 from skae._estimator.use import FittedAutoEncoder
-from skae._model.losses import require_valid, takes_any_row
+from skae._model.losses import require_valid
 from skae._model.make_module import make_module
 from skae._model.spec import ModelSpec
 from skae._model.weights import weights_to_arrays
 from skae._start.floor import PCAFloor
-from skae._start.pca import fit_pca
-from skae._training.defaults import (
-    AUTO_BATCH_SIZE,
-    CHANNELS,
-    auto_epochs,
-    auto_noise,
-    auto_patience,
-    auto_rate,
-    auto_sizes,
-)
+from skae._start.pca import PCA, fit_pca
 from skae._training.make_net import make_net
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest, Training
 
 # Beyond, float32 cannot hold the rows that inverse_transform returns.
 MIN_SCALE = 1e-30
-# The parameters that a module is built from as they are.
-ARCHITECTURE = ("loss", "activation", "tied_weights", "encoder", "decoder", "init")
 
 
 @dataclass(frozen=True)
@@ -188,10 +176,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         device = resolve_device(self.device)
         source = ArraySource(X)
         moments = Moments.of(source)
-        if former is not None and former.spec.n_features != source.n_features:
-            former.spec.require_same_networks(
-                self._make_spec(former.spec.n_components, source, former)
-            )
+        if former is not None:
+            former.spec.require(n_features=source.n_features)
         units, former = self._make_units(moments, former)
         seed = self._draw_seed()
         generator = torch.Generator("cpu").manual_seed(seed)
@@ -247,98 +233,52 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
     def _start(self, job: Job) -> Training:
         """Build the net, and load the weights at which it starts."""
         k, whole = resolve_number(self.n_components), None
-        if job.former is not None and isinstance(k, float):
-            k = job.former.spec.n_components
+        former = job.former
+        if former is not None and isinstance(k, float):
+            k = former.spec.n_components
         if isinstance(k, float):
             whole = fit_pca(job.source, job.moments, k, job.seed)
             k = whole.n_components
         check_size(k, job.source)
-        spec = self._make_spec(k, job.source, job.former)
-        if job.former is not None:
-            spec.require_same_networks(job.former.spec)
+        spec = make_spec(self, k, job.source, former.spec if former else None)
+        if former is not None:
+            former.spec.require(**{**vars(spec), "parameters": former.spec.parameters})
         module = make_module(self._module, spec, job.units, job.generator)
+        n_training = len(job.split.training)
         best = KeepBest(tol=self.tol)
-        net = make_net(module, best=best, device=job.device, **self._options(spec, job))
-        floor = None
-        if self.init == "pca":
-            whole = whole or fit_pca(job.source, job.moments, k, job.seed)
-            seen = whole
-            if len(job.split.validation):
-                source = job.source.subset(job.split.training)
-                seen = fit_pca(source, Moments.of(source), k, job.seed)
-            floor = PCAFloor(whole, seen)
+        options = training_options(self, self._module, spec, n_training)
+        net = make_net(module, best=best, device=job.device, generator=job.generator, **options)
+        net.max_epochs, best.patience_ = resolve_epochs(self, n_training, net.batch_size)
+        # Units and sizes are set here; what fit promises of attributes holds once it is over.
         self._spec, self.n_components_ = spec, k
         self.mean_, self.scale_ = job.units.mean, job.units.exact_scale
+        training = self._training(job, net, best, self._floor(job, k, whole))
+        net.prepare(training.train)
+        module.frame.set_metric(torch.full((k,), module.code_unit, dtype=torch.float32))
+        training.load_start()
+        return training
 
-        table = place(job.source.X, job.units, net.device)
-        split = job.split
+    def _floor(self, job: Job, k: int, whole: PCA | None) -> PCAFloor | None:
+        """Fit PCA of all rows, and of those that train, where it is the start."""
+        if self.init != "pca":
+            return None
+        whole = whole or fit_pca(job.source, job.moments, k, job.seed)
+        if not len(job.split.validation):
+            return PCAFloor(whole, whole)
+        source = job.source.subset(job.split.training)
+        return PCAFloor(whole, fit_pca(source, Moments.of(source), k, job.seed))
+
+    def _training(
+        self, job: Job, net: AutoEncoderNet, best: KeepBest, floor: PCAFloor | None
+    ) -> Training:
+        """Put the net and its rows together."""
+        table, split = place(job.source.X, job.units, net.device), job.split
         train = table.subset(torch.from_numpy(split.training))
         validation = None
         if len(split.validation):
             validation = table.subset(torch.from_numpy(split.validation))
-        former = job.former.weights if job.former and job.goes_on else None
-        training = Training(net, best, table, train, validation, split.groups, floor, former)
-        net.prepare(train)
-        net.module_.frame.set_metric(torch.full((k,), module.code_unit))
-        training.load_start()
-        n_batches = -(-len(train) // net.batch_size)
-        net.max_epochs = (
-            auto_epochs(len(train), n_batches) if self.max_iter == "auto" else int(self.max_iter)
-        )
-        best.patience_ = (
-            auto_patience(net.max_epochs)
-            if self.n_iter_no_change == "auto"
-            else int(self.n_iter_no_change)
-        )
-        return training
-
-    def _make_spec(self, k: int, source: ArraySource, former: Former | None) -> ModelSpec:
-        """Describe the module."""
-        if self.hidden_layer_sizes != "auto":
-            sizes = tuple(map(int, self.hidden_layer_sizes))
-        elif former is not None:
-            sizes = former.spec.hidden_layer_sizes
-        elif self.image_shape is not None:
-            sizes = CHANNELS
-        else:
-            sizes = auto_sizes(source.n_rows, source.n_features, k)
-        shared = {spec.name for spec in fields(SharedParameters)}
-        own = sorted({spec.name for spec in fields(self)} - shared)
-        return ModelSpec(
-            n_features=source.n_features,
-            n_components=k,
-            hidden_layer_sizes=sizes,
-            image_shape=self.image_shape and tuple(map(int, self.image_shape)),
-            parameters={name: getattr(self, name) for name in own},
-            **{name: getattr(self, name) for name in ARCHITECTURE},
-        )
-
-    def _options(self, spec: ModelSpec, job: Job) -> dict[str, Any]:
-        """Return how the net is to be trained."""
-        noise, takes_noise = self.residual_noise, takes_any_row(self.loss)
-        if noise == "auto":
-            quiet = self._module.has_noise or not takes_noise
-            noise = 0.0 if quiet else auto_noise(len(job.split.training), spec.n_components)
-        elif float(noise) > 0 and not takes_noise:
-            raise ValueError(
-                f"residual_noise={noise!r} makes rows that loss={self.loss!r} cannot take; pass "
-                "'auto' or 0."
-            )
-        rate, betas = auto_rate(
-            spec.hidden_layer_sizes, spec.n_features, draws_codes=self._module.draws_codes
-        )
-        return {
-            "generator": job.generator,
-            "batch_size": AUTO_BATCH_SIZE if self.batch_size == "auto" else int(self.batch_size),
-            "learning_rate": self.learning_rate,
-            "lr": rate if self.learning_rate_init == "auto" else float(self.learning_rate_init),
-            "optimizer__betas": betas,
-            "residual_noise": float(noise),
-            "precision": self.precision,
-            "optimizer__weight_decay": float(self.weight_decay),
-            "callbacks": self.callbacks,
-            "verbose": int(self.verbose),
-        }
+        weights = job.former.weights if job.former and job.goes_on else None
+        return Training(net, best, table, train, validation, split.groups, floor, weights)
 
     # -- settle ----------------------------------------------------------------------------
 
@@ -362,16 +302,15 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         """Turn the codes into the method's axes over all rows, and measure the noise."""
         module, n_rows = self.net_.module_, job.source.n_rows
         with as_if_alone(inference=True):
-            squares, variances = turn_codes(
-                module, (x for _, x in self._batches(job.source.X)), self.whiten
-            )
+            rows = (x for _, x in self._batches(job.source.X))
+            squares, variances = module.turn_codes(rows, whiten=self.whiten)
         if module.noise_variance is None:
             n_left = min(n_rows, job.source.n_features) - self.n_components_
             variance = squares / ((n_rows - 1) * n_left) if n_left > 0 else 0.0
         else:
             variance = module.noise_variance.item()
         self.noise_variance_ = variance * self.scale_**2
-        self._diagnose(variances)
+        self._diagnose(variances.numpy())
 
 
 @dataclass(eq=False, repr=False)

@@ -1,14 +1,17 @@
 """The contract that every autoencoder module keeps."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from skae._data.units import to_float64
 from skae._model.codes import Axes, CodeFrame, LinearCodes, PrincipalAxes, whitening
 from skae._model.losses import Loss
 from skae._model.seeding import Drawing
+from skae.functional import squared_error
 
 
 class AutoEncoderModule(Drawing, ABC):
@@ -149,6 +152,36 @@ class AutoEncoderModule(Drawing, ABC):
         """Return the decoder's output for codes as users see them."""
         output: Tensor = self.decoder(self.frame.inverse(codes))
         return output
+
+    def turn_codes(self, batches: Iterable[Tensor], *, whiten: bool) -> tuple[float, Tensor]:
+        """Turn the codes into the method's axes, by the moments of all rows.
+
+        Returns
+        -------
+        squares : float
+            Sum of the squared reconstruction errors, in the module's units.
+        variances : Tensor of shape (n_components,)
+            Of the codes, before whitening; on the host.
+        """
+        metric, scale = to_float64(self.frame.metric), self.units.exact_scale
+        # Sums over the rows of [z, x, 1]ᵀ[z, 1], from which all that follows is computed.
+        sums = torch.zeros((), dtype=torch.float64, device=metric.device)
+        squares = 0.0
+        for x in batches:
+            z = self.code(x)
+            x_hat = self.loss.reconstruct(self.decoder(z))
+            squares += 2 * to_float64(squared_error(x, x_hat)).sum().item()
+            z = to_float64(z) * metric
+            one = torch.ones_like(z[:, :1])
+            rows = torch.hstack([z, to_float64(x) * scale, one])
+            sums = sums + rows.T @ torch.hstack([z, one])
+        k, n_rows = len(metric), round(sums[-1, -1].item())
+        means = sums[:-1, -1] / n_rows
+        covariance = (sums[:-1, :-1] - n_rows * means.outer(means[:k])) / (n_rows - 1)
+        rotation, variances = self.axes.find(covariance[:k], covariance[k:].T)
+        offset = self.axes.centre(means[:k] / metric)
+        self.frame.turn(offset, rotation, self.axes.divisor(variances, whiten=whiten))
+        return squares, variances.cpu()
 
     def draws(self, x: Tensor) -> torch.Generator:
         """Return the source of random draws for ``x``; outside training always the same."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,12 +32,11 @@ class ModelSpec:
     decoder: Callable[[int, int], nn.Module] | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
 
-    def require_same_networks(self, former: Self) -> None:
-        """Raise ValueError where weights of the module ``former`` do not fit this one."""
-        for name, value in vars(self).items():
-            before = getattr(former, name)
-            if name != "parameters" and before != value:
+    def require(self, **values: Any) -> None:
+        """Raise ValueError where weights of this module do not fit one with other values."""
+        for name, value in values.items():
+            if getattr(self, name) != value:
                 raise ValueError(
                     f"warm_start=True needs the same {name} as the last fit, which had "
-                    f"{before!r}, not {value!r}; set warm_start=False to start anew."
+                    f"{getattr(self, name)!r}, not {value!r}; set warm_start=False to start anew."
                 )

@@ -35,9 +35,8 @@ Losses = dict[str, list[Tensor]]
 class AutoEncoderNet(NeuralNet):
     """A skorch net that trains a module which names its own loss terms.
 
-    ``predict`` gives the decoder's output for rows in the module's units, with the noise of a
-    method that has its own; ``history`` has every loss term by name, for training and
-    validation; callbacks work as in skorch.
+    ``predict`` returns the decoder's output for rows in the module's units; ``history`` has every
+    loss term by name, for training and validation; callbacks work as in skorch.
 
     Parameters
     ----------
@@ -82,9 +81,9 @@ class AutoEncoderNet(NeuralNet):
         super().__init__(module, **{"criterion": nn.Identity, **kwargs})
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
-        # skorch's averages of batch losses are not among them: the epoch's are recorded here.
+        # Not skorch's averages of batch losses: run_single_epoch records the epoch's. PrintLog
+        # formats its table even where it prints nothing.
         timer: list[tuple[str, Callback]] = [("epoch_timer", EpochTimer())]
-        # It formats its table even where it prints nothing.
         return [*timer, ("print_log", PrintLog())] if self.verbose else timer
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -103,10 +102,7 @@ class AutoEncoderNet(NeuralNet):
         self.discriminator_optimizer_: FlatAdamW | None = None
         if discriminator is not None:
             self.discriminator_optimizer_ = FlatAdamW(
-                discriminator.parameters(),
-                DISCRIMINATOR_RATE,
-                DISCRIMINATOR_BETAS,
-                weight_decay=0.0,
+                discriminator.parameters(), DISCRIMINATOR_RATE, DISCRIMINATOR_BETAS, weight_decay=0
             )
         return self
 
@@ -114,8 +110,8 @@ class AutoEncoderNet(NeuralNet):
         """Train an initialised net on ``rows``; the loss of ``validation`` rows is recorded."""
         if validation is not None:
             self.train_split = predefined_split(validation)
-        self._begin(rows)
         batch, _ = next(iter(Batches(rows, self.batch_size, None)))
+        self._begin(rows, batch)
         with suppress(StopTraining), self._fast(batch), one_thread(self._is_small()):
             if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
                 self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
@@ -133,17 +129,15 @@ class AutoEncoderNet(NeuralNet):
         if self.discriminator_optimizer_ is not None:
             self.discriminator_optimizer_.release()
 
-    def _begin(self, rows: RowDataset) -> None:
+    def _begin(self, rows: RowDataset, batch: Tensor) -> None:
         """Set what counts the steps of a training, and what its random draws come from."""
         self.is_over_ = False
         self.discriminator_losses_: list[Tensor] = []
         self.module_.progress = 0.0
         self.lowest_ = {"train": math.inf, "valid": math.inf}
         self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
-        noise = ResidualNoise(self.residual_noise) if self.residual_noise else None
-        self.noise_ = noise
+        self.noise_ = ResidualNoise(self.residual_noise) if self.residual_noise else None
         if self.noise_ is not None:
-            batch, _ = next(iter(Batches(rows, self.batch_size, None)))
             self.noise_.start(self.module_, batch)
         seed = 0 if self.generator is None else self.generator.initial_seed() + 1
         generator = torch.Generator(self.device).manual_seed(seed)

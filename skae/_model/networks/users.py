@@ -22,8 +22,7 @@ def build_network(
     Raises
     ------
     ValueError
-        If ``make``, the parameter ``name``, returns no network, or one that does not map
-        ``n_inputs`` numbers to ``n_outputs``.
+        If ``make``, the parameter ``name``, returns no such network.
     """
     seed = 0 if generator is None else int(torch.randint(2**31, (), generator=generator))
     x = torch.zeros(3, n_inputs, dtype=torch.float32)

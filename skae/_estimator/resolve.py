@@ -1,0 +1,93 @@
+"""What an estimator's parameters stand for, given the table."""
+
+import math
+from dataclasses import fields
+from numbers import Integral
+from typing import Any
+
+from skae._data.sources import Source
+from skae._estimator.shared_parameters import SharedParameters
+from skae._model.losses import takes_any_row
+from skae._model.module import AutoEncoderModule
+from skae._model.spec import ModelSpec
+from skae._training.defaults import (
+    AUTO_BATCH_SIZE,
+    CHANNELS,
+    auto_epochs,
+    auto_noise,
+    auto_patience,
+    auto_rate,
+    auto_sizes,
+)
+
+# The parameters that a module is built from as they are.
+ARCHITECTURE = ("loss", "activation", "tied_weights", "encoder", "decoder", "init")
+
+
+def resolve_number(n_components: Any) -> int | float:
+    """Return the parameter ``n_components`` as Python's int or, for a share, float."""
+    return int(n_components) if isinstance(n_components, Integral) else float(n_components)
+
+
+def make_spec(
+    estimator: SharedParameters, k: int, source: Source, former: ModelSpec | None
+) -> ModelSpec:
+    """Describe the module with codes of k numbers; what is "auto" stays as it was in ``former``."""
+    if estimator.hidden_layer_sizes != "auto":
+        sizes = tuple(map(int, estimator.hidden_layer_sizes))
+    elif former is not None:
+        sizes = former.hidden_layer_sizes
+    elif estimator.image_shape is not None:
+        sizes = CHANNELS
+    else:
+        sizes = auto_sizes(source.n_rows, source.n_features, k)
+    shared = {spec.name for spec in fields(SharedParameters)}
+    own = sorted({spec.name for spec in fields(estimator)} - shared)
+    return ModelSpec(
+        n_features=source.n_features,
+        n_components=k,
+        hidden_layer_sizes=sizes,
+        image_shape=estimator.image_shape and tuple(map(int, estimator.image_shape)),
+        parameters={name: getattr(estimator, name) for name in own},
+        **{name: getattr(estimator, name) for name in ARCHITECTURE},
+    )
+
+
+def training_options(
+    estimator: SharedParameters, method: type[AutoEncoderModule], spec: ModelSpec, n_training: int
+) -> dict[str, Any]:
+    """Return how the net is to be trained on so many rows."""
+    noise, takes_noise = estimator.residual_noise, takes_any_row(spec.loss)
+    if noise == "auto":
+        quiet = method.has_noise or not takes_noise
+        noise = 0.0 if quiet else auto_noise(n_training, spec.n_components)
+    elif float(noise) > 0 and not takes_noise:
+        raise ValueError(
+            f"residual_noise={noise!r} makes rows that loss={spec.loss!r} cannot take; pass "
+            "'auto' or 0."
+        )
+    sizes, given = spec.hidden_layer_sizes, estimator.learning_rate_init
+    rate, betas = auto_rate(sizes, spec.n_features, draws_codes=method.draws_codes)
+    batch_size = estimator.batch_size
+    return {
+        "batch_size": AUTO_BATCH_SIZE if batch_size == "auto" else int(batch_size),
+        "learning_rate": estimator.learning_rate,
+        "lr": rate if given == "auto" else float(given),
+        "optimizer__betas": betas,
+        "residual_noise": float(noise),
+        "precision": estimator.precision,
+        "optimizer__weight_decay": float(estimator.weight_decay),
+        "callbacks": estimator.callbacks,
+        "verbose": int(estimator.verbose),
+    }
+
+
+def resolve_epochs(
+    estimator: SharedParameters, n_training: int, batch_size: int
+) -> tuple[int, int]:
+    """Return the number of epochs, and after how many without progress training ends."""
+    n_batches = math.ceil(n_training / batch_size)
+    auto = estimator.max_iter == "auto"
+    n_epochs = auto_epochs(n_training, n_batches) if auto else int(estimator.max_iter)
+    auto = estimator.n_iter_no_change == "auto"
+    return n_epochs, auto_patience(n_epochs) if auto else int(estimator.n_iter_no_change)
