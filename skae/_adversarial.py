@@ -16,7 +16,7 @@ from skae._model.prior import PriorLike, PriorModule
 # Weight of the discriminator's squared gradient, for each number of the code, whose units are the
 # prior's deviations: without it there is nothing to follow where the discriminator is sure.
 GRADIENT_PENALTY = 0.005
-# Weight of the MMD by which held-out rows judge, for each alpha: the Wasserstein autoencoder's.
+# Weight of the MMD on validation rows, for each unit of alpha: the Wasserstein autoencoder's.
 JUDGING_WEIGHT = 20
 
 
@@ -97,12 +97,12 @@ class AdversarialAutoEncoder(Generative, BaseAutoEncoder):
     -----
     ``net_.history`` has the encoder's loss against the discriminator as ``train_prior`` and the
     discriminator's as ``discriminator_loss``. The latter's changes make the former incomparable
-    between epochs, so held-out rows judge by ``valid_prior``, which is the squared MMD to the prior
-    in its place, of weight 20 α L₀; the floor is a promise about that sum.
+    between epochs, so the loss of validation rows has the squared MMD to the prior in its place,
+    ``valid_prior``, with the weight 20 α L₀. The result is no worse than PCA in that sum.
 
-    Where held-out rows see no improvement beyond chance, as on tables of few rows, the result is
-    PCA (``best_iter_`` is 0): its codes have the prior's mean and deviations, not its shape. Pass
-    ``early_stopping=False`` to train on all rows without judges.
+    Where validation rows show no improvement beyond chance, as on tables of few rows, the result
+    is PCA (``best_iter_`` is 0): its codes have the prior's mean and deviations, not its shape.
+    Pass ``early_stopping=False`` to train on all rows, without validation.
 
     What keeps the two in balance: the start, at which codes have the prior's moments already; a
     penalty on the discriminator's squared gradient [2]_, so that it gives a direction where it is

@@ -25,10 +25,11 @@ class AutoEncoder(BaseAutoEncoder):
     .. math:: \frac{1}{n} \sum_x L(x, g(f(x)))
 
     where L is the loss, by default ½‖g(f(x)) − x‖², f(x) = Px + network(x) and g(z) = Pᵀz +
-    network(z), P are PCA's components, and both networks start at zero. Held-out rows judge
-    every epoch, and the best weights stay if they beat PCA beyond chance; otherwise the result
-    is PCA of all rows. Once fitted, the networks see their inputs clipped to the range they had
-    in training, so that far from it the model goes on as PCA does.
+    network(z). P are PCA's components, and both networks start at zero. Some rows do not train
+    but validate: after every epoch the loss is computed on them. The weights of the best epoch
+    stay if they beat PCA on the validation rows beyond chance; otherwise the result is PCA of
+    all rows. Once fitted, the networks see their inputs clipped to the range they had in
+    training, so that far from it the model goes on as PCA does.
 
     Parameters
     ----------
@@ -45,9 +46,9 @@ class AutoEncoder(BaseAutoEncoder):
     Notes
     -----
     With ``hidden_layer_sizes=()`` this is the linear autoencoder, whose optimum spans
-    PCA's subspace [2]_. Codes have PCA's geometry in every case: a rotation that is folded
-    into the model after training, and changes no reconstruction, makes them uncorrelated,
-    orders them by variance and fixes their signs.
+    PCA's subspace [2]_. Codes have PCA's geometry in every case: after training they are
+    rotated, which changes no reconstruction, so that they are uncorrelated, ordered by variance
+    and fixed in sign.
 
     Computation and output are in float32.
 

@@ -69,7 +69,7 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
     where L is the loss and ∂f/∂x the Jacobian of the encoder, whatever network it is, in the
     units of the data: for PCA its squared norm is the number of components. It is exact for
     codes of up to 8 numbers and beyond an unbiased estimate from one random projection a row.
-    The floor is a promise about the sum that is minimised, the penalty included.
+    The result is no worse than PCA in the sum that is minimised, the penalty included.
 
     Parameters
     ----------

@@ -93,9 +93,10 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     .. math:: \frac{1}{n} \sum_x L(x, g(f(\tilde x)))
 
     where x̃ is x with noise, drawn anew for each epoch, and L the loss. Rows are spoiled in
-    training only: ``transform`` takes rows as they are. Held-out rows judge with one fixed draw
-    of the noise, so that epochs compare, and so do ``pca_score_`` and ``validation_scores_``:
-    the floor is PCA on spoiled rows.
+    training only: ``transform`` takes rows as they are. Validation rows are spoiled by the same
+    draw of the noise in each epoch, so that epochs can be compared. ``pca_score_`` and
+    ``validation_scores_`` are of rows spoiled like that, and what the result has to beat is PCA
+    on them.
 
     Parameters
     ----------

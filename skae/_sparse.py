@@ -47,8 +47,8 @@ class SparseAutoEncoder(BaseAutoEncoder):
     with ``tied_weights=True`` at codes in units of ``scale_``.
 
     Codes keep their own axes, because a rotation would undo what the penalty does: they are
-    ordered by variance and fixed in sign, but neither centred nor uncorrelated. The floor is a
-    promise about the sum that is minimised, the penalty included.
+    ordered by variance and fixed in sign, but neither centred nor uncorrelated. The result is no
+    worse than PCA in the sum that is minimised, the penalty included.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ from skae._model.module import AutoEncoderModule
 from skae._model.prior import require_untied
 from skae.functional import standard_normal_kl, standard_normal_log_density
 
-# Pairs of draws z, −z of the code, for a row that judges the training.
-JUDGING_PAIRS = 8
+# Pairs of draws ε, −ε by which the loss of a validation row is computed.
+VALIDATION_PAIRS = 8
 # In the module's units; below, float32 rounds more than the noise is.
 MIN_NOISE_VARIANCE = 1e-10
 # No posterior is much wider than the prior; a network's, far from its rows, would have no bound.
@@ -84,7 +84,7 @@ class VariationalModule(AutoEncoderModule):
         if self.training:
             draws = standard_normal(mean, generator)[None]
         else:
-            draws = paired_draws(JUDGING_PAIRS, mean.shape, generator).to(x)
+            draws = paired_draws(VALIDATION_PAIRS, mean.shape, generator).to(x)
         output, likelihood = torch.zeros_like(x), mean.new_zeros(len(x))
         noise = self.noise_variance
         for z in reparameterise(mean, log_var, draws):
@@ -179,8 +179,8 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
     p(x|z) is N(g(z), σ²I) with a learned noise variance σ² for ``loss="squared_error"``,
     Bernoulli for "binary_cross_entropy" and Poisson for "poisson". m, log s² and g are those of
     probabilistic PCA plus networks that start at zero: there q is the exact posterior, and the ELBO
-    is ``score`` of :class:`sklearn.decomposition.PCA` (with "squared_error"). Held-out rows judge
-    as in :class:`AutoEncoder`; if training does not raise their bound beyond chance, the
+    is ``score`` of :class:`sklearn.decomposition.PCA` (with "squared_error"). Validation rows
+    decide as in :class:`AutoEncoder`: if training does not raise their bound beyond chance, the
     result is probabilistic PCA of all rows.
 
     Codes are posterior means. They keep their own axes, in which the prior is N(0, I): they are
@@ -212,15 +212,16 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
     and the logarithms of the variances. ``score_samples`` and ``score`` are the ELBO whatever
     ``beta`` is. For "squared_error" they are log densities, in the units of X.
 
-    Training rows are reconstructed better than others, so at the end the noise variance is raised
-    to that of held-out rows, where there are any and these then still prefer the model to its
-    start. ``validation_scores_`` are from before that.
+    Training rows are reconstructed better than new ones, so that their noise variance is too
+    small. At the end it is raised to that of the validation rows, unless these then prefer the
+    start. ``validation_scores_`` are computed before that.
 
-    The noise variance starts above 1e-10 of ``scale_`` squared: where PCA leaves nothing of the
-    rows, its likelihood is not reached.
+    The noise variance starts at no less than 1e-10 of ``scale_`` squared: the likelihood of a PCA
+    that leaves no error is infinite, and is not reached.
 
-    Under binary cross-entropy PCA's noise variance says nothing, so that the start takes a coin's,
-    ¼: codes that vary less start unused, and the decoder's linear part is fitted to draws of codes.
+    Under binary cross-entropy PCA's noise variance does not describe the data. Training starts at
+    that of a fair coin, ¼: a code whose variance is smaller starts unused, and the decoder's
+    linear part is fitted to draws of the codes.
 
     References
     ----------
@@ -267,11 +268,11 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
         False,
         boolean,
         """
-        Whether X are probabilities, as the brightness of pixels, of which each training step draws
-        zeros and ones anew. With ``loss="binary_cross_entropy"``. Set it for grey images that
-        are to be modelled as binary ones: drawn once, they are learned by heart. Held-out rows
-        judge as drawn once. ``transform`` and ``score_samples`` take rows as they are, so pass
-        them binary ones.
+        Whether X holds probabilities, such as the brightness of pixels, from which each training
+        step draws zeros and ones anew. With ``loss="binary_cross_entropy"``. Set it for grey
+        images that are to be modelled as binary ones: pixels that are drawn once are overfitted.
+        Validation rows are drawn once. ``transform`` and ``score_samples`` take rows as they are,
+        so pass them binary ones.
         """,
     )
 

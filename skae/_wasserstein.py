@@ -62,7 +62,7 @@ class WassersteinAutoEncoder(Generative, BaseAutoEncoder):
     by itself, z is drawn from the prior, and MMD is the maximum mean discrepancy with inverse
     multiquadratic kernels at several scales. Training starts at PCA's codes, with the prior's mean
     and deviations. Codes keep the prior's axes: ``sample`` gives rows that belong to draws of it.
-    The floor is a promise about the sum that is minimised.
+    The result is no worse than PCA in the sum that is minimised.
 
     Parameters
     ----------
@@ -79,13 +79,13 @@ class WassersteinAutoEncoder(Generative, BaseAutoEncoder):
 
     Notes
     -----
-    A batch's codes are compared, together with those of the last batches, with 2,000 draws of the
-    prior that stay the same: with new ones in each step noise spoils codes. Whichever of its axes
-    has more variance comes first in ``transform``, and may have its sign changed.
+    The codes of a batch and of the last batches are compared with 2,000 draws of the prior, the
+    same in each step: new draws would add noise to the gradient. ``transform`` orders the prior's
+    axes by the variance of the codes along them, and may change their signs.
 
-    Where held-out rows see no improvement beyond chance, as on tables of few rows, the result is
-    PCA (``best_iter_`` is 0): its codes have the prior's mean and deviations, not its shape. Pass
-    ``early_stopping=False`` to train on all rows without judges.
+    Where validation rows show no improvement beyond chance, as on tables of few rows, the result
+    is PCA (``best_iter_`` is 0): its codes have the prior's mean and deviations, not its shape.
+    Pass ``early_stopping=False`` to train on all rows, without validation.
 
     References
     ----------

@@ -139,9 +139,10 @@ class SharedParameters:
         network_maker,
         """
         Builds the encoder's network in place of the above, given the numbers of inputs and
-        outputs. It maps a tensor (n_rows, n_inputs) to (n_rows, n_outputs), and PCA's projection
-        is added to what it gives, behind a gate that starts at zero; not with
-        ``init="random"``. Of dropouts it may have torch.nn.Dropout.
+        outputs. It maps a tensor (n_rows, n_inputs) to (n_rows, n_outputs). Its outputs, times a
+        gate that starts at zero, are added to PCA's projection; with ``init="random"`` they are
+        the code. ``fit`` trains a copy. Layers that draw at random draw from ``random_state``;
+        torch.nn.Dropout is the fastest of these.
         """,
     )
     decoder: Callable[[int, int], nn.Module] | None = parameter(
@@ -224,26 +225,31 @@ class SharedParameters:
         """
         Number format in which the networks are trained; the weights, PCA's part and all use
         of a fitted model are in float32. "auto" is bfloat16 where the hardware gains from it
-        (a CPU with AMX, a GPU from Ampere on) and the network is large enough.
+        (a CPU with AMX or AVX-512 BF16, a GPU from Ampere on) and the network is large enough.
         """,
     )
     early_stopping: bool = parameter(
         True,
         boolean,
         """
-        Whether rows are held out to judge the training. With False all rows train, and the
-        weights with the lowest training loss stay if that is lower than PCA's, which says
-        nothing of other rows.
+        Whether some rows validate the training and do not train. With False all rows train,
+        and the weights of the epoch with the lowest loss on them stay if that is lower than
+        PCA's, which says nothing of new rows. Up to 2,000 of the rows are compared, in evaluation
+        mode.
         """,
     )
     validation_fraction: float | str = parameter(
         "auto",
         real(0, 1, "()") | options("auto"),
         f"""
-        Share of the rows that is held out. "auto" is a tenth, but {AUTO_VALIDATION} rows where
+        Share of the rows that validates. "auto" is a tenth, but {AUTO_VALIDATION} rows where
         these are no more than a quarter, and {MIN_VALIDATION} where these are no more than half.
-        Fewer than {MIN_VALIDATION} rows cannot judge, so none are held out: ``init="pca"`` then
-        stays at PCA, with a warning, and ``init="random"`` trains as without early stopping.
+        Fewer than {MIN_VALIDATION} rows show no improvement beyond chance, so all train:
+        ``init="pca"`` then stays at PCA, with a warning, and ``init="random"`` trains as without
+        early stopping. Equal rows, and the rows of a group passed to ``fit``, count as one.
+        Validation rows are drawn at random and stand for new rows; where new rows are
+        unlike all of X, as in the next month of a series, hold the last rows out yourself, and
+        compare ``score`` there with that of ``PCA``.
         """,
     )
     n_iter_no_change: int | str = parameter(
@@ -263,17 +269,19 @@ class SharedParameters:
         False,
         boolean,
         """
-        Whether ``fit`` goes on from the weights of the last fit, where they beat PCA on the
-        new rows. Centre, scale and the size of the code stay those of the last fit. Rows
-        more than 10 scales away, or of more than 10 times or less than a tenth of the
-        scale, are fitted from PCA in units of their own.
+        Whether ``fit`` goes on from the weights of the last fit, where their loss is lower than
+        PCA's. Rows that have trained these weights do not validate what comes of them: rows that
+        validated the last fit validate this one, and where too few rows are new to the weights,
+        training starts anew at PCA, with a warning. Centre, scale and the size of the code stay
+        those of the last fit. Rows more than 10 scales away, or of more than 10 times or less
+        than a tenth of the scale, are fitted from PCA in units of their own.
         """,
     )
     random_state: int | np.random.RandomState | None = parameter(
         None,
         random_state_rule,
         """
-        Source of every random draw: weights, held-out rows, the order of rows. None draws
+        Source of every random draw: weights, validation rows, the order of rows. None draws
         from the operating system; NumPy's global state is left alone.
         """,
     )
@@ -315,11 +323,11 @@ class SharedParameters:
             min(n_samples, n_features) − n_components of them; for PCA's own reconstruction it
             is PCA's ``noise_variance_``. Where a method learns the noise, its variance.
         pca_score_ : float or None
-            ``score`` on the held-out rows of a PCA fitted on the others; on the training rows
-            where none are held out. For binary cross-entropy and Poisson of PCA's codes with the
-            best linear decoder. None with ``init="random"``.
+            ``score`` of PCA of the training rows on the validation rows, or on the training rows
+            where there are none. For binary cross-entropy and Poisson that of PCA's codes with
+            the best linear decoder. None with ``init="random"``.
         validation_scores_ : list of float or None
-            ``score`` on the held-out rows after each epoch. None without held-out rows.
+            ``score`` on the validation rows after each epoch. None without validation rows.
         loss_curve_ : list of float
             Training loss in each epoch.
         n_iter_ : int
