@@ -11,6 +11,7 @@ from skae._estimator.parameters import (
     real,
     sizes,
 )
+from skae._model.codes import OwnAxes, PrincipalAxes
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule
 from skae._training.callbacks import StopTraining
@@ -18,7 +19,9 @@ from skae._training.callbacks import StopTraining
 __all__ = [
     "AutoEncoderModule",
     "BaseAutoEncoder",
+    "OwnAxes",
     "Prepared",
+    "PrincipalAxes",
     "Rule",
     "StopTraining",
     "boolean",
