@@ -6,6 +6,10 @@ named and left out: `pip install --group bench .` brings them, but for ENCDR on 
 which takes `pip install --ignore-requires-python encdr==1.2.0`.
 
     python benchmarks/throughput.py [--repeats 5]
+    SKAE_DATA=… python benchmarks/throughput.py --precision
+
+The second pairs skae's two precisions: seconds of an epoch, and the test error of ten epochs of
+MNIST with a code of 30.
 """
 
 import argparse
@@ -25,6 +29,7 @@ from sklearn.neural_network import MLPRegressor
 from torch import nn
 
 from skae import AutoEncoder
+from skae.datasets import fetch_mnist
 
 # name: rows, features, hidden layers, code, batch, epochs to add
 TABLES = {
@@ -87,7 +92,7 @@ def hand_written_loader(X, hidden, code, batch, epochs):
     return applying(net)
 
 
-def skae(X, hidden, code, batch, epochs, init="random"):
+def skae(X, hidden, code, batch, epochs, init="random", precision="float32"):
     model = AutoEncoder(
         code,
         hidden_layer_sizes=hidden,
@@ -97,6 +102,7 @@ def skae(X, hidden, code, batch, epochs, init="random"):
         batch_size=batch,
         learning_rate_init=1e-3,
         early_stopping=False,
+        precision=precision,
     ).fit(X)
     return lambda rows: model.inverse_transform(model.transform(rows))
 
@@ -229,15 +235,51 @@ def timed(fit, *args):
     return time.perf_counter() - started, reconstruct
 
 
+def pair_precisions(repeats):
+    """Print what an epoch costs in either precision, and what they leave of MNIST."""
+    X = (fetch_mnist()[0] / 255).astype(np.float32)
+    train, test = X[:60_000], X[60_000:]
+    for hidden in ((256, 128), (512, 256), (1024, 1024)):
+        seconds = {"float32": [], "bfloat16": []}
+        for _ in range(repeats):  # in turn, so that a busy machine is busy for both
+            for precision, measured in seconds.items():
+                few, more = (
+                    timed(skae, X[:20_000], hidden, 32, 256, n, "pca", precision)[0] for n in (1, 3)
+                )
+                measured.append((more - few) / 2)
+        single, half = (statistics.median(measured) for measured in seconds.values())
+        print(
+            f"784 features, hidden {hidden}, batch 256, 20,000 rows: float32 {single:.3f} s "
+            f"an epoch, bfloat16 {half:.3f} s, ratio {half / single:.2f}",
+            flush=True,
+        )
+    for hidden in ((512, 256), (1024, 1024)):
+        for precision in ("float32", "bfloat16"):
+            parameters = {"hidden_layer_sizes": hidden, "batch_size": 256, "max_iter": 10}
+            started = time.perf_counter()
+            model = AutoEncoder(30, precision=precision, random_state=0, **parameters).fit(train)
+            seconds = time.perf_counter() - started
+            error = np.square(model.inverse_transform(model.transform(test)) - test).sum(axis=1)
+            print(
+                f"MNIST, 30 numbers, hidden {hidden}, ten epochs, {precision}: squared error "
+                f"{error.mean():.3f}, {seconds:.1f} s",
+                flush=True,
+            )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tables", nargs="*", default=list(TABLES), choices=list(TABLES))
     parser.add_argument("--only", nargs="*", default=[], help="parts of rivals' names")
+    parser.add_argument("--precision", action="store_true", help="float32 against bfloat16 alone")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores")
+    if options.precision:
+        pair_precisions(options.repeats)
+        return
     for table in options.tables:
         n_rows, n_features, hidden, code, batch, epochs = TABLES[table]
         X = np.random.default_rng(0).normal(size=(n_rows, n_features)).astype(np.float32)
