@@ -17,6 +17,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	MYPYPATH=. $(BIN)/mypy --config-file= --strict --ignore-missing-imports --follow-imports=silent tests/users_script.py
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/pca_floor.py $(ARGS)

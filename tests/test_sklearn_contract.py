@@ -1,12 +1,23 @@
 """scikit-learn's own checks, those that its list leaves out, and its meta-estimators."""
 
+import functools
 import inspect
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-from estimators import ESTIMATORS, SHORT, variants
+from estimators import (
+    ESTIMATORS,
+    SHORT,
+    TRAINS,
+    ResidualNetwork,
+    fit_trained,
+    let_rows_depend_on_each_other,
+    scramble,
+    special_variants,
+    trains,
+)
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
@@ -16,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skae import AutoEncoder
+from skae import AutoEncoder, ContractiveAutoEncoder, VariationalAutoEncoder
 
 EXTRA_CHECKS = [
     "check_dataframe_column_names_consistency",
@@ -30,23 +41,95 @@ EXTRA_CHECKS = [
 ]
 
 
-# The checks' rows are not in [0, 1], so binary cross-entropy is left to test_combinations.
-@parametrize_with_checks([*variants(), AutoEncoder(2, loss="poisson", **SHORT)])
-def test_scikit_learn_checks_pass(estimator, check):
+# The checks' rows are few and random, so that most of these end at PCA. They are not in [0, 1]:
+# binary cross-entropy is left to test_combinations.
+FROM_PCA = [
+    *special_variants(**SHORT),
+    AutoEncoder(2, loss="poisson", **SHORT),
+    *(estimator(**SHORT) for estimator in ESTIMATORS),
+]
+# So that all codes are in use, of which it would warn.
+FROM_RANDOM = {VariationalAutoEncoder: {**TRAINS, "beta": 0.01}}
+# All of these end with trained weights, whatever the rows.
+TRAINED = [
+    *(estimator(**FROM_RANDOM.get(estimator, SHORT), init="random") for estimator in ESTIMATORS),
+    AutoEncoder(2, init="random", whiten=True, **SHORT),
+    AutoEncoder(2, init="random", encoder=ResidualNetwork, decoder=ResidualNetwork, **SHORT),
+    ContractiveAutoEncoder(early_stopping=False, **SHORT),  # lowers its penalty, beside PCA
+]
+
+
+@pytest.fixture
+def quiet():
+    """Let pass the warnings that the checks' rows bring about."""
     with warnings.catch_warnings():
         # Some checks pass names to one method and none to the other, on purpose.
         warnings.filterwarnings("ignore", "X (does not have valid|has) feature names")
         warnings.filterwarnings("ignore", r"X has \d+ rows.*stays at PCA")
-        check(estimator)
+        yield
 
 
+def after_each_fit(monkeypatch, estimator, do):
+    """Let ``do`` be called with an estimator of this class whenever one has been fitted."""
+    fit = type(estimator).fit
+
+    @functools.wraps(fit)
+    def fit_and_do(self, *args, **kwargs):
+        fitted = fit(self, *args, **kwargs)
+        do(fitted)
+        return fitted
+
+    monkeypatch.setattr(type(estimator), "fit", fit_and_do)
+
+
+@pytest.mark.usefixtures("quiet")
+@parametrize_with_checks(FROM_PCA)
+def test_scikit_learn_checks_pass(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.usefixtures("quiet")
+@parametrize_with_checks(TRAINED)
+def test_scikit_learn_checks_pass_on_trained_networks(estimator, check, monkeypatch):
+    epochs = []
+    after_each_fit(monkeypatch, estimator, lambda fitted: epochs.append(fitted.best_iter_))
+    check(estimator)
+    assert 0 not in epochs
+
+
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("check", EXTRA_CHECKS)
-@pytest.mark.parametrize("estimator", list(variants()), ids=repr)
+@pytest.mark.parametrize("estimator", [*special_variants(**SHORT), *TRAINED], ids=repr)
 def test_checks_outside_scikit_learns_list_pass(estimator, check):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "X (does not have valid|has) feature names")
-        warnings.filterwarnings("ignore", r"X has \d+ rows.*stays at PCA")
-        getattr(estimator_checks, check)(type(estimator).__name__, estimator)
+    getattr(estimator_checks, check)(type(estimator).__name__, estimator)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize(
+    ("check", "damage"),
+    [
+        ("check_fit_idempotent", "every other fit"),
+        ("check_methods_subset_invariance", "rows"),
+    ],
+)
+@pytest.mark.parametrize("estimator", TRAINED, ids=repr)
+def test_scikit_learn_checks_notice_damage_to_trained_networks(
+    estimator, check, damage, monkeypatch
+):
+    """A check that passes on damaged networks, as it does where fits end at PCA, shows nothing."""
+    fits = []
+
+    def scramble_every_other(fitted):
+        fits.append(fitted)
+        if len(fits) % 2 == 0:
+            scramble(fitted)
+
+    if damage == "rows":
+        after_each_fit(monkeypatch, estimator, let_rows_depend_on_each_other)
+    else:
+        after_each_fit(monkeypatch, estimator, scramble_every_other)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        getattr(estimator_checks, check)(type(estimator).__name__, clone(estimator))
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -59,9 +142,9 @@ def test_docstring_states_every_parameter_with_its_default(estimator):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_docstring_states_every_fitted_attribute(estimator, digits):
-    frame = pd.DataFrame(digits[:50], columns=[f"p{i}" for i in range(64)])
-    fitted = estimator(2, **SHORT).fit(frame)
+def test_docstring_states_every_fitted_attribute(estimator, spots):
+    frame = pd.DataFrame(spots, columns=[f"p{i}" for i in range(64)])
+    fitted = fit_trained(trains(estimator), frame)
     doc = inspect.getdoc(estimator)
     for name in vars(fitted):
         if name.endswith("_"):
@@ -74,35 +157,41 @@ def test_swaps_with_pca_positionally(estimator):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_clone_of_a_fitted_estimator_has_the_parameters_and_no_fit(estimator, digits):
-    fitted = estimator(2, **SHORT).fit(digits)
+def test_clone_of_a_fitted_estimator_has_the_parameters_and_no_fit(estimator, trained):
+    fitted = trained(trains(estimator))
     copy = clone(fitted)
     assert copy.get_params() == fitted.get_params()
     assert not hasattr(copy, "net_")
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_grid_search_scores_do_not_depend_on_the_number_of_jobs(estimator, digits):
-    y = np.arange(len(digits)) % 2
-    pipe = Pipeline([("ae", estimator(**SHORT)), ("clf", LogisticRegression())])
-    X, y = digits[:300], (digits[:300, 20] > 0.5).astype(int)
-    scores = [
-        GridSearchCV(pipe, {"ae__n_components": [2, 5]}, cv=2, n_jobs=n_jobs)
-        .fit(X, y)
-        .cv_results_["mean_test_score"]
-        for n_jobs in (1, 2)
-    ]
-    np.testing.assert_array_equal(*scores)
+def test_grid_search_scores_do_not_depend_on_the_number_of_jobs(spots):
+    y = (spots[:, 20] > 0.5).astype(int)
+    for estimator in ESTIMATORS:  # in one test, since processes start slowly
+        pipe = Pipeline([("ae", trains(estimator)), ("clf", LogisticRegression())])
+        searches = [
+            GridSearchCV(pipe, {"ae__n_components": [2, 3]}, cv=2, n_jobs=n_jobs).fit(spots, y)
+            for n_jobs in (1, 2)
+        ]
+        for search in searches:
+            assert search.best_estimator_["ae"].best_iter_ > 0, estimator
+        scores = [search.cv_results_["mean_test_score"] for search in searches]
+        np.testing.assert_array_equal(*scores, estimator.__name__)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_works_in_unions_column_transformers_and_pipelines(estimator, digits):
-    frame = pd.DataFrame(digits, columns=[f"p{i}" for i in range(64)])
-    union = FeatureUnion([("a", estimator(2, **SHORT)), ("b", estimator(3, **SHORT))])
-    assert union.fit_transform(digits).shape == (len(digits), 5)
-    columns = ColumnTransformer([("ae", estimator(2, **SHORT), ["p10", "p20", "p30"])])
-    columns.set_output(transform="pandas")
+def test_works_in_unions_column_transformers_and_pipelines(estimator, trained, spots):
+    frame = pd.DataFrame(spots, columns=[f"p{i}" for i in range(64)])
+    two, three = trains(estimator), trains(estimator, 3)
+    union = FeatureUnion([("a", two), ("b", three)]).fit(spots)
+    expected = [trained(model).transform(spots) for model in (two, three)]
+    np.testing.assert_array_equal(union.transform(spots), np.hstack(expected))
+    columns = ColumnTransformer([("ae", two, list(frame))]).set_output(transform="pandas")
+    codes = columns.fit_transform(frame)
     name = estimator.__name__.lower()
-    assert list(columns.fit_transform(frame)) == [f"ae__{name}0", f"ae__{name}1"]
-    pipe = make_pipeline(StandardScaler(), estimator(2, **SHORT))
-    assert pipe.inverse_transform(pipe.fit_transform(frame)).shape == frame.shape
+    assert list(codes) == [f"ae__{name}0", f"ae__{name}1"]
+    np.testing.assert_array_equal(codes, expected[0])
+    pipe = make_pipeline(StandardScaler(), two).fit(frame)
+    assert pipe[-1].best_iter_ > 0
+    X_hat = pipe.inverse_transform(pipe.transform(frame))
+    assert X_hat.shape == frame.shape
+    assert ((X_hat - spots) ** 2).sum() < ((spots - spots.mean(axis=0)) ** 2).sum()
