@@ -18,9 +18,15 @@ def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
 
 
 def load_arrays(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
-    """Load a module's state from NumPy arrays, which need not be writable."""
-    # Not torch.from_numpy: it warns of arrays that are not writable, as joblib's may be.
-    module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    """Load a module's state from NumPy arrays of the same names and shapes."""
+    state = module.state_dict()
+    if state.keys() != weights.keys():
+        raise ValueError(f"The state differs in {sorted(state.keys() ^ weights.keys())}.")
+    with torch.no_grad():
+        for name, value in state.items():
+            # One after the other, for memory; not torch.from_numpy, which warns of arrays that are
+            # not writable, as joblib's may be.
+            value.copy_(torch.tensor(weights[name]))
 
 
 def load_trained(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
