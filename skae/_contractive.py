@@ -47,9 +47,8 @@ class ContractiveModule(AutoEncoderModule):
         total = z.new_zeros(len(z))
         for i, probe in enumerate(probes):
             (row,) = torch.autograd.grad(
-                z,
+                (z * probe).sum(),  # torch imports much to check a probe that it is given
                 x,
-                probe,
                 create_graph=self.training,
                 retain_graph=self.training or i < len(probes) - 1,
             )

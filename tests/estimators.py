@@ -124,7 +124,7 @@ NETWORKS = {
     "user's": {"encoder": ResidualNetwork, "decoder": ResidualNetwork},
     "mixed": {"hidden_layer_sizes": (4,), "image_shape": (8, 8), "encoder": ResidualNetwork},
     "random": {"hidden_layer_sizes": (16,), "init": "random"},
-    "tied": {"hidden_layer_sizes": (32,), "tied_weights": True},
+    "tied": {"hidden_layer_sizes": (32,), "tied_weights": True, "early_stopping": False},
 }
 
 

@@ -113,7 +113,7 @@ def test_same_seed_gives_the_same_bits_in_threads_too(estimator, trained, spots)
 @pytest.mark.parametrize("random_state", [0, None])
 def test_global_random_states_are_left_alone(estimator, random_state, spots):
     numpy_before, torch_before = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    model = fit_trained(clone(estimator).set_params(random_state=random_state), spots)
+    model = clone(estimator).set_params(random_state=random_state).fit(spots)
     model.score(model.inverse_transform(model.transform(spots)))
     numpy_after = np.random.get_state()  # noqa: NPY002
     assert all(np.array_equal(a, b) for a, b in zip(numpy_before, numpy_after, strict=True))
@@ -260,7 +260,8 @@ def test_a_bad_parameter_is_named_and_an_earlier_fit_stays_usable(
     fitted = copy.deepcopy(trained(trains(estimator)))
     with pytest.raises(ValueError, match=message):
         fitted.set_params(**parameters).fit(spots[:40, :30])
-    check_same_bits(fitted, trained(trains(estimator)), spots)
+    expected = trained(trains(estimator)).transform(spots)
+    np.testing.assert_array_equal(fitted.transform(spots), expected)
 
 
 @every_estimator
@@ -284,7 +285,8 @@ def test_bad_data_is_refused_in_words_and_an_earlier_fit_stays_usable(
     fitted = copy.deepcopy(trained(trains(estimator)))
     with pytest.raises(ValueError, match=message):
         fitted.fit(make_bad(spots[:50].copy()))
-    check_same_bits(fitted, trained(trains(estimator)), spots)
+    expected = trained(trains(estimator)).transform(spots)
+    np.testing.assert_array_equal(fitted.transform(spots), expected)
 
 
 @every_estimator

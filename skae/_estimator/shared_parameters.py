@@ -234,7 +234,7 @@ class SharedParameters:
         """
         Whether some rows validate the training and do not train. With False all rows train,
         and the weights of the epoch with the lowest loss on them stay if that is lower than
-        PCA's, which says nothing of new rows. Up to 2,000 of the rows are compared, in evaluation
+        PCA's, which says nothing of new rows. Up to 1,000 of the rows are compared, in evaluation
         mode.
         """,
     )

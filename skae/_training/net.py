@@ -112,7 +112,7 @@ class AutoEncoderNet(NeuralNet):
             self.train_split = predefined_split(validation)
         batch, _ = next(iter(Batches(rows, self.batch_size, None)))
         self._begin(rows, batch)
-        with suppress(StopTraining), self._fast(batch), one_thread(self._is_small()):
+        with suppress(StopTraining), one_thread(self._is_small()), self._fast(batch):
             if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
                 self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
             self.notify("on_train_begin", X=rows, y=rows)

@@ -21,7 +21,7 @@ from skae._start.floor import PCAFloor, floor_state
 from skae._training.net import AutoEncoderNet
 
 # Without validation rows, epochs are compared by the losses of up to so many training rows.
-N_COMPARED = 2000
+N_COMPARED = 1000
 
 
 class KeepBest(Callback):

@@ -18,6 +18,8 @@ from skae._model.networks.tied import TiedLinear
 from skae._model.seeding import Drawing
 from skae._model.substitute import Substitutable
 
+# Rows on which a tape is tried: enough for gradients, and for what compares rows of a batch.
+N_TRIED = 16
 # An activation as a function, and the gradient at its input a from that at its output h.
 ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     nn.Identity: (lambda a: a, lambda g, a, h: g),
@@ -65,6 +67,7 @@ class Layers:
         self.weight_grads = [cast(Tensor, layer.weight.grad) for layer in linears]
         self.bias_grads = [cast(Tensor, layer.bias.grad) for layer in linears]
         self.is_fresh = True  # nothing has been added to the gradients in this step
+        self.was_left = False  # autograd has differentiated a call
         self.activate, self.differentiate = ACTIVATIONS[
             type(mlp[1]) if len(mlp) > 1 else nn.Identity
         ]
@@ -95,6 +98,7 @@ class Layers:
 
     def leave(self) -> None:
         """Let autograd add to the gradients too, in this step."""
+        self.was_left = True
         if self.is_fresh:
             self.zero_grad()
             self.is_fresh = False
@@ -176,14 +180,15 @@ class Tape:
 
     # -- forward ---------------------------------------------------------------------------
 
-    def _serves(self, *inputs: Tensor) -> bool:
+    def _serves(self, x: Tensor) -> bool:
         """Tell whether autograd would differentiate a call once, from the loss backwards."""
+        # Whoever makes a leaf that requires a gradient wants to have the gradient itself.
+        is_others_leaf = x.requires_grad and x.is_leaf and id(x) not in self.outputs
         return (
-            torch.is_grad_enabled()
-            and not torch.is_autocast_enabled(inputs[0].device.type)
+            not is_others_leaf
+            and torch.is_grad_enabled()
+            and not torch.is_autocast_enabled(x.device.type)
             and torch._C._functorch.peek_interpreter_stack() is None
-            # Whoever makes a leaf that requires a gradient wants to have it itself.
-            and not any(x.requires_grad and x.is_leaf and id(x) not in self.outputs for x in inputs)
         )
 
     def _record(self, x: Tensor, y: Tensor, backward: Callable[[Tensor], Tensor | None]) -> Tensor:
@@ -287,30 +292,32 @@ def add_grad(leaf: Tensor, grad: Tensor) -> None:
 
 
 def proves(module: AutoEncoderModule, x: Tensor) -> bool:
-    """Tell whether a tape has autograd's gradients, by a step of either on copies of a module.
+    """Tell whether a tape has autograd's gradients and pays, by a step of either on copies.
 
     A method may do anything in its ``forward``, such as differentiate what its networks give.
-    The copies have random weights, because at the start some gradients are zero.
+    The copies have random weights, because at the start some gradients are zero. A tape that
+    leaves a network to autograd within a step is slower than autograd alone.
     """
+    x = x[:N_TRIED]
     try:
         twins = [copy.deepcopy(module) for _ in range(2)]
     except Exception:  # of a user's part that cannot be copied
         return False
     expected, _ = gradients(twins[0], x, with_tape=False)
     try:
-        found, serves = gradients(twins[1], x, with_tape=True)
+        found, pays = gradients(twins[1], x, with_tape=True)
     except RuntimeError:  # autograd's, of a leaf that it cannot go beyond
         return False
     close = [
         (a - b).norm() <= 1e-3 * (a.norm() + 1e-6) for a, b in zip(expected, found, strict=True)
     ]
-    return serves and all(close)
+    return pays and all(close)
 
 
 def gradients(
     module: AutoEncoderModule, x: Tensor, *, with_tape: bool
 ) -> tuple[list[Tensor], bool]:
-    """Return the gradients of the loss at random weights, and whether a tape took part."""
+    """Return the gradients of the loss at random weights, and whether a tape did all networks."""
     module.train()
     draws = torch.Generator(x.device).manual_seed(0)
     trained = [p for p in module.parameters() if p.requires_grad]
@@ -330,4 +337,5 @@ def gradients(
     tape = Tape(module.modules())
     _, terms = module(x)
     tape.backward(terms.values())
-    return [p.grad for p in trained if p.grad is not None], bool(tape.layers)
+    pays = bool(tape.layers) and not any(layers.was_left for layers in tape.layers.values())
+    return [p.grad for p in trained if p.grad is not None], pays
