@@ -106,7 +106,7 @@ def test_same_seed_gives_the_same_bits_in_threads_too(estimator, trained, spots)
         fits = list(pool.map(lambda _: clone(estimator).fit(spots), range(4)))
     for fitted in fits:
         assert fitted.loss_curve_ == expected.loss_curve_
-        check_same_bits(fitted, expected, spots)
+        np.testing.assert_array_equal(fitted.transform(spots), expected.transform(spots))
 
 
 @every_variant
@@ -374,6 +374,7 @@ def test_an_interrupted_fit_leaves_the_earlier_one(estimator, trained, spots):
 
 @every_estimator
 @pytest.mark.filterwarnings("ignore:Of [25] codes only")
+@pytest.mark.filterwarnings(r"ignore:X has \d+ rows in \d+ groups.*stays at PCA")
 def test_odd_tables_are_fitted(estimator):
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(60, 3))

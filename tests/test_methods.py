@@ -119,7 +119,7 @@ def test_without_noise_denoising_is_plain(digits):
     np.testing.assert_allclose(*(model.loss_curve_ for model in models), rtol=1e-5)
 
 
-def test_judges_see_one_draw_of_the_noise(digits):
+def test_validation_rows_have_one_draw_of_the_noise(digits):
     # At a vanishing rate the weights stay, and so must the validation loss, not the training's.
     model = DenoisingAutoEncoder(4, noise_level=1.0, max_iter=3, learning_rate_init=1e-30)
     history = model.set_params(random_state=0).fit(digits).net_.history

@@ -296,7 +296,7 @@ def test_rows_train_with_the_residuals_of_others(digits):
     assert all(x.equal(rows) for (rows, _), x in zip(plain.rows, plain.seen, strict=True))
 
 
-def test_without_judges_noise_does_not_hide_progress(digits):
+def test_without_validation_rows_noise_does_not_hide_progress(digits):
     model = fit(digits, early_stopping=False, residual_noise=0.7, max_iter=40)
     assert model.best_iter_ > 20
     assert model.score(digits) > model.pca_score_

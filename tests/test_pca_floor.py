@@ -4,13 +4,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.stats import wilcoxon
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from skae import AutoEncoder
-from skae._training.selection import is_improvement
+from skae._training.selection import is_improvement, signed_rank_p
 
 # A step this small leaves the weights where they start.
 AT_START = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}
@@ -96,7 +97,7 @@ def test_an_improvement_is_one_beyond_chance(gains, accepted):
 
 
 def test_noise_stays_at_pca():
-    # There is nothing to learn, so whatever improves on the judges is luck.
+    # There is nothing to learn, so whatever improves on the validation rows is luck.
     kept = 0
     for seed in range(10):
         X = np.random.default_rng(seed).normal(size=(200, 10))
@@ -180,7 +181,7 @@ def test_a_code_larger_than_the_data_is_pca_and_zeros(digits):
 @pytest.mark.parametrize(
     ("n_rows", "fraction"), [(2, "auto"), (19, "auto"), (19, 0.2), (1000, 0.001)]
 )
-def test_too_few_judges_leave_pca_and_say_so(n_rows, fraction, digits):
+def test_too_few_validation_rows_leave_pca_and_say_so(n_rows, fraction, digits):
     X = digits[:n_rows]
     with pytest.warns(UserWarning, match=rf"X has {n_rows} rows.*stays at PCA"):
         model = AutoEncoder(2, validation_fraction=fraction, random_state=0).fit(X)
@@ -191,7 +192,7 @@ def test_too_few_judges_leave_pca_and_say_so(n_rows, fraction, digits):
 
 
 @pytest.mark.parametrize("n_rows", [20, 36, 200])
-def test_few_judges_accept_what_is_clear(n_rows):
+def test_few_validation_rows_accept_what_is_clear(n_rows):
     angles = np.random.default_rng(0).uniform(0, np.pi, size=n_rows)
     X = np.column_stack([np.cos(angles), np.sin(angles)])
     model = AutoEncoder(1, max_iter=600, random_state=0).fit(X)
@@ -200,7 +201,7 @@ def test_few_judges_accept_what_is_clear(n_rows):
 
 
 @pytest.mark.parametrize("learning_rate_init", [0.05, 0.3])
-def test_without_judges_the_training_rows_keep_the_floor(learning_rate_init, digits):
+def test_without_validation_rows_the_training_rows_keep_the_floor(learning_rate_init, digits):
     X = digits[:100]
     model = AutoEncoder(
         2,
@@ -294,3 +295,12 @@ def test_warm_start_refuses_another_architecture(digits):
         model.set_params(hidden_layer_sizes=(9,)).fit(digits)
     with pytest.raises(ValueError, match="same n_features as the last fit, which had 64, not 9"):
         model.set_params(hidden_layer_sizes="auto").fit(digits[:, :9])
+
+
+@pytest.mark.parametrize("n", [10, 13, 14, 60])
+def test_the_signed_rank_test_is_scipys(n):
+    rng = np.random.default_rng(n)
+    for shift in (0.0, 0.5, 2.0):
+        gain = rng.normal(shift, size=n)
+        expected = wilcoxon(gain, alternative="greater").pvalue
+        np.testing.assert_allclose(signed_rank_p(gain), expected, rtol=1e-9)

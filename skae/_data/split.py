@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,36 +36,6 @@ def count_validation(n_groups: int, fraction: float | str) -> int:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Which rows have trained a model's weights, by the keys of their groups.
-
-    Attributes
-    ----------
-    salt : int
-        Makes the keys, over all fits of warm starts.
-    limit : int
-        Groups with larger keys have trained; -1 means all groups.
-    passed : ndarray of uint64
-        Keys up to ``limit`` of groups that have trained nevertheless.
-    """
-
-    salt: int
-    limit: int = -1
-    passed: Keys = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
-
-    @classmethod
-    def of_nothing(cls, salt: int) -> "Memory":
-        """Return the memory of weights that no row has trained."""
-        return cls(salt, 2**64 - 1)
-
-    def new(self, keys: Keys) -> NDArray[np.bool_]:
-        """Tell which groups have not trained."""
-        if self.limit < 0:
-            return np.zeros(len(keys), dtype=bool)
-        return (keys <= np.uint64(self.limit)) & ~np.isin(keys, self.passed)
-
-
-@dataclass(frozen=True)
 class Split:
     """The rows that train and those that validate.
 
@@ -77,22 +47,19 @@ class Split:
         Number of the group that each validation row belongs to, from 0 on.
     n_groups : int
         Number of groups of all rows.
-    memory : Memory
-        Which rows have trained once this fit is over.
+    trained : ndarray of uint64
+        Keys of the groups that train, and of those that have trained before.
     """
 
     training: Positions
     validation: Positions
     groups: Positions
     n_groups: int
-    memory: Memory
+    trained: Keys
 
 
-def split_rows(keys: Keys, fraction: float | str, order: Positions, former: Memory) -> Split:
-    """Choose validation rows by the keys of their groups: those with the smallest keys.
-
-    The choice is random because keys are, and lasts: with the same salt a group that was held
-    out of one fit is held out of the next, whatever other rows come with it.
+def split_rows(keys: Keys, fraction: float | str, order: Positions, trained: Keys) -> Split:
+    """Choose the groups of rows that validate: the first in a random order.
 
     Parameters
     ----------
@@ -102,33 +69,35 @@ def split_rows(keys: Keys, fraction: float | str, order: Positions, former: Memo
         Share of the groups to hold out; 0 holds out none.
     order : ndarray of shape (n_rows,)
         A random permutation.
-    former : Memory
-        Groups that have trained do not validate.
+    trained : ndarray of uint64
+        Keys of groups that have trained the weights to go on from, and so cannot validate.
     """
-    unique, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    unique, first, inverse, sizes = np.unique(
+        keys[order], return_index=True, return_inverse=True, return_counts=True
+    )
     wanted = count_validation(len(unique), fraction) if fraction else 0
-    allowed = former.new(unique) & (sizes <= MAX_GROUP * len(keys))
-    chosen = np.flatnonzero(allowed)[:wanted]
+    allowed = ~np.isin(unique, trained) & (sizes <= MAX_GROUP * len(keys))
+    by_order = np.argsort(first)
+    chosen = by_order[allowed[by_order]][:wanted]
     chosen = chosen[np.cumsum(sizes[chosen]) <= len(keys) / 2]
-    if len(chosen) < max(1, min(wanted, MIN_VALIDATION)):
-        everything = Memory(former.salt)
-        return Split(order, order[:0], order[:0], len(unique), everything)
+    if len(chosen) < MIN_VALIDATION:
+        chosen = chosen[:0]
     number = np.full(len(unique), -1)
     number[chosen] = np.arange(len(chosen))
-    numbers = number[inverse[order]]
-    validates = numbers >= 0
-    below = unique[: chosen[-1] + 1]
-    passed = below[number[: chosen[-1] + 1] < 0]
-    memory = Memory(former.salt, int(unique[chosen[-1]]), np.union1d(former.passed, passed))
-    return Split(order[~validates], order[validates], numbers[validates], len(unique), memory)
+    groups = number[inverse]
+    validates = groups >= 0
+    trained = np.union1d(trained, unique[number < 0])
+    return Split(order[~validates], order[validates], groups[validates], len(unique), trained)
 
 
-def row_keys(source: Source, salt: int) -> Keys:
-    """Return a key for every row, which is random but the same for equal rows.
+def row_keys(source: Source) -> Keys:
+    """Return a key for every row: the same for equal rows, of any dtype and in any table.
 
-    Multilinear hashing (Carter and Wegman 1979) of the halves of the float64 numbers.
+    Multilinear hashing (Carter and Wegman 1979) of the halves of the float64 numbers: keys of
+    different rows are equal by chance, once in four billion pairs.
     """
-    multipliers = random_numbers(2 * source.n_features, salt)
+    rng = np.random.default_rng(0)
+    multipliers = rng.integers(2**64, size=2 * source.n_features, dtype=np.uint64)
     keys = np.empty(source.n_rows, dtype=np.uint64)
     for rows, part in source.chunks(max(256, PART_SIZE // source.n_features)):
         numbers = np.ascontiguousarray(part, dtype=np.float64) + 0.0  # -0.0 is equal to 0.0
@@ -136,16 +105,10 @@ def row_keys(source: Source, salt: int) -> Keys:
     return keys
 
 
-def group_keys(groups: NDArray[Any], salt: int) -> Keys:
-    """Return a key for every row, which is random but the same for rows of one group."""
+def group_keys(groups: NDArray[Any]) -> Keys:
+    """Return a key for every row: the same for rows whose group has the same label."""
     labels, inverse = np.unique(groups, return_inverse=True)
     digests = b"".join(
-        hashlib.blake2b(str(label).encode(), digest_size=8, key=str(salt).encode()).digest()
-        for label in labels.tolist()
+        hashlib.blake2b(str(label).encode(), digest_size=8).digest() for label in labels.tolist()
     )
     return np.frombuffer(digests, dtype=np.uint64)[inverse]
-
-
-def random_numbers(n: int, salt: int) -> Keys:
-    """Return n random numbers that depend on the salt alone."""
-    return np.random.default_rng(salt).integers(2**64, size=n, dtype=np.uint64)

@@ -80,7 +80,8 @@ def warn_of_known_rows(estimator: Any) -> None:
     """Warn that a warm start begins anew, because no rows can validate the former weights."""
     warnings.warn(
         f"warm_start=True starts {type(estimator).__name__} anew: fewer than {MIN_VALIDATION} "
-        "rows of X are new to the weights of the last fit, too few to validate what comes of "
-        "them. Pass rows that have not trained, or early_stopping=False to go on without a guard.",
+        "rows of X are known to be new to the weights of the last fit, too few to validate what "
+        "comes of them. Set warm_start=True before the first fit, so that it keeps validation "
+        "rows, and pass rows that have not trained; or early_stopping=False to go on without.",
         stacklevel=6,
     )

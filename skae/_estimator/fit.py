@@ -15,7 +15,7 @@ from skae._data.batches import RowDataset, place
 from skae._data.checks import Array, check_rows
 from skae._data.moments import Moments
 from skae._data.sources import ArraySource
-from skae._data.split import Memory, Split, group_keys, row_keys, split_rows
+from skae._data.split import Keys, Split, group_keys, row_keys, split_rows
 from skae._data.units import Units
 from skae._estimator.arguments import (
     check_groups,
@@ -54,13 +54,14 @@ class Former:
         What its module was built from.
     weights : dict of str to ndarray
         The module's state.
-    memory : Memory or None
-        Which rows have trained these weights; None where they are PCA.
+    trained : ndarray of uint64 or None
+        Keys of the rows that have trained these weights, none where they are PCA; None if that
+        was not recorded.
     """
 
     spec: ModelSpec
     weights: dict[str, Array]
-    memory: Memory | None
+    trained: Keys | None
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,9 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             training.net.train(training.train, training.validation)
         training.select()
         self._report(training)
-        # PCA of all rows has seen the validation rows: a warm start begins anew.
-        self._memory = None if training.ends_at_pca else job.split.memory
+        # What a warm start has to know. At PCA there is nothing to go on from.
+        trained = job.split.trained[:0] if training.ends_at_pca else job.split.trained
+        self._trained = trained if self.warm_start else None
         self._settle(job)
 
     # -- check -----------------------------------------------------------------------------
@@ -168,7 +170,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         check_parameters(self)
         former = None
         if self.warm_start and hasattr(self, "net_"):
-            former = Former(self._spec, weights_to_arrays(self.net_.module_), self._memory)
+            former = Former(self._spec, weights_to_arrays(self.net_.module_), self._trained)
         X = check_rows(self, X, fitting=True)
         groups = check_groups(groups, len(X))
         require_valid(self.loss, X)
@@ -192,17 +194,19 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         former: Former | None,
     ) -> tuple[Split, bool]:
         """Choose the validation rows, and tell whether they can judge the former weights."""
-        memory = None if former is None else former.memory
-        salt = generator.initial_seed() if memory is None else memory.salt
-        keys = row_keys(source, salt) if groups is None else group_keys(groups, salt)
+        keys = row_keys(source) if groups is None else group_keys(groups)
         order = torch.randperm(source.n_rows, generator=generator).numpy()
         fraction = self.validation_fraction if self.early_stopping else 0
-        nothing = Memory.of_nothing(salt)
-        split = split_rows(keys, fraction, order, memory or nothing)
-        if memory is None or not fraction or len(split.validation):
-            return split, memory is not None
-        split = split_rows(keys, fraction, order, nothing)
-        if len(split.validation):
+        trained = None if former is None else former.trained
+        at_pca = former is None or (trained is not None and not len(trained))
+        if not at_pca and not fraction:
+            return split_rows(keys, fraction, order, keys), True
+        if not at_pca and trained is not None:
+            split = split_rows(keys, fraction, order, trained)
+            if len(split.validation):
+                return split, True
+        split = split_rows(keys, fraction, order, keys[:0])
+        if not at_pca and len(split.validation):
             warn_of_known_rows(self)
         return split, False
 

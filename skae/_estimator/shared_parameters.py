@@ -270,11 +270,12 @@ class SharedParameters:
         boolean,
         """
         Whether ``fit`` goes on from the weights of the last fit, where their loss is lower than
-        PCA's. Rows that have trained these weights do not validate what comes of them: rows that
-        validated the last fit validate this one, and where too few rows are new to the weights,
-        training starts anew at PCA, with a warning. Centre, scale and the size of the code stay
-        those of the last fit. Rows more than 10 scales away, or of more than 10 times or less
-        than a tenth of the scale, are fitted from PCA in units of their own.
+        PCA's. Set it before the first fit. Rows that have trained the weights do not validate what
+        comes of them; where too few rows are new to the weights, training starts anew at PCA,
+        with a warning. To know these rows the model keeps eight bytes of each. Centre, scale and
+        the size of the code stay those of the last fit. Rows more than 10 scales away, or of
+        more than 10 times or less than a tenth of the scale, are fitted from PCA in units of
+        their own.
         """,
     )
     random_state: int | np.random.RandomState | None = parameter(

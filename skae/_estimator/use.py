@@ -13,7 +13,6 @@ from torch import Tensor
 
 from skae._data.checks import Array, check_codes, check_rows
 from skae._data.sources import rows_at_once, slices
-from skae._data.split import Memory
 from skae._data.units import Units
 from skae._estimator.environment import as_if_alone, resolve_device, snapshot
 from skae._model.losses import takes_any_row
@@ -41,7 +40,6 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     device: str
     loss: Any
     _spec: ModelSpec
-    _memory: Memory | None
 
     def transform(self, X: Any) -> Array:
         """Return the codes of rows.
@@ -137,9 +135,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             net = state.pop("net_")
             state["_weights"] = weights_to_arrays(net.module_)
             state["_history"] = [dict(row) for row in net.history]
-            # As plain values: skops need not trust these classes.
-            state["_spec"] = vars(self._spec)
-            state["_memory"] = self._memory and vars(self._memory)
+            state["_spec"] = vars(self._spec)  # a dict, so that skops need not trust its class
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -147,7 +143,6 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         weights, history = state.pop("_weights", None), state.pop("_history", None)
         if weights is not None:
             state["_spec"] = ModelSpec(**state["_spec"])
-            state["_memory"] = state["_memory"] and Memory(**state["_memory"])
         super().__setstate__(state)
         if weights is not None:
             with as_if_alone():

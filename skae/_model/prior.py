@@ -1,5 +1,6 @@
 """Priors of codes, and modules whose codes are to follow one."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -180,6 +181,7 @@ class PriorDraws(nn.Module):
 
     def __init__(self, prior: Prior, seed: int) -> None:
         super().__init__()
+        self.prior, self.seed = prior, seed
         draws = prior.sample(N_DRAWS, Generator().manual_seed(seed))
         self.register_buffer("draws", draws, persistent=False)
         distance = 2 * prior.deviations.square().sum()
@@ -192,9 +194,25 @@ class PriorDraws(nn.Module):
     def similarity(self) -> Tensor:
         """The mean kernel of two of the draws; computed once, when it is wanted first."""
         if self._similarity is None:
-            sums = kernel_sums(self.draws, self.draws, self.scales, without_self=True)
-            self._similarity = sums.mean() / (N_DRAWS - 1)
+            name = self.prior.prior
+            if isinstance(name, str):
+                self._similarity = similarity_of(name, self.prior.n_components, self.seed)
+            else:
+                self._similarity = mean_kernel(self.draws, self.scales)
+            self._similarity = self._similarity.to(self.draws)
         return self._similarity
+
+
+def mean_kernel(draws: Tensor, scales: Tensor) -> Tensor:
+    """Return the mean kernel of two different draws."""
+    return kernel_sums(draws, draws, scales, without_self=True).mean() / (len(draws) - 1)
+
+
+@functools.lru_cache(maxsize=64)
+def similarity_of(prior: str, n_components: int, seed: int) -> Tensor:
+    """Return the mean kernel of draws of a named prior, which takes longer than a small fit."""
+    draws = PriorDraws(Prior(prior, n_components), seed)
+    return mean_kernel(draws.draws, draws.scales)
 
 
 def require_untied(decoder: nn.Module) -> None:

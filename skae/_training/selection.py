@@ -2,13 +2,13 @@
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata, wilcoxon
 from scipy.stats import t as student_t
-from scipy.stats import wilcoxon
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 from skorch.callbacks import Callback
@@ -22,6 +22,8 @@ from skae._training.net import AutoEncoderNet
 
 # Without validation rows, epochs are compared by the losses of up to so many training rows.
 N_COMPARED = 1000
+# Of up to so many gains, all combinations of signs are enumerated.
+N_ENUMERATED = 13
 
 
 class KeepBest(Callback):
@@ -104,6 +106,8 @@ class Start:
         Mean loss of the rows that decide (see :class:`Training`); infinite for random weights.
     rivals : ndarray of shape (n_rows,) or None
         PCA's loss of each of these rows; None without the floor.
+    former : ndarray of shape (n_rows,) or None
+        The losses of these rows at the weights of the last fit, where training starts there.
     pca_terms : dict of str to float or None
         PCA's mean of each loss term over these rows.
     pca_state : dict of str to Tensor
@@ -114,6 +118,7 @@ class Start:
 
     loss: float = math.inf
     rivals: Array | None = None
+    former: Array | None = None
     pca_terms: dict[str, float] | None = None
     pca_state: dict[str, Tensor] = field(default_factory=dict)
     pca_weights: dict[str, Tensor] | None = None
@@ -188,17 +193,18 @@ class Training:
         # An estimate of the losses under a PCA of as many rows that has not seen the validation
         # rows: it gains over the PCA of the training rows as much as these are part of all rows.
         rivals = losses + (of_all - losses) * floor.share_unseen
-        return Start(float(losses.mean()), rivals, terms, pca_state)
+        return Start(float(losses.mean()), rivals, None, terms, pca_state)
 
     def _start_at_former(self, former: dict[str, Array]) -> Start:
         net, start = self.net, self.start
         pca_weights = copy_weights(net.module_)
         load_trained(net.module_, former)
-        loss = float(net.losses(self.deciding)[0].mean())
+        losses, _ = net.losses(self.deciding)
+        loss = float(losses.mean())
         if not loss <= start.loss:
             net.module_.load_state_dict(pca_weights)
             return start
-        return Start(loss, start.rivals, start.pca_terms, start.pca_state, pca_weights)
+        return replace(start, loss=loss, former=losses, pca_weights=pca_weights)
 
     # -- select ----------------------------------------------------------------------------
 
@@ -224,22 +230,26 @@ class Training:
         net.module_.eval()
 
     def _validate(self, losses: Array, terms: dict[str, float]) -> None:
-        """Calibrate trained weights to the validation rows, or fall back to PCA."""
-        net, best = self.net, self.best
+        """Calibrate trained weights to the validation rows, or fall back to the start or to PCA."""
+        net, best, start = self.net, self.best, self.start
         if best.epoch_ > 0:
             net.module_.calibrate(terms)
-            if self._beats_pca(net.losses(self.deciding)[0]):
+            calibrated, _ = net.losses(self.deciding)
+            if self._beats(start.former, calibrated) and self._beats(start.rivals, calibrated):
                 return
-            best.restore(
-                net.module_
-            )  # calibration serves the mean, and may cost most rows a little
-        if not self._beats_pca(losses):
+            # Calibration serves the mean, and may cost most rows a little.
+            best.restore(net.module_)
+            if start.former is not None and not self._beats(start.former, losses):
+                best.restore_start(net.module_)
+                losses = start.former
+        if not self._beats(start.rivals, losses):
             self._load_pca()
 
-    def _beats_pca(self, losses: Array) -> bool:
-        if self.start.rivals is None:
+    def _beats(self, rivals: Array | None, losses: Array) -> bool:
+        """Tell whether losses are lower than others beyond chance; there may be none to beat."""
+        if rivals is None:
             return True
-        return is_improvement(self._by_group(self.start.rivals), self._by_group(losses))
+        return is_improvement(self._by_group(rivals), self._by_group(losses))
 
     def _by_group(self, losses: Array) -> Array:
         """Return the mean loss of each group."""
@@ -294,4 +304,15 @@ def is_improvement(start: Array, trained: Array) -> bool:
     error = gain.std(ddof=1) / np.sqrt(len(gain))
     # Not scipy's ttest_rel, which warns where all rows gain the same.
     by_luck = student_t.sf(gain.mean() / error, len(gain) - 1) if error > 0 else 0.0
-    return bool(wilcoxon(gain, alternative="greater").pvalue < 0.001 and by_luck < 0.1)
+    return bool(signed_rank_p(gain) < 0.001 and by_luck < 0.1)
+
+
+def signed_rank_p(gain: Array) -> float:
+    """Return the p-value of Wilcoxon's signed-rank test that gains are not positive."""
+    if len(gain) > N_ENUMERATED:
+        return float(wilcoxon(gain, alternative="greater").pvalue)
+    # scipy takes up to a second for few gains of which some are equal.
+    gain = gain[gain != 0]
+    ranks = rankdata(np.abs(gain))
+    positive = (np.arange(2 ** len(gain))[:, None] >> np.arange(len(gain))) & 1
+    return float(np.mean(positive @ ranks >= ranks[gain > 0].sum() - 1e-9))
