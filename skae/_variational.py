@@ -15,8 +15,7 @@ from skae._estimator.fit import BaseLatentModel
 from skae._estimator.generative import Generative
 from skae._estimator.parameters import boolean, estimator, parameter, real
 from skae._estimator.scores import LikelihoodScores
-from skae._model.codes import LinearCodes, OwnAxes
-from skae._model.draws import paired_draws, reparameterise, standard_normal
+from skae._model.codes import LinearCodes, OwnAxes, paired_draws, reparameterise, standard_normal
 from skae._model.module import AutoEncoderModule
 from skae._model.prior import require_untied
 from skae.functional import standard_normal_kl, standard_normal_log_density

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from skae import AdversarialAutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder
-from skae._model.draws import paired_draws
+from skae._model.codes import paired_draws
 from skae._model.prior import PRIORS, Prior, normal
 from skae._variational import VariationalModule
 

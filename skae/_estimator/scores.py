@@ -12,7 +12,7 @@ from skae._data.units import widest_float
 from skae._estimator.environment import as_if_alone
 from skae._estimator.parameters import check_argument, integer, options
 from skae._estimator.use import FittedAutoEncoder
-from skae._model.draws import paired_draws
+from skae._model.codes import paired_draws
 from skae._model.losses import require_valid
 from skae._training.net import AutoEncoderNet
 

@@ -17,12 +17,9 @@ def build_network(
     n_outputs: int,
     generator: torch.Generator | None,
 ) -> nn.Module:
-    """Build a user's network with weights and draws of the fit's own generator.
+    """Build a user's network, whose weights and draws come from the fit's own generator.
 
-    Raises
-    ------
-    ValueError
-        If ``make``, the parameter ``name``, returns no such network.
+    ValueError is raised where ``make``, the parameter ``name``, returns no such network.
     """
     seed = 0 if generator is None else int(torch.randint(2**31, (), generator=generator))
     x = torch.zeros(3, n_inputs, dtype=torch.float32)
