@@ -1,4 +1,4 @@
-"""Warm starts: rows that trained the former weights never judge what comes from them."""
+"""Warm starts: rows that trained the former weights never validate what comes from them."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from watching import WatchRows, rows_that_validated, squared_error
 from skae import AutoEncoder
 
 
-def test_weights_that_were_trained_on_every_row_are_not_judged_on_these(digits):
+def test_weights_that_were_trained_on_every_row_are_not_validated_on_these(digits):
     train, test = digits[:120], digits[120:]
     overfit = {"max_iter": 600, "residual_noise": 0, "weight_decay": 0}
     model = AutoEncoder(16, early_stopping=False, warm_start=True, random_state=0, **overfit)

@@ -13,8 +13,8 @@ from skae._data.sources import PART_SIZE, Source
 Keys = NDArray[np.uint64]
 Positions = NDArray[np.int64]
 
-# A tenth of the rows validates, but so many where these are no more than a quarter: an
-# improvement on fewer rows is often chance.
+# A tenth of the rows validates; on small tables this many, but no more than a quarter of the rows:
+# an improvement on fewer rows is often chance.
 AUTO_VALIDATION = 50
 # Fewer rows than this cannot show an improvement at the level of is_improvement.
 MIN_VALIDATION = 10
@@ -23,7 +23,7 @@ MAX_GROUP = 0.25
 
 
 def count_validation(n_groups: int, fraction: float | str) -> int:
-    """Return the number of groups to hold out; 0 where it would be too few to decide.
+    """Return the number of groups that validate; 0 where it would be too few to decide.
 
     A group is a row, or several rows that are equal or belong together.
     """
@@ -66,7 +66,7 @@ def split_rows(keys: Keys, fraction: float | str, order: Positions, trained: Key
     keys : ndarray of uint64 of shape (n_rows,)
         Equal for rows of the same group.
     fraction : float or "auto"
-        Share of the groups to hold out; 0 holds out none.
+        Share of the groups that validate; 0 means none.
     order : ndarray of shape (n_rows,)
         A random permutation.
     trained : ndarray of uint64

@@ -63,7 +63,7 @@ def check_groups(groups: Any, n_rows: int) -> NDArray[Any] | None:
 
 
 def warn_of_few_rows(estimator: Any, split: Split) -> None:
-    """Warn that too few rows can be held out, so that an estimator stays at PCA."""
+    """Warn that too few rows can validate, so that an estimator stays at PCA."""
     n_rows, n_groups = len(split.training), split.n_groups
     different = "" if n_groups == n_rows else f" in {n_groups} groups (of equal rows, or yours)"
     warnings.warn(

@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 @contextmanager
 def as_if_alone(*, inference: bool = False) -> Iterator[None]:
-    """Compute the same whatever a caller has set.
+    """Undo, inside this context, what a caller has set in torch for the thread.
 
-    That is ``torch.no_grad()``, ``torch.autocast`` and a default device. The default dtype is the
-    whole process's and cannot be set for a thread: every tensor of skae names its own.
+    That is ``torch.no_grad()``, ``torch.autocast`` and a default device. A default dtype holds for
+    the whole process and cannot be undone for a thread: every tensor of skae names its own.
     """
     with torch.inference_mode(inference), torch.set_grad_enabled(not inference), ExitStack() as off:
         for kind in ("cpu", "cuda"):

@@ -73,9 +73,9 @@ class Job:
     source : ArraySource
         The rows of X.
     moments : Moments
-        Theirs.
+        Moments of the rows of X.
     units : Units
-        The module's.
+        The units that the module will have.
     device : str
     seed : int
     generator : torch.Generator
@@ -85,7 +85,7 @@ class Job:
     former : Former or None
         The fit whose sizes and units are kept.
     goes_on : bool
-        Whether its weights may be gone on from: no validation row has trained them.
+        Whether its weights may be the start, because no validation row has trained them.
     """
 
     source: ArraySource
@@ -139,7 +139,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         sklearn.exceptions.ConvergenceWarning
             When the loss turned infinite or NaN; the best weights so far are kept.
         UserWarning
-            When too few rows can be held out to validate, so that the result is PCA; and when
+            When too few rows can validate, so that the result is PCA; and when
             a warm start has to start anew, because all rows have trained the last weights.
         """
         with as_if_alone():
@@ -193,7 +193,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         generator: torch.Generator,
         former: Former | None,
     ) -> tuple[Split, bool]:
-        """Choose the validation rows, and tell whether they can judge the former weights."""
+        """Choose the validation rows, and tell whether they are new to the former weights."""
         keys = row_keys(source) if groups is None else group_keys(groups)
         order = torch.randperm(source.n_rows, generator=generator).numpy()
         fraction = self.validation_fraction if self.early_stopping else 0
@@ -253,7 +253,6 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         options = training_options(self, self._module, spec, n_training)
         net = make_net(module, best=best, device=job.device, generator=job.generator, **options)
         net.max_epochs, best.patience_ = resolve_epochs(self, n_training, net.batch_size)
-        # Units and sizes are set here; what fit promises of attributes holds once it is over.
         self._spec, self.n_components_ = spec, k
         self.mean_, self.scale_ = job.units.mean, job.units.exact_scale
         training = self._training(job, net, best, self._floor(job, k, whole))

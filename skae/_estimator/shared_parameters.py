@@ -242,8 +242,8 @@ class SharedParameters:
         "auto",
         real(0, 1, "()") | options("auto"),
         f"""
-        Share of the rows that validates. "auto" is a tenth, but {AUTO_VALIDATION} rows where
-        these are no more than a quarter, and {MIN_VALIDATION} where these are no more than half.
+        Share of the rows that validates. "auto" is a tenth; on small tables {AUTO_VALIDATION} rows,
+        but no more than a quarter, and {MIN_VALIDATION}, but no more than half.
         Fewer than {MIN_VALIDATION} rows show no improvement beyond chance, so all train:
         ``init="pca"`` then stays at PCA, with a warning, and ``init="random"`` trains as without
         early stopping. Equal rows, and the rows of a group passed to ``fit``, count as one.

@@ -131,7 +131,10 @@ class LinearCodes:
 
 
 def whitening(variances: Tensor) -> Tensor:
-    """Return the deviations to divide codes by; directions that are rounding error stay small."""
+    """Return the standard deviations to divide codes by.
+
+    They are bounded from below, so that components that are rounding error stay small.
+    """
     bound = 1e-6 * variances.max() if len(variances) else 0.0
     deviations = variances.clamp(min=bound).sqrt()
     return torch.where(deviations > 0, deviations, 1.0)

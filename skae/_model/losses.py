@@ -205,16 +205,16 @@ class BinaryCrossEntropy(LinkedLoss):
         return functional.bernoulli_log_likelihood(self.units.to_data(x), output)
 
     def start_noise(self, noise_variance: float, variances: Tensor) -> float:
-        """Return a coin's, at least: pixels that are nearly always 0 make PCA's too small.
+        """Return no less than the variance of a fair coin, ¼, so that one code at least is in use.
 
-        A code that varies less than a coin would only hold training back; one code stays in use.
+        Pixels that are nearly always 0 make PCA's noise variance too small for the others.
         """
         coin = COIN_VARIANCE / self.units.scale.item() ** 2
         return max(noise_variance, min(coin, variances.max().item() / 2))
 
 
 class Poisson(LinkedLoss):
-    """Negative log-likelihood of counts, but for log x!: the decoder's output is a log rate.
+    """Negative log-likelihood of counts without its constant log x!; outputs are log rates.
 
     Rates are bounded by twice the largest count that a feature has in training, so that a
     row far from these cannot cost more than all others.

@@ -17,8 +17,10 @@ from skae.functional import squared_error
 class AutoEncoderModule(Drawing, ABC):
     """Base of every autoencoder module: networks, a code frame, named loss terms.
 
-    A method implements :meth:`forward` and nothing else. It may take parameters of its own
-    beside these, by keyword; the estimator that names it in ``_module`` passes them.
+    A method implements :meth:`forward`. Where it differs from most methods it says so through
+    the class attributes below, and by overriding the methods marked as such. It may take
+    parameters of its own beside these, by keyword; the estimator that names it in ``_module``
+    passes them.
 
     Parameters
     ----------
@@ -89,11 +91,11 @@ class AutoEncoderModule(Drawing, ABC):
             Training minimises the mean over rows of their sum.
         """
 
-    # -- what a method may say otherwise ---------------------------------------------------
+    # -- what a method may override ---------------------------------------------------
 
     @property
     def code_unit(self) -> float:
-        """What one unit of the network's codes is worth in the units that users see."""
+        """The factor from the units of the network's codes to those that users see."""
         return self.units.exact_scale
 
     @property
@@ -127,7 +129,9 @@ class AutoEncoderModule(Drawing, ABC):
         return LinearCodes(1 / deviations, deviations, zeros, others, metric=deviations)
 
     def calibrate(self, terms: dict[str, float]) -> None:
-        """Learn from validation rows what training rows say too little of, here nothing.
+        """Estimate anew, once training is over, what training rows underestimate; here nothing.
+
+        Such as a noise variance: training rows are reconstructed better than new ones.
 
         Parameters
         ----------

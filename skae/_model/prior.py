@@ -20,12 +20,14 @@ PriorLike = str | Distribution | Callable[[int, Generator], Tensor]
 
 # The ring of Gaussians, and the thickness of the spiral, in units of the prior's deviation.
 N_GAUSSIANS, GAUSSIAN_DEVIATION, SPIRAL_DEVIATION = 10, 0.2, 0.2
-# Of the prior's mean squared distance: where kernels compare. The least see how thick a spiral is.
+# Scales of the kernels, as parts of the mean squared distance between two draws of the prior. The
+# smallest resolve the thickness of the spiral.
 SCALES = (0.002, 0.01, 0.05, 0.2, 1.0)
 # Draws of the prior to which codes are compared, in each step the same.
 N_DRAWS = 2000
-# Draws from which the prior's own mean and deviations are taken, and how many times a deviation may
-# be that of most hundreds of them: 1 for a normal, 1.2 for Student's t with 3 degrees of freedom.
+# Number of draws for a prior's mean and deviations, and the largest ratio of the deviation of all
+# to the median deviation of a hundred: 1 for a normal, 1.2 for Student's t with 3 degrees of
+# freedom.
 N_PROBES, MAX_SPREAD = 10_000, 4.0
 # The least deviation of a component, as part of the largest.
 MIN_DEVIATION = 1e-4
@@ -192,7 +194,7 @@ class PriorDraws(nn.Module):
 
     @property
     def similarity(self) -> Tensor:
-        """The mean kernel of two of the draws; computed once, when it is wanted first."""
+        """E k(y, y′), the mean kernel over pairs of draws; computed when it is first used."""
         if self._similarity is None:
             name = self.prior.prior
             if isinstance(name, str):
@@ -236,7 +238,7 @@ class PriorModule(AutoEncoderModule):
         self.alpha = alpha
         self.prior = Prior(prior, self.n_components)
         self.unit = LossAtMean(self.loss)
-        self.judging_draws = PriorDraws(self.prior, seed=0)
+        self.validation_draws = PriorDraws(self.prior, seed=0)
 
     @property
     def code_unit(self) -> float:
@@ -257,5 +259,5 @@ class PriorModule(AutoEncoderModule):
         """Return the squared MMD of codes and draws of the prior, by row; 0 of a single row."""
         if len(z) < 2:
             return z.new_zeros(len(z))
-        prior = self.judging_draws
+        prior = self.validation_draws
         return mmd_by_row(z, prior.draws, prior.scales, prior.similarity)

@@ -11,7 +11,7 @@ from skae._data.moments import Moments
 from skae._data.sources import PART_SIZE, Source
 from skae._data.units import Units
 
-# The side of a matrix from which on a few components are searched for.
+# Above this size of the smaller side, a few components are found by subspace iteration.
 EXACT_SIZE = 2000
 
 

@@ -17,7 +17,7 @@ CHANNELS = (16, 32)
 # Networks with layers wider than this learn at the lower rate, and remember gradients longer.
 NARROW = 256
 AUTO_RATE, WIDE_RATE = 7e-3, 5e-3
-# Half of it where codes are drawn, and inputs count as a layer.
+# Methods that draw codes learn at half of that as soon as a layer or X is wider than NARROW.
 DRAWN_RATE = 2.5e-3
 AUTO_BETAS, WIDE_BETAS = (0.9, 0.95), (0.9, 0.999)
 

@@ -51,7 +51,7 @@ class AutoEncoderNet(NeuralNet):
     precision : {"auto", "float32", "bfloat16"}
         In which MLPs are trained; everything else is in float32.
     tape : bool
-        Whether to train with a :class:`Tape`, which is faster and the same.
+        Whether to use written-out gradients (:class:`Tape`): the same result, faster.
     trains : bool
         Whether the net is to be trained, and so needs an optimizer.
     **kwargs
@@ -159,7 +159,7 @@ class AutoEncoderNet(NeuralNet):
         module = self.module_
         floored = [m for m in module.modules() if isinstance(m, FlooredNetwork)]
         for network in floored:
-            # The rows, from which the encoder's comes, are the same in each epoch without noise.
+            # Without noise the encoder's inputs are the training rows, whose range is set once.
             network.notes_range = network is not module.encoder or module.has_noise
         try:
             with fast_networks(

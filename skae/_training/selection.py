@@ -35,7 +35,7 @@ class KeepBest(Callback):
     Parameters
     ----------
     tol : float
-        The part of the lowest loss by which a loss must fall below it to be progress.
+        The relative improvement over the lowest loss that counts as progress.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Start:
     pca_terms : dict of str to float or None
         PCA's mean of each loss term over these rows.
     pca_state : dict of str to Tensor
-        What turns the state at PCA of the training rows into that at PCA of all rows.
+        The entries of the state that differ between PCA of the training rows and of all rows.
     pca_weights : dict of str to Tensor or None
         The state at PCA of the training rows, where training starts elsewhere.
     """
@@ -190,8 +190,9 @@ class Training:
         pca_state = floor_state(net.module_)
         floor.load_start(net.module_, self.train)
         losses, terms = net.losses(self.deciding)
-        # An estimate of the losses under a PCA of as many rows that has not seen the validation
-        # rows: it gains over the PCA of the training rows as much as these are part of all rows.
+        # Estimated losses of a PCA of as many rows as all that has not seen the validation rows.
+        # Of the gain of the PCA of all rows the share of validation rows is counted; the rest
+        # comes from having seen these.
         rivals = losses + (of_all - losses) * floor.share_unseen
         return Start(float(losses.mean()), rivals, None, terms, pca_state)
 
@@ -217,7 +218,7 @@ class Training:
         net, best, start = self.net, self.best, self.start
         best.restore(net.module_)
         losses, terms = net.losses(self.deciding)
-        if not np.isfinite(losses).all():  # possible where other rows picked the weights
+        if not np.isfinite(losses).all():  # possible where epochs were compared on some of the rows
             best.diverged_at_ = best.diverged_at_ or best.epoch_
             self._fall_back()
         elif self.validation is not None:
@@ -237,7 +238,7 @@ class Training:
             calibrated, _ = net.losses(self.deciding)
             if self._beats(start.former, calibrated) and self._beats(start.rivals, calibrated):
                 return
-            # Calibration serves the mean, and may cost most rows a little.
+            # Calibration lowers the mean loss, but may raise that of most rows: try without it.
             best.restore(net.module_)
             if start.former is not None and not self._beats(start.former, losses):
                 best.restore_start(net.module_)

@@ -87,8 +87,8 @@ def one_thread(use: bool) -> Iterator[None]:
         yield
         return
     torch.set_num_threads(1)
-    # The number holds for this thread, and for threads that have yet to use torch: these must
-    # find the former one, which another thread can set without changing this one's.
+    # set_num_threads is also the default of threads that have yet to use torch. Another thread
+    # restores that default, and leaves the number of this thread as it is.
     setter = threading.Thread(target=torch.set_num_threads, args=(n_threads,))
     setter.start()
     setter.join()

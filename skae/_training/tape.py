@@ -20,7 +20,7 @@ from skae._model.substitute import Substitutable
 
 # Rows on which a tape is tried: enough for gradients, and for what compares rows of a batch.
 N_TRIED = 16
-# An activation as a function, and the gradient at its input a from that at its output h.
+# Each activation, and the gradient at its input a, given the gradient g at its output h.
 ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     nn.Identity: (lambda a: a, lambda g, a, h: g),
     nn.Sigmoid: (torch.sigmoid, lambda g, a, h: torch.ops.aten.sigmoid_backward(g, h)),
@@ -182,7 +182,7 @@ class Tape:
 
     def _serves(self, x: Tensor) -> bool:
         """Tell whether autograd would differentiate a call once, from the loss backwards."""
-        # Whoever makes a leaf that requires a gradient wants to have the gradient itself.
+        # A method that makes its input a leaf will ask autograd for the gradient there.
         is_others_leaf = x.requires_grad and x.is_leaf and id(x) not in self.outputs
         return (
             not is_others_leaf

@@ -30,11 +30,11 @@ class Gated(nn.Module):
 class FlooredNetwork(Substitutable):
     """A linear map plus a network that starts at zero: y = Ax + b + s ⊙ f(clip(x)).
 
-    The linear map carries PCA and is not trained. Outside training, f sees its inputs
-    clipped to their range: that of the training rows, or of the codes in an epoch. Beyond it
-    a network is no guide, and without the clip one row far outside can cost more than all
-    others. ``scale`` (s) is the size that f's outputs have to reach, so that one learning rate
-    serves every output: for a decoder it is the size of the error that PCA leaves in each feature.
+    The linear map carries PCA and is not trained. In evaluation mode, f's inputs are clipped:
+    the encoder's to the range of the training rows, the decoder's to that of the codes in the
+    epoch. Without the clip one row far outside can have a larger error than all others together.
+    ``scale`` (s) is the size that f's outputs have to reach, so that one learning rate serves every
+    output: for a decoder it is the size of the error that PCA leaves in each feature.
 
     Parameters
     ----------
