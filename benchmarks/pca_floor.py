@@ -50,7 +50,7 @@ def report(name, runs):
     print(
         f"{name}: {len(runs)} runs, median {np.median(ratios):.3f}, worst {ratios.max():.4f}, "
         f"{seconds.mean():.2f} s a fit (geometric mean {np.exp(np.log(ratios).mean()):.3f}, "
-        f"slowest fit {seconds.max():.1f} s)",
+        f"slowest fit {seconds.max():.1f} s; {(ratios > 1.005).sum()} above 1.005)",
         flush=True,
     )
 

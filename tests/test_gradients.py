@@ -4,11 +4,13 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import skorch.callbacks
 import torch
 from sklearn.decomposition import PCA
 from torch import nn
 from watching import WatchGradients, find
 
+from skae import AutoEncoder
 from skae.base import AutoEncoderModule, BaseAutoEncoder, estimator
 from skae.functional import squared_error
 
@@ -252,3 +254,87 @@ def test_an_encoder_with_more_outputs_than_codes_trains_and_scores(init, digits)
     np.testing.assert_allclose(model.score(digits), explained, atol=1e-4)
     if init == "pca":
         assert model.score(digits) > model.pca_score_
+
+
+class ManyRows(AutoEncoderModule):
+    """A method that needs more rows than the engine's trial has."""
+
+    def forward(self, x):
+        assert len(x) > 16
+        output = self.decoder(self.encoder(x))
+        return output, {"reconstruction": self.loss(x, output)}
+
+
+class LateDerivative(AutoEncoderModule):
+    """A method that differentiates its decoder in the second half of the training."""
+
+    def forward(self, x):
+        z = self.encoder(x)
+        output = self.decoder(z)
+        terms = {"reconstruction": self.loss(x, output)}
+        if self.training and self.progress > 0.5:
+            (slope,) = torch.autograd.grad(output.sum(), z, create_graph=True)
+            terms["slope"] = 0.01 * slope.square().sum(dim=1)
+        else:
+            terms["slope"] = 0 * terms["reconstruction"]
+        return output, terms
+
+
+class Jacobians(AutoEncoderModule):
+    """A method that takes its decoder's Jacobians by torch.func."""
+
+    def forward(self, x):
+        z = self.encoder(x)
+        output = self.decoder(z)
+        jacobian = torch.func.vmap(torch.func.jacrev(lambda row: self.decoder(row[None])[0]))(z)
+        slope = 0.01 * jacobian.square().sum(dim=(1, 2))
+        return output, {"reconstruction": self.loss(x, output), "slope": slope}
+
+
+def make_estimator(module):
+    @estimator
+    class Method(BaseAutoEncoder):
+        """A method."""
+
+        _module = module
+
+    return Method
+
+
+@pytest.mark.parametrize("module", [ManyRows, LateDerivative, Jacobians])
+def test_whatever_a_method_does_is_left_to_autograd(module, digits):
+    model = make_estimator(module)(2, max_iter=8, hidden_layer_sizes=(16,), random_state=0)
+    assert model.fit(digits).best_iter_ > 0
+
+
+def test_hooks_on_parameters_are_called(digits):
+    class Freeze(skorch.callbacks.Callback):
+        def on_train_begin(self, net, **kwargs):
+            for p in net.module_.parameters():
+                if p.requires_grad:
+                    p.register_hook(torch.zeros_like)
+
+    parameters = {"weight_decay": 0, "residual_noise": 0, "init": "random", "random_state": 0}
+    model = AutoEncoder(
+        2, max_iter=3, early_stopping=False, callbacks=[Freeze()], **parameters
+    ).fit(digits[:200])
+    np.testing.assert_allclose(model.loss_curve_, model.loss_curve_[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda x, loss: x, "must return the decoder's output and a dict"),
+        (lambda x, loss: (x, {"reconstruction": loss, "loss": loss}), "'loss', which is a column"),
+        (lambda x, loss: (x, {"reconstruction": loss, "a": 0.5}), "'a': 'float'"),
+        (lambda x, loss: (x, {"reconstruction": loss[:3]}), "terms of shape"),
+    ],
+)
+def test_what_breaks_the_contract_of_a_method_is_said_in_words(returned, message, digits):
+    class Broken(AutoEncoderModule):
+        def forward(self, x):
+            output = self.decoder(self.encoder(x))
+            return returned(output, self.loss(x, output))
+
+    with pytest.raises(ValueError, match=message):
+        make_estimator(Broken)(2, max_iter=2, random_state=0).fit(digits[:100])

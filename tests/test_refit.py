@@ -71,3 +71,14 @@ def test_a_first_fit_makes_no_model_before_its_end(digits):
     model.set_params(callbacks=[use]).fit(digits[:200])
     assert seen
     assert not any(seen)
+
+
+def test_what_is_set_during_a_fit_stays(digits):
+    class Sets(skorch.callbacks.Callback):
+        def on_epoch_end(self, net, **kwargs):
+            model.note_ = len(net.history)
+            model.set_params(n_iter_no_change=7)
+
+    model = AutoEncoder(2, max_iter=2, callbacks=[Sets()], random_state=0)
+    model.fit(digits[:200])
+    assert (model.note_, model.n_iter_no_change, model.n_iter_) == (2, 7, 2)

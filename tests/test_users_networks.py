@@ -357,3 +357,46 @@ def test_dropout_takes_an_activation_that_a_module_of_ones_own_uses_for_its_outp
     model = DropoutAutoEncoder(2, dropout=0.3, encoder=make, max_iter=3, random_state=0)
     model.fit(digits[:600])
     np.testing.assert_allclose(np.median(seen["third"]), 0.3, atol=0.03)
+
+
+class AlwaysNoisy(nn.Module):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.last = nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, x):
+        return self.last(x + 0.1 * torch.randn_like(x))
+
+
+def test_a_network_that_draws_in_evaluation_mode_draws_the_same(digits):
+    model = AutoEncoder(2, encoder=AlwaysNoisy, init="random", max_iter=4, random_state=0)
+    first, second = fit_twice(model, digits[:200])
+    assert first.best_iter_ > 0
+    np.testing.assert_array_equal(first.transform(digits), first.transform(digits))
+    np.testing.assert_array_equal(first.transform(digits), second.transform(digits))
+
+
+def in_place(n_inputs, n_outputs):
+    return nn.Sequential(nn.ReLU(inplace=True), nn.Linear(n_inputs, n_outputs))
+
+
+def test_a_network_that_writes_into_the_rows_is_refused(digits):
+    with pytest.raises(ValueError, match=r"encoder=.*writes into its input.*inplace=False"):
+        AutoEncoder(2, encoder=in_place, **SHORT).fit(digits[:100])
+
+
+class Locked(nn.Linear):
+    """A network that cannot be copied."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(n_inputs, n_outputs)
+        self.lock = threading.Lock()
+
+
+def test_a_network_that_cannot_be_copied_is_trained_once(digits):
+    parameters = {"init": "random", "max_iter": 3, "random_state": 0}
+    assert AutoEncoder(2, encoder=Locked, **parameters).fit(digits[:200]).best_iter_ > 0
+    same = Always(Locked(64, 2))
+    AutoEncoder(2, encoder=same, **parameters).fit(digits[:200])
+    with pytest.raises(ValueError, match=r"encoder=.*that an earlier fit has.*build a new one"):
+        AutoEncoder(2, encoder=same, **parameters).fit(digits[:200])

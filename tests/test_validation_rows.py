@@ -1,6 +1,7 @@
 """Which rows validate: equal rows and groups stay together, on one side."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from sklearn.decomposition import PCA
@@ -163,3 +164,38 @@ def test_groups_are_routed_through_pipelines_and_searches():
         search = GridSearchCV(model, {"n_components": [1, 2]}, cv=GroupKFold(2))
         search.fit(X, groups=groups)
         assert_whole(rows_that_validated(search.best_estimator_, X), groups)
+
+
+def test_copies_in_different_groups_are_one_group(digits):
+    half = np.unique(digits[:300], axis=0)
+    X = np.vstack([half, half])
+    model = AutoEncoder(2, max_iter=2, callbacks=[WatchRows()], random_state=0)
+    model.fit(X, groups=np.arange(len(X)))
+    rows = np.vstack(find(model, WatchRows).rows)
+    assert len(rows) == 2 * len(np.unique(rows, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda n: np.array([1, "a"] * (n // 2), dtype=object), None),
+        (lambda n: pd.Series(["a", "b"] * (n // 2), dtype="string"), None),
+        (lambda n: [(1, i % 40) for i in range(n)], None),
+        (
+            lambda n: pd.Series([pd.NA, *["b"] * (n - 1)], dtype="string"),
+            "groups has no label for 1",
+        ),
+        (lambda n: [np.nan, *range(n - 1)], "groups has no label for 1"),
+        (lambda n: np.zeros((n, 2)), "groups must have labels"),
+        (lambda n: list(range(n - 1)), "groups must have one label for each"),
+        (lambda n: 3, "groups must have one label for each"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:X has .* rows in .* groups")
+def test_labels_of_groups_may_be_anything_that_can_be_told_apart(make, message, digits):
+    model = AutoEncoder(2, max_iter=2, random_state=0)
+    if message is None:
+        model.fit(digits[:200], groups=make(200))
+    else:
+        with pytest.raises(ValueError, match=message):
+            model.fit(digits[:200], groups=make(200))

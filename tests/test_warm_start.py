@@ -78,3 +78,36 @@ def test_repeated_warm_starts_do_not_raise_validation_scores_by_training_on_thei
         model.fit(train)
         gaps.append(max(model.validation_scores_) - model.score(test))
     assert max(gaps[1:]) < gaps[0] + 0.03
+
+
+def overfit(X, **parameters):
+    """Return a model whose weights have learned all rows by heart."""
+    return AutoEncoder(
+        16,
+        early_stopping=False,
+        warm_start=True,
+        max_iter=300,
+        residual_noise=0,
+        weight_decay=0,
+        random_state=0,
+        **parameters,
+    ).fit(X)
+
+
+@pytest.mark.parametrize("way", ["groups", "between", "float32", "unrecorded"])
+def test_there_is_no_way_around_what_has_trained(way, digits):
+    X = digits[:120] + 1e-3 * np.random.default_rng(0).normal(size=(120, 64))
+    model, groups = overfit(X), None
+    if way == "groups":
+        groups = np.arange(120)
+    elif way == "between":
+        model.set_params(max_iter=1, learning_rate_init=1e-4).fit(X[:100])
+    elif way == "float32":
+        X = X.astype(np.float32)
+    else:
+        model = overfit(X).set_params(warm_start=False)
+        model.fit(X).set_params(warm_start=True)
+    with pytest.warns(UserWarning, match="warm_start"):
+        model.set_params(early_stopping=True, max_iter=30).fit(X, groups=groups)
+    new = digits[1000:1400]
+    assert squared_error(model, new) <= 1.005 * squared_error(PCA(16).fit(X), new)

@@ -1,12 +1,12 @@
 """Which rows validate and which train, so that no validation row is a copy of a training row."""
 
-import hashlib
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from skae._data.sources import PART_SIZE, Source
 
@@ -47,68 +47,80 @@ class Split:
         Number of the group that each validation row belongs to, from 0 on.
     n_groups : int
         Number of groups of all rows.
-    trained : ndarray of uint64
-        Keys of the groups that train, and of those that have trained before.
     """
 
     training: Positions
     validation: Positions
     groups: Positions
     n_groups: int
-    trained: Keys
 
 
-def split_rows(keys: Keys, fraction: float | str, order: Positions, trained: Keys) -> Split:
+def split_rows(
+    groups: Positions, fraction: float | str, order: Positions, has_trained: NDArray[np.bool_]
+) -> Split:
     """Choose the groups of rows that validate: the first in a random order.
 
     Parameters
     ----------
-    keys : ndarray of uint64 of shape (n_rows,)
-        Equal for rows of the same group.
+    groups : ndarray of int of shape (n_rows,)
+        Number of each row's group, from 0 on.
     fraction : float or "auto"
         Share of the groups that validate; 0 means none.
     order : ndarray of shape (n_rows,)
         A random permutation.
-    trained : ndarray of uint64
-        Keys of groups that have trained the weights to go on from, and so cannot validate.
+    has_trained : ndarray of bool of shape (n_rows,)
+        Which rows have trained the weights to go on from: their groups do not validate.
     """
-    unique, first, inverse, sizes = np.unique(
-        keys[order], return_index=True, return_inverse=True, return_counts=True
-    )
-    wanted = count_validation(len(unique), fraction) if fraction else 0
-    allowed = ~np.isin(unique, trained) & (sizes <= MAX_GROUP * len(keys))
+    _, first = np.unique(groups[order], return_index=True)
+    sizes, n_known = np.bincount(groups), np.bincount(groups, has_trained)
+    wanted = count_validation(len(sizes), fraction) if fraction else 0
+    allowed = (n_known == 0) & (sizes <= MAX_GROUP * len(groups))
     by_order = np.argsort(first)
     chosen = by_order[allowed[by_order]][:wanted]
-    chosen = chosen[np.cumsum(sizes[chosen]) <= len(keys) / 2]
+    chosen = chosen[np.cumsum(sizes[chosen]) <= len(groups) / 2]
     if len(chosen) < MIN_VALIDATION:
         chosen = chosen[:0]
-    number = np.full(len(unique), -1)
+    number = np.full(len(sizes), -1)
     number[chosen] = np.arange(len(chosen))
-    groups = number[inverse]
-    validates = groups >= 0
-    trained = np.union1d(trained, unique[number < 0])
-    return Split(order[~validates], order[validates], groups[validates], len(unique), trained)
+    numbers = number[groups[order]]
+    validates = numbers >= 0
+    return Split(order[~validates], order[validates], numbers[validates], len(sizes))
 
 
-def row_keys(source: Source) -> Keys:
-    """Return a key for every row: the same for equal rows, of any dtype and in any table.
+def group_rows(keys: Keys, labels: Positions | None) -> Positions:
+    """Return the number of each row's group: of rows that are equal, or have the same label.
 
-    Multilinear hashing (Carter and Wegman 1979) of the halves of the float64 numbers: keys of
-    different rows are equal by chance, once in four billion pairs.
+    Where both are given, groups that share equal rows become one.
+
+    Parameters
+    ----------
+    keys : ndarray of uint64 of shape (n_rows,)
+        Equal for equal rows.
+    labels : ndarray of int of shape (n_rows,) or None
+        Numbers of users' groups.
+    """
+    _, equal = np.unique(keys, return_inverse=True)
+    if labels is None:
+        return equal
+    n_equal, n_labels = equal.max() + 1, labels.max() + 1
+    n = n_equal + n_labels
+    pairs = coo_array((np.ones(len(keys)), (equal, n_equal + labels)), shape=(n, n))
+    _, component = connected_components(pairs, directed=False)
+    _, groups = np.unique(component[equal], return_inverse=True)
+    return groups
+
+
+def row_keys(source: Source, dtype: type[np.floating]) -> Keys:
+    """Return a key for every row: equal for rows that are equal in float32 or float64.
+
+    Multilinear hashing (Carter and Wegman 1979) of the numbers' halves: keys of different rows
+    are equal by chance, once in four billion pairs.
     """
     rng = np.random.default_rng(0)
-    multipliers = rng.integers(2**64, size=2 * source.n_features, dtype=np.uint64)
+    n_halves = source.n_features * np.dtype(dtype).itemsize // 4
+    multipliers = rng.integers(2**64, size=n_halves, dtype=np.uint64)
     keys = np.empty(source.n_rows, dtype=np.uint64)
     for rows, part in source.chunks(max(256, PART_SIZE // source.n_features)):
-        numbers = np.ascontiguousarray(part, dtype=np.float64) + 0.0  # -0.0 is equal to 0.0
+        numbers = np.ascontiguousarray(part, dtype=dtype) + dtype(0)  # -0.0 is equal to 0.0
         keys[rows] = numbers.view(np.uint32).astype(np.uint64) @ multipliers
     return keys
-
-
-def group_keys(groups: NDArray[Any]) -> Keys:
-    """Return a key for every row: the same for rows whose group has the same label."""
-    labels, inverse = np.unique(groups, return_inverse=True)
-    digests = b"".join(
-        hashlib.blake2b(str(label).encode(), digest_size=8).digest() for label in labels.tolist()
-    )
-    return np.frombuffer(digests, dtype=np.uint64)[inverse]

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,19 @@ from numpy.typing import NDArray
 from skae._data.sources import Source
 from skae._data.split import MIN_VALIDATION, Split
 
-# The largest number of weights of a linear map between a code and the features where the code is
-# larger than the rank of X: 2**27 take half a gigabyte.
+# The most numbers of a matrix with a row for each component, where the code is larger than the
+# rank of X: 2**27 take half a gigabyte.
 MAX_IDLE_WEIGHTS = 2**27
 
 
 def check_size(n_components: int, source: Source) -> None:
     """Raise ValueError for a code so much larger than the data that memory would run out."""
     rank = min(source.n_rows, source.n_features)
-    if n_components > rank and n_components * source.n_features > MAX_IDLE_WEIGHTS:
+    n_weights = n_components * max(n_components, source.n_features)
+    if n_components > rank and n_weights > MAX_IDLE_WEIGHTS:
         raise ValueError(
             f"n_components={n_components} for {source.n_rows} rows of {source.n_features} features "
-            f"needs {n_components * source.n_features:,} weights in the encoder alone, and these "
+            f"needs matrices of {n_weights:,} numbers, and these "
             f"rows have no more than {rank} components; pass at most {rank}."
         )
 
@@ -43,23 +45,38 @@ def check_networks(estimator: Any, n_features: int) -> None:
                 )
 
 
-def check_groups(groups: Any, n_rows: int) -> NDArray[Any] | None:
-    """Return ``groups`` as an array, or raise ValueError."""
+def check_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
+    """Return the number of each row's group, or raise ValueError for bad labels."""
     if groups is None:
         return None
-    array = np.asarray(groups)
-    if array.shape != (n_rows,):
+    labels = list(groups) if hasattr(groups, "__iter__") else [groups]
+    if len(labels) != n_rows or isinstance(groups, str | bytes):
         raise ValueError(
-            f"groups must have one label for each of the {n_rows} rows of X, and has the shape "
-            f"{array.shape}; pass an array of shape ({n_rows},)."
+            f"groups must have one label for each of the {n_rows} rows of X, and has "
+            f"{len(labels)}; pass an array of shape ({n_rows},)."
         )
-    missing = np.array([label is None or label != label for label in array.tolist()])
-    if missing.any():
+    missing = [i for i, label in enumerate(labels) if is_missing(label)]
+    if missing:
         raise ValueError(
-            f"groups has no label for {missing.sum()} rows, the first of which is row "
-            f"{missing.argmax()}; give every row a label."
+            f"groups has no label for {len(missing)} rows, the first of which is row "
+            f"{missing[0]}; give every row a label."
         )
-    return array
+    numbers: dict[Any, int] = {}
+    try:
+        return np.array([numbers.setdefault(label, len(numbers)) for label in labels])
+    except TypeError as error:
+        raise ValueError(
+            f"groups must have labels such as numbers or strings: {error}; pass an array of shape "
+            f"({n_rows},)."
+        ) from error
+
+
+def is_missing(label: Any) -> bool:
+    """Tell whether a label is None, NaN or pandas' NA."""
+    try:
+        return label is None or (isinstance(label, Hashable) and bool(label != label))
+    except TypeError:  # pandas' NA has no truth value
+        return True
 
 
 def warn_of_few_rows(estimator: Any, split: Split) -> None:

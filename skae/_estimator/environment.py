@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -30,6 +30,17 @@ def snapshot(estimator: T) -> T:
     copy = object.__new__(type(estimator))
     copy.__dict__ = dict(vars(estimator))
     return copy
+
+
+def replace_attributes(estimator: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Give an estimator, at once, what a fit of its snapshot has changed.
+
+    At once, so that other threads see the former fit or this one. What others have set on the
+    estimator meanwhile stays.
+    """
+    changed = {name: v for name, v in after.items() if before.get(name, before) is not v}
+    kept = {name: v for name, v in vars(estimator).items() if name in after or name not in before}
+    estimator.__dict__ = {**kept, **changed}
 
 
 def resolve_device(device: str) -> str:

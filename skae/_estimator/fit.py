@@ -3,7 +3,7 @@
 import secrets
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from skae._data.batches import RowDataset, place
 from skae._data.checks import Array, check_rows
 from skae._data.moments import Moments
 from skae._data.sources import ArraySource
-from skae._data.split import Keys, Split, group_keys, row_keys, split_rows
+from skae._data.split import Keys, Split, group_rows, row_keys, split_rows
 from skae._data.units import Units
 from skae._estimator.arguments import (
     check_groups,
@@ -24,7 +24,12 @@ from skae._estimator.arguments import (
     warn_of_few_rows,
     warn_of_known_rows,
 )
-from skae._estimator.environment import as_if_alone, resolve_device, snapshot
+from skae._estimator.environment import (
+    as_if_alone,
+    replace_attributes,
+    resolve_device,
+    snapshot,
+)
 from skae._estimator.parameters import check_parameters
 from skae._estimator.resolve import make_spec, resolve_epochs, resolve_number, training_options
 from skae._estimator.scores import ReconstructionScores
@@ -55,16 +60,18 @@ class Former:
     weights : dict of str to ndarray
         The module's state.
     trained : ndarray of uint64 or None
-        Keys of the rows that have trained these weights, none where they are PCA; None if that
-        was not recorded.
+        Keys of the rows that have trained these weights; None if that was not recorded.
+    is_pca : bool
+        Whether the weights are PCA of all rows, so that there is nothing to go on from.
     """
 
     spec: ModelSpec
     weights: dict[str, Array]
     trained: Keys | None
+    is_pca: bool
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
     """What a fit has been given, checked.
 
@@ -80,12 +87,14 @@ class Job:
     seed : int
     generator : torch.Generator
         The source of every random draw.
-    split : Split
-        Which rows train, and which validate.
     former : Former or None
         The fit whose sizes and units are kept.
+    split : Split
+        Which rows train, and which validate.
     goes_on : bool
-        Whether its weights may be the start, because no validation row has trained them.
+        Whether the former weights may be the start: no validation row has trained them.
+    trained : ndarray of uint64 or None
+        Keys of the rows that will have trained the weights; None where that is not known.
     """
 
     source: ArraySource
@@ -94,9 +103,10 @@ class Job:
     device: str
     seed: int
     generator: torch.Generator
-    split: Split
     former: Former | None
-    goes_on: bool
+    split: Split = field(init=False)
+    goes_on: bool = False
+    trained: Keys | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -121,7 +131,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         y : ignored
         groups : array-like of shape (n_samples,) or None
             Which rows belong together, such as those of one person: they all validate or all
-            train. None keeps equal rows together. Pass groups when rows of a group are more
+            train, as equal rows do in any case. Pass groups when rows of a group are more
             like each other than like new rows; for rows in time, see ``validation_fraction``.
 
         Returns
@@ -143,10 +153,9 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             a warm start has to start anew, because all rows have trained the last weights.
         """
         with as_if_alone():
-            fitted = snapshot(self)
+            before, fitted = dict(vars(self)), snapshot(self)
             fitted._fit(X, groups)
-            # All at once: other threads see the former fit or this one, and a fit that fails none.
-            self.__dict__ = fitted.__dict__
+            replace_attributes(self, before, dict(vars(fitted)))
         return self
 
     def _fit(self, X: Any, groups: Any) -> None:
@@ -158,9 +167,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             training.net.train(training.train, training.validation)
         training.select()
         self._report(training)
-        # What a warm start has to know. At PCA there is nothing to go on from.
-        trained = job.split.trained[:0] if training.ends_at_pca else job.split.trained
-        self._trained = trained if self.warm_start else None
+        # What a warm start has to know.
+        self._trained, self._is_pca = job.trained, training.ends_at_pca
         self._settle(job)
 
     # -- check -----------------------------------------------------------------------------
@@ -170,7 +178,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         check_parameters(self)
         former = None
         if self.warm_start and hasattr(self, "net_"):
-            former = Former(self._spec, weights_to_arrays(self.net_.module_), self._trained)
+            weights = weights_to_arrays(self.net_.module_)
+            former = Former(self._spec, weights, self._trained, self._is_pca)
         X = check_rows(self, X, fitting=True)
         groups = check_groups(groups, len(X))
         require_valid(self.loss, X)
@@ -183,32 +192,34 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         units, former = self._make_units(moments, former)
         seed = self._draw_seed()
         generator = torch.Generator("cpu").manual_seed(seed)
-        split, goes_on = self._split(source, groups, generator, former)
-        return Job(source, moments, units, device, seed, generator, split, former, goes_on)
+        job = Job(source, moments, units, device, seed, generator, former)
+        self._split(job, groups)
+        return job
 
-    def _split(
-        self,
-        source: ArraySource,
-        groups: NDArray[Any] | None,
-        generator: torch.Generator,
-        former: Former | None,
-    ) -> tuple[Split, bool]:
-        """Choose the validation rows, and tell whether they are new to the former weights."""
-        keys = row_keys(source) if groups is None else group_keys(groups)
-        order = torch.randperm(source.n_rows, generator=generator).numpy()
+    def _split(self, job: Job, groups: NDArray[np.int64] | None) -> None:
+        """Choose the validation rows, and find out whether they can judge the former weights."""
+        source, former = job.source, job.former
+        numbers = group_rows(row_keys(source, np.float64), groups)
+        order = torch.randperm(source.n_rows, generator=job.generator).numpy()
         fraction = self.validation_fraction if self.early_stopping else 0
-        trained = None if former is None else former.trained
-        at_pca = former is None or (trained is not None and not len(trained))
-        if not at_pca and not fraction:
-            return split_rows(keys, fraction, order, keys), True
-        if not at_pca and trained is not None:
-            split = split_rows(keys, fraction, order, trained)
-            if len(split.validation):
-                return split, True
-        split = split_rows(keys, fraction, order, keys[:0])
-        if not at_pca and len(split.validation):
-            warn_of_known_rows(self)
-        return split, False
+        # In float32, so that a float32 copy of a float64 row is known too.
+        keys = row_keys(source, np.float32) if self.warm_start else np.empty(0, np.uint64)
+        none = np.zeros(source.n_rows, dtype=bool)
+        known = none
+        trained: Keys | None = keys[:0]
+        if former is not None and not former.is_pca:
+            known = ~none if former.trained is None else np.isin(keys, former.trained)
+            job.goes_on = True
+        job.split = split_rows(numbers, fraction, order, known)
+        if job.goes_on and fraction and not len(job.split.validation):
+            job.goes_on = False
+            job.split = split_rows(numbers, fraction, order, none)
+            if len(job.split.validation):
+                warn_of_known_rows(self)
+        if former is not None and job.goes_on:
+            trained = former.trained
+        if self.warm_start and trained is not None:
+            job.trained = np.union1d(trained, keys[job.split.training])
 
     def _make_units(self, moments: Moments, former: Former | None) -> tuple[Units, Former | None]:
         """Return the module's units, and the former fit if its units can be kept."""
@@ -296,8 +307,9 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         self.pca_score_ = None if start.pca_terms is None else score(start.pca_terms)
         self.validation_scores_: list[float] | None = None
         if training.validation is not None:
+            prefix = "valid_"
             self.validation_scores_ = [
-                score({n.removeprefix("valid_"): v for n, v in row.items() if "valid_" in n})
+                score({n.removeprefix(prefix): v for n, v in row.items() if n.startswith(prefix)})
                 for row in net.history
             ]
 

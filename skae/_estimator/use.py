@@ -135,7 +135,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             net = state.pop("net_")
             state["_weights"] = weights_to_arrays(net.module_)
             state["_history"] = [dict(row) for row in net.history]
-            state["_spec"] = vars(self._spec)  # a dict, so that skops need not trust its class
+            state["_spec"] = vars(state["_spec"])  # a dict, so that skops need not trust its class
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

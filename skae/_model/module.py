@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -200,11 +200,30 @@ class AutoEncoderModule(Drawing, ABC):
         return torch.Generator("cpu").manual_seed(0)
 
 
-def require_terms(module: nn.Module, terms: dict[str, Tensor]) -> None:
-    """Raise ValueError where a module's loss terms break its contract."""
-    shapes = {name: tuple(term.shape) for name, term in terms.items()}
-    if "reconstruction" not in terms or any(len(shape) > 1 for shape in shapes.values()):
+# Names of the history's own columns.
+RESERVED = {"loss", "loss_best", "batch_count", "batch_size"}
+
+
+def require_terms(module: nn.Module, returned: Any, n_rows: int) -> None:
+    """Raise ValueError where what a module's ``forward`` returned breaks its contract."""
+    name = type(module).__name__
+    if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], dict):
         raise ValueError(
-            f"{type(module).__name__}.forward must return terms of shape (n_rows,) or (), one of "
-            f"them 'reconstruction', and returned {shapes}."
+            f"{name}.forward must return the decoder's output and a dict of loss terms, and "
+            f"returned {type(returned).__name__}."
+        )
+    terms = returned[1]
+    shapes = {
+        term: tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        for term, value in terms.items()
+    }
+    if "reconstruction" not in terms or not {*shapes.values()} <= {(n_rows,), ()}:
+        raise ValueError(
+            f"{name}.forward must return terms of shape (n_rows,) or (), one of them "
+            f"'reconstruction', and returned {shapes} for {n_rows} rows."
+        )
+    if RESERVED & terms.keys():
+        raise ValueError(
+            f"{name}.forward returned a term named {min(RESERVED & terms.keys())!r}, which is a "
+            "column of the history; name it otherwise."
         )

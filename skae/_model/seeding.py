@@ -45,20 +45,15 @@ class DrawsFrom(TorchDispatchMode):
     ) -> Any:
         """Add the generator to an operation that can take one and was given none."""
         kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
-            if draws_nothing(func, args, kwargs):
+        names = [argument.name for argument in func._schema.arguments]
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        if torch.Tag.nondeterministic_seeded in func.tags and given.get("generator") is None:
+            # Attention draws nothing where its dropout is 0, as it is where none is given.
+            if "dropout_p" in names and not given.get("dropout_p"):
                 return func(*args, **kwargs)
             self.n_draws += 1
-            return find_seeded(func)(*args, **{**kwargs, "generator": self.generator})
+            return find_seeded(func)(**{**given, "generator": self.generator})
         return func(*args, **kwargs)
-
-
-def draws_nothing(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether an operation, such as attention, has a dropout that is zero."""
-    names = [argument.name for argument in func._schema.arguments]
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    # Attention's is 0 where it is not given.
-    return "dropout_p" in names and not given.get("dropout_p")
 
 
 def find_seeded(func: Any) -> Callable[..., Any]:
@@ -91,24 +86,37 @@ class Drawing(nn.Module):
 
 
 class SeededLayer(Drawing):
-    """A layer or network of others whose draws in training come from the fit's generator."""
+    """A layer or network of others whose draws come from the fit's generator.
 
-    def __init__(self, layer: nn.Module) -> None:
+    Parameters
+    ----------
+    layer : nn.Module
+    always_draws : bool
+        Whether it draws in evaluation mode too: then the same in each call.
+    """
+
+    def __init__(self, layer: nn.Module, always_draws: bool) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.always_draws = layer, always_draws
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer."""
-        if not self.training:
+        if not self.training and not self.always_draws:
             return self.layer(x)
-        generator = self.generator or torch.Generator(x.device).manual_seed(0)
-        with DrawsFrom(generator):
+        generator = self.generator if self.training else None
+        with DrawsFrom(generator or torch.Generator(x.device).manual_seed(0)):
             return self.layer(x)
 
 
 def seed_draws(layer: nn.Module, x: Tensor) -> nn.Module:
-    """Return a layer, seeded where it draws at random in training on such an ``x``."""
-    trial = copy.deepcopy(layer).train()  # training may change a layer, as it does BatchNorm
-    with torch.no_grad(), DrawsFrom(torch.Generator("cpu").manual_seed(0)) as mode:
-        trial(x)
-    return SeededLayer(layer) if mode.n_draws else layer
+    """Return a layer, seeded where it draws at random on such an ``x``."""
+    n_draws = []
+    for training in (True, False):
+        try:
+            trial = copy.deepcopy(layer)  # training may change a layer, as it does BatchNorm
+        except Exception:  # a network that cannot be copied has to bear it
+            trial = layer
+        with torch.no_grad(), DrawsFrom(torch.Generator("cpu").manual_seed(0)) as mode:
+            trial.train(training)(x.clone())
+        n_draws.append(mode.n_draws)
+    return SeededLayer(layer, always_draws=n_draws[1] > 0) if any(n_draws) else layer

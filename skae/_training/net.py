@@ -112,11 +112,12 @@ class AutoEncoderNet(NeuralNet):
             self.train_split = predefined_split(validation)
         batch, _ = next(iter(Batches(rows, self.batch_size, None)))
         self._begin(rows, batch)
-        with suppress(StopTraining), one_thread(self._is_small()), self._fast(batch):
+        with suppress(StopTraining), one_thread(self._is_small()):
             if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
                 self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
             self.notify("on_train_begin", X=rows, y=rows)
-            self.fit_loop(rows)
+            with self._fast(batch):  # callbacks may have registered hooks
+                self.fit_loop(rows)
         last = "train_loss" if validation is None else "valid_loss"
         if self.history and last not in self.history[-1]:  # interrupted by a callback
             self.history.pop()
@@ -193,8 +194,9 @@ class AutoEncoderNet(NeuralNet):
         by_batch = []
         with torch.no_grad():
             for x, _ in self.get_iterator(rows):
-                _, terms = self.module_(x)
-                require_terms(self.module_, terms)
+                returned = self.module_(x)
+                require_terms(self.module_, returned, len(x))
+                terms = returned[1]
                 by_batch.append(torch.stack([term.expand(len(x)) for term in terms.values()]))
         by_term = torch.hstack(by_batch)
         means = to_float64(by_term).mean(dim=1).tolist()

@@ -285,7 +285,7 @@ def report_divergence(best: KeepBest, start: Start, learning_rate: float) -> Non
         f"The loss was not finite in epoch {best.diverged_at_}: the weights of epoch "
         f"{best.epoch_} are kept (0 is the start). To train further, {remedy}.",
         ConvergenceWarning,
-        stacklevel=6,
+        stacklevel=5,
     )
 
 

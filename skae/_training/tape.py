@@ -44,8 +44,15 @@ def is_known(network: MLP) -> bool:
         and len(layers) % 2 == 1
         and len(kinds) <= 1
         and kinds <= ACTIVATIONS.keys()
-        and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
+        and not any(has_hooks(part) for part in (network, *layers))
     )
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether someone wants to be called when a module or its gradients are computed."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    of_parameters = (p._backward_hooks for p in module._parameters.values() if p is not None)
+    return any([*hooks, module._backward_pre_hooks, *of_parameters])
 
 
 class Substitute(functools.partial[Tensor]):
@@ -299,19 +306,19 @@ def proves(module: AutoEncoderModule, x: Tensor) -> bool:
     leaves a network to autograd within a step is slower than autograd alone.
     """
     x = x[:N_TRIED]
-    try:
-        twins = [copy.deepcopy(module) for _ in range(2)]
-    except Exception:  # of a user's part that cannot be copied
-        return False
-    expected, _ = gradients(twins[0], x, with_tape=False)
-    try:
-        found, pays = gradients(twins[1], x, with_tape=True)
-    except RuntimeError:  # autograd's, of a leaf that it cannot go beyond
-        return False
-    close = [
-        (a - b).norm() <= 1e-3 * (a.norm() + 1e-6) for a, b in zip(expected, found, strict=True)
-    ]
-    return pays and all(close)
+    for progress in (0.0, 1.0):  # a method may change its loss as it trains
+        try:
+            twins = [copy.deepcopy(module) for _ in range(2)]
+            for twin in twins:
+                twin.progress = progress
+            expected, _ = gradients(twins[0], x, with_tape=False)
+            found, pays = gradients(twins[1], x, with_tape=True)
+        except Exception:  # the training itself will say what a user's part does not bear
+            return False
+        pairs = zip(expected, found, strict=True)
+        if not pays or any((a - b).norm() > 1e-3 * (a.norm() + 1e-6) for a, b in pairs):
+            return False
+    return True
 
 
 def gradients(
@@ -336,6 +343,8 @@ def gradients(
         return [p.grad for p in trained if p.grad is not None], False
     tape = Tape(module.modules())
     _, terms = module(x)
+    watched = any(step.y._backward_hooks for step in tape.steps)
     tape.backward(terms.values())
-    pays = bool(tape.layers) and not any(layers.was_left for layers in tape.layers.values())
+    left = any(layers.was_left for layers in tape.layers.values())
+    pays = bool(tape.layers) and not left and not watched
     return [p.grad for p in trained if p.grad is not None], pays
