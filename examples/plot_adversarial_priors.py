@@ -1,6 +1,6 @@
 """Can codes be given any distribution that I like?
 
-Codes of held-out digits from an adversarial and a Wasserstein autoencoder, one column for each
+Codes of test digits from an adversarial and a Wasserstein autoencoder, one column for each
 prior, over draws of the prior in grey; and what a classifier between the two finds (AUC: 0.5 means
 that they cannot be told apart).
 """

@@ -1,7 +1,7 @@
 """What does a variational autoencoder know that PCA does not?
 
 Draws from both models of the digits, what each code changes in a picture, the way from one digit
-to another, and the likelihood of held-out images, in nats.
+to another, and the likelihood of test images, in nats.
 """
 
 import argparse

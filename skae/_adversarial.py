@@ -17,7 +17,7 @@ from skae._model.prior import PriorLike, PriorModule
 # prior's deviations: without it there is nothing to follow where the discriminator is sure.
 GRADIENT_PENALTY = 0.005
 # Weight of the MMD on validation rows, for each unit of alpha: the Wasserstein autoencoder's.
-JUDGING_WEIGHT = 20
+VALIDATION_WEIGHT = 20
 
 
 class AdversarialModule(PriorModule):
@@ -50,7 +50,7 @@ class AdversarialModule(PriorModule):
             self.codes = z.detach()
             distance = softplus(-self.discriminate(z)).mean() / self.n_components
         else:
-            distance = JUDGING_WEIGHT * self.mmd_to_prior(z)
+            distance = VALIDATION_WEIGHT * self.mmd_to_prior(z)
         distance = self.alpha * self.unit.value * distance
         return output, {"reconstruction": self.loss(x, output), "prior": distance}
 

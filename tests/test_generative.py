@@ -192,7 +192,7 @@ def test_scores_are_densities_in_the_units_of_the_data(digits):
     np.testing.assert_allclose(shift, 64 * np.log(10), rtol=1e-5)
 
 
-def test_grid_search_chooses_by_held_out_likelihood(digits):
+def test_grid_search_chooses_by_the_likelihood_of_test_folds(digits):
     grid = {"n_components": [1, 8], "beta": [1.0, 4.0]}
     search = GridSearchCV(VariationalAutoEncoder(**SHORT), grid, cv=2).fit(digits[:400])
     assert search.best_params_ == {"n_components": 8, "beta": 1.0}

@@ -197,7 +197,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         return job
 
     def _split(self, job: Job, groups: NDArray[np.int64] | None) -> None:
-        """Choose the validation rows, and find out whether they can judge the former weights."""
+        """Choose the validation rows, and find out whether they are new to the former weights."""
         source, former = job.source, job.former
         numbers = group_rows(row_keys(source, np.float64), groups)
         order = torch.randperm(source.n_rows, generator=job.generator).numpy()

@@ -292,11 +292,11 @@ def report_divergence(best: KeepBest, start: Start, learning_rate: float) -> Non
 def is_improvement(start: Array, trained: Array) -> bool:
     """Tell whether trained weights have lower losses on the validation rows beyond chance.
 
-    Most rows must gain (Wilcoxon's signed-rank test at 0.1 %), and the mean gain must not
-    be the work of a few (paired t-test at 10 %, of gains cut at the 98th percentile, so that
-    a row that gains much more than all others speaks no louder for it and adds no doubt).
-    That the mean is lower is not enough: the best of many epochs is lower on few rows by
-    luck, and with heavy tails on many.
+    Most rows must gain (Wilcoxon's signed-rank test at 0.1 %), and the mean gain must not be
+    due to a few rows (paired t-test at 10 %). Gains are cut at the 98th percentile before both,
+    so that one very large gain neither raises the mean nor, by its variance, hides the gains of
+    all others. A lower mean alone is not enough: the best of many epochs has one by chance, on
+    few rows and on heavy-tailed ones.
     """
     gain = start - trained
     gain = np.minimum(gain, np.quantile(gain, 0.98, method="lower"))
