@@ -356,7 +356,6 @@ def test_whitening_does_not_blow_up_what_is_rounding_error(estimator, digits):
     X = np.repeat(digits[:200, 2:10], 8, axis=1)  # rank 8
     # At PCA: what training adds to idle codes, as for a prior, is no rounding error.
     fitted = estimator(64, whiten=True, learning_rate_init=1e-30, **SHORT).fit(X)
-    assert fitted.best_iter_ == 0
     noise = 0.01 * np.random.default_rng(0).normal(size=X.shape)
     assert np.abs(fitted.transform(X + noise)).max() < 100
 
