@@ -83,8 +83,8 @@ class AutoEncoderNet(NeuralNet):
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         # Not skorch's averages of batch losses: run_single_epoch records the epoch's. PrintLog
         # formats its table even where it prints nothing.
-        timer: list[tuple[str, Callback]] = [("epoch_timer", EpochTimer())]
-        return [*timer, ("print_log", PrintLog())] if self.verbose else timer
+        defaults = [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+        return defaults if self.verbose else defaults[:1]
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the name and the value of every parameter that is trained on the loss."""
@@ -302,9 +302,8 @@ class AutoEncoderNet(NeuralNet):
                 self._report_batch(prefix, step, batch, training)
         self._record_epoch(prefix, losses, len(iterator.rows), watched)
         if self.discriminator_losses_:
-            self.history.record(
-                "discriminator_loss", torch.stack(self.discriminator_losses_).mean().item()
-            )
+            loss = torch.stack(self.discriminator_losses_).mean().item()
+            self.history.record("discriminator_loss", loss)
             self.discriminator_losses_ = []
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
