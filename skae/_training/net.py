@@ -271,9 +271,8 @@ class AutoEncoderNet(NeuralNet):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch without a gradient."""
-        x, _ = batch
         with torch.no_grad():
-            return {"y_pred": self.module_(x)}
+            return {"y_pred": self.module_(batch[0])}
 
     def run_single_epoch(
         self,
