@@ -8,7 +8,7 @@ from torch.nn.functional import softplus
 
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.generative import PRIOR_TEXT, Generative, prior_rule
-from skae._estimator.parameters import estimator, parameter, real, sizes
+from skae._estimator.parameters.rules import estimator, parameter, real, sizes
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.mlp import MLP
 from skae._model.prior import PriorLike, PriorModule

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from skae._estimator.fit import BaseAutoEncoder
-from skae._estimator.parameters import estimator
+from skae._estimator.parameters.rules import estimator
 from skae._model.module import AutoEncoderModule
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from skae._estimator.fit import BaseAutoEncoder
-from skae._estimator.parameters import estimator, parameter, real
+from skae._estimator.parameters.rules import estimator, parameter, real
 from skae._model.module import AutoEncoderModule
 
 # Codes of up to so many numbers have their Jacobian computed, row by row.

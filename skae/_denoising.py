@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from skae._data.units import Units
 from skae._estimator.fit import BaseAutoEncoder
-from skae._estimator.parameters import Rule, estimator, options, parameter, real
+from skae._estimator.parameters.rules import Rule, estimator, options, parameter, real
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule
 from skae.functional import extremes

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skae._estimator.fit import BaseAutoEncoder
-from skae._estimator.parameters import estimator, parameter, real
+from skae._estimator.parameters.rules import estimator, parameter, real
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.floored import inner_network
 from skae._model.networks.mlp import Dropout, places, replace_layers

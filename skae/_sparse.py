@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from skae._estimator.fit import BaseAutoEncoder
-from skae._estimator.parameters import estimator, options, parameter, real
+from skae._estimator.parameters.rules import estimator, options, parameter, real
 from skae._model.codes import OwnAxes
 from skae._model.module import AutoEncoderModule
 from skae.functional import bernoulli_kl

@@ -13,7 +13,7 @@ from skae._data.units import widest_float
 from skae._estimator.environment import as_if_alone
 from skae._estimator.fit import BaseLatentModel
 from skae._estimator.generative import Generative
-from skae._estimator.parameters import boolean, estimator, parameter, real
+from skae._estimator.parameters.rules import boolean, estimator, parameter, real
 from skae._estimator.scores import LikelihoodScores
 from skae._model.codes import LinearCodes, OwnAxes, paired_draws, reparameterise, standard_normal
 from skae._model.module import AutoEncoderModule

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.generative import PRIOR_TEXT, Generative, prior_rule
-from skae._estimator.parameters import estimator, parameter, real
+from skae._estimator.parameters.rules import estimator, parameter, real
 from skae._model.module import AutoEncoderModule
 from skae._model.prior import PriorDraws, PriorLike, PriorModule
 from skae.functional import kernel_sums

@@ -1,7 +1,7 @@
 """What a new autoencoder is made of: see ``docs/new_autoencoder.md``."""
 
 from skae._estimator.fit import BaseAutoEncoder
-from skae._estimator.parameters import (
+from skae._estimator.parameters.rules import (
     Rule,
     boolean,
     estimator,

@@ -24,9 +24,9 @@ from skae._model.networks.mlp import ACTIVATIONS, MLP
 from skae._model.spec import ModelSpec
 from skae._training.callbacks import StopTraining
 from skae._training.make_net import make_net
-from skae._training.optimizer import FlatAdamW, one_cycle
-from skae._training.speed import takes_bfloat16
-from skae._training.tape import Tape
+from skae._training.engine.optimizer import FlatAdamW, one_cycle
+from skae._training.engine.speed import takes_bfloat16
+from skae._training.engine.tape import Tape
 
 
 def fit(digits, **parameters):
@@ -326,7 +326,7 @@ def test_bfloat16_trains_and_leaves_a_float32_model(digits):
 def test_auto_takes_bfloat16_for_large_networks_where_the_hardware_has_it(
     width, hardware, monkeypatch
 ):
-    monkeypatch.setattr("skae._training.speed.has_bfloat16", lambda device: hardware)
+    monkeypatch.setattr("skae._training.engine.speed.has_bfloat16", lambda device: hardware)
     networks = [MLP((300, width, 4), "relu", torch.Generator().manual_seed(0))]
     assert takes_bfloat16("auto", "cpu", networks) is (hardware and width == 1024)
     assert takes_bfloat16("bfloat16", "cpu", networks)

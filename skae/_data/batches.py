@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skae._data.checks import Array
-from skae._data.sources import PART_SIZE, rows_at_once, slices
+from skae._data.batch import Batch
+from skae._data.sources import PART_SIZE, Array, Source, rows_at_once
 from skae._data.units import Units
 
 # The share of a GPU's free memory that the rows may take.
 SHARE_OF_GPU = 0.5
+# Of a table whose rows are stored, so many numbers are read at once and shuffled, in so many
+# blocks of neighbouring rows.
+BUFFER_SIZE, N_BLOCKS = 2**24, 32
 
 
 class RowDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -21,28 +24,37 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
 
     Parameters
     ----------
-    table : ndarray or Tensor of shape (n, n_features)
-        An array in the units of X, float32, of which a part is copied when its turn comes;
-        or a tensor that is in the module's already, on any device.
+    table : Source or Tensor of shape (n, n_features)
+        Rows in the units of X, of which a part is read when its turn comes; or a tensor that is
+        in the module's already, on any device.
     units : Units or None
-        The module's units, for an array.
+        The module's units, for a source.
     index : Tensor or None
         Which of the table's rows these are.
     device : str
         Where they are wanted.
+    observed : Tensor of bool of shape (n, n_features) or None
+        Which values of a tensor's rows are known; None means all. A source says so itself.
+    weights : Tensor of shape (n,) or None
+        Weights of all rows of the table; None means 1 each.
     """
 
     def __init__(
         self,
-        table: Array | Tensor,
+        table: Source | Tensor,
         units: Units | None = None,
         index: Tensor | None = None,
         device: str | torch.device = "cpu",
+        observed: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> None:
         self.table, self.units, self.device = table, units, torch.device(device)
-        index = torch.arange(len(table)) if index is None else index
-        self.index = index.to(table.device) if isinstance(table, Tensor) else index
-        self.n_features = table.shape[1]
+        self.observed, self.weights = observed, weights
+        is_tensor = isinstance(table, Tensor)
+        n_rows = len(table) if isinstance(table, Tensor) else table.n_rows
+        self.n_features = table.shape[1] if isinstance(table, Tensor) else table.n_features
+        index = torch.arange(n_rows) if index is None else index
+        self.index = index.to(table.device) if is_tensor else index
 
     def __len__(self) -> int:
         return len(self.index)
@@ -63,10 +75,19 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         """Whether rows have yet to cross to the device."""
         return self.device.type == "cuda" and self.units is not None
 
+    @property
+    def relative_weights(self) -> Tensor | None:
+        """The weights of these rows, divided by their mean."""
+        if self.weights is None:
+            return None
+        weights = self.weights[self.index]
+        return weights / weights.mean()
+
     def subset(self, which: Tensor) -> "RowDataset":
         """Return the rows at these positions."""
+        index = self.index[which.to(self.index.device)]
         return RowDataset(
-            self.table, self.units, self.index[which.to(self.index.device)], self.device
+            self.table, self.units, index, self.device, self.observed, self.weights
         )
 
     def spread(self, n: int) -> "RowDataset":
@@ -84,26 +105,76 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         which = self.index[which.to(self.index.device)]
         if isinstance(self.table, Tensor):
             return self.table.index_select(0, which)
-        rows = np.take(self.table, which.numpy(), axis=0)
+        rows = self.table.take(which.numpy())
         return torch.from_numpy(rows if self.units is None else self.units.convert(rows, rows))
 
+    def batch(self, which: Tensor) -> Batch:
+        """Copy the rows at these positions to the device, with what is known of them."""
+        return Batch(self.take(which), *self.counts(which))
 
-def place(X: Array, units: Units, device: str) -> RowDataset:
-    """Return the rows of X for training on ``device``.
+    def counts(self, which: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return which values of the rows at these positions are known, and their weights."""
+        which = self.index[which.to(self.index.device)]
+        if isinstance(self.table, Tensor):
+            observed = None if self.observed is None else self.observed.index_select(0, which)
+        else:
+            known = self.table.observed(which.numpy())
+            observed = None if known is None else torch.from_numpy(known)
+        weights = None if self.weights is None else self.weights[which].to(self.device)
+        return None if observed is None else observed.to(self.device), weights
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """Return the positions of all rows in a random order.
+
+        Rows that are stored lie in blocks of neighbours, which are read in a random order; those
+        that are read at once are shuffled.
+        """
+        n_rows = len(self)
+        n_at_once = max(N_BLOCKS, BUFFER_SIZE // self.n_features)
+        if isinstance(self.table, Tensor) or self.table.has_random_access or n_rows <= n_at_once:
+            return torch.randperm(n_rows, generator=generator)
+        by_position = torch.argsort(self.index)
+        blocks = by_position.split(n_at_once // N_BLOCKS)
+        order = torch.cat([blocks[i] for i in torch.randperm(len(blocks), generator=generator)])
+        parts = order.split(n_at_once)
+        return torch.cat([p[torch.randperm(len(p), generator=generator)] for p in parts])
+
+    @property
+    def n_read_at_once(self) -> int:
+        """How many numbers are read at once."""
+        is_stored = not isinstance(self.table, Tensor) and not self.table.has_random_access
+        return BUFFER_SIZE if is_stored else PART_SIZE
+
+
+def place(source: Source, units: Units, device: str) -> RowDataset:
+    """Return the rows of a source for training on ``device``.
 
     They move to a GPU once where it has the room. On the host a float32 table in C order is
-    never copied whole; another one is, once, in float32.
+    never copied whole; another one is, once, in float32. Sparse and stored rows are read and
+    converted a batch at a time.
     """
-    target = torch.device(device)
+    target, n_numbers = torch.device(device), source.n_rows * source.n_features
+    weights = None if source.weights is None else torch.from_numpy(source.weights).float()
+    if weights is not None:
+        weights = weights / weights.mean()
+    if not source.may_be_copied:
+        return RowDataset(source, units, device=target, weights=weights)
     fits = target.type == "cpu" or (
-        target.type == "cuda" and 4 * X.size < SHARE_OF_GPU * torch.cuda.mem_get_info(target)[0]
+        target.type == "cuda" and 4 * n_numbers < SHARE_OF_GPU * torch.cuda.mem_get_info(target)[0]
     )
-    if X.dtype == np.float32 and X.flags.c_contiguous and not (fits and target.type != "cpu"):
-        return RowDataset(X, units, device=target)
-    table = torch.empty(X.shape, dtype=torch.float32, device=target if fits else "cpu")
-    for rows in slices(len(X), rows_at_once(X.shape[1])):
-        table[rows] = torch.from_numpy(units.convert(X[rows]))
-    return RowDataset(table, device=target)
+    in_place = source.dtype == units.dtype and source.table.flags.c_contiguous
+    if in_place and not (fits and target.type != "cpu"):
+        return RowDataset(source, units, device=target, weights=weights)
+    where = target if fits else torch.device("cpu")
+    shape = (source.n_rows, source.n_features)
+    table = torch.empty(shape, dtype=units.tensor_dtype, device=where)
+    for rows, part in source.chunks(rows_at_once(source.n_features)):
+        table[rows] = torch.from_numpy(units.convert(part))
+    known = source.observed(slice(0, source.n_rows)) if source.index is None else None
+    if source.index is not None:
+        known = source.observed(np.arange(source.n_rows))
+    observed = None if known is None else torch.from_numpy(known).to(where)
+    return RowDataset(table, device=target, observed=observed, weights=weights)
 
 
 class Batches:
@@ -131,28 +202,27 @@ class Batches:
     def __len__(self) -> int:
         return self.n_batches
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         n_rows = len(self.rows)
         if self.generator is None:
             order = torch.arange(n_rows)
         else:
-            order = torch.randperm(n_rows, generator=self.generator)
+            order = self.rows.order(self.generator)
         order = order.to(self.rows.index.device)
         # Many batches are gathered at once, and are views of that: far cheaper than each.
         smallest, n_larger = divmod(n_rows, self.n_batches)
         sizes = [smallest + 1] * n_larger + [smallest] * (self.n_batches - n_larger)
-        n_together = max(1, PART_SIZE // (sizes[0] * self.rows.n_features))
+        n_together = max(1, self.rows.n_read_at_once // (sizes[0] * self.rows.n_features))
         groups = [sizes[i : i + n_together] for i in range(0, self.n_batches, n_together)]
         orders = order.split([sum(group) for group in groups])
         read = self._read_ahead if self.rows.streams else self._read
         for part, group in zip(read(orders), groups, strict=True):
-            for batch in part.split(group):
-                yield batch, batch
+            yield from part.split(group)
 
-    def _read(self, orders: tuple[Tensor, ...]) -> Iterator[Tensor]:
-        return map(self.rows.take, orders)
+    def _read(self, orders: tuple[Tensor, ...]) -> Iterator[Batch]:
+        return map(self.rows.batch, orders)
 
-    def _read_ahead(self, orders: tuple[Tensor, ...]) -> Iterator[Tensor]:
+    def _read_ahead(self, orders: tuple[Tensor, ...]) -> Iterator[Batch]:
         """Yield parts on the GPU; while it works on one, the next crosses from pinned memory."""
         copying, ready = torch.cuda.Stream(self.rows.device), None
         for order in (*orders, None):
@@ -164,6 +234,7 @@ class Batches:
             if ready is not None:
                 yield ready
             torch.cuda.current_stream(self.rows.device).wait_stream(copying)
-            if crossing is not None:
+            ready = None
+            if order is not None and crossing is not None:
                 crossing.record_stream(torch.cuda.current_stream(self.rows.device))
-            ready = crossing
+                ready = Batch(crossing, *self.rows.counts(order))

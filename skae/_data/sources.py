@@ -1,15 +1,24 @@
-"""Where rows come from."""
+"""Where rows come from: arrays, sparse matrices, and what is stored elsewhere."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-from skae._data.checks import Array
+Array = NDArray[np.floating]
+Positions = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 # Numbers that are read at once: about what a processor caches.
 PART_SIZE = 2**20
+# Stored rows that lie no further apart are read in one piece, whose other rows are dropped.
+MAX_GAP = 64
+# What a source computes once of its own rows.
+COMPUTED = ("matrix", "by_column")
 
 
 def slices(n_rows: int, size: int) -> Iterator[slice]:
@@ -22,60 +31,261 @@ def rows_at_once(n_features: int) -> int:
     return min(4096, max(256, PART_SIZE // n_features))
 
 
-class Source(Protocol):
-    """A table that is read part by part; it may lie anywhere.
+class Filler(Protocol):
+    """What knows the missing values of a row from the others."""
+
+    def fill(self, X: Array) -> Array:
+        """Return a copy of rows in which no value is NaN."""
+
+
+class Source(ABC):
+    """Rows that are read part by part, wherever they lie, with their weights.
+
+    Parameters
+    ----------
+    table : array-like of shape (n, n_features)
+        As the kind of source reads it.
+    dtype : numpy.dtype
+        Of the rows that are read, float32 or float64.
+    index : ndarray of int of shape (n_rows,) or None
+        Positions of the rows in the table; None means all.
+    weights : ndarray of float64 of shape (n,) or None
+        Weights of the table's rows; None means 1 each.
 
     Attributes
     ----------
     n_rows, n_features : int
-    dtype : numpy.dtype
-        float32 or float64.
     """
 
-    n_rows: int
-    n_features: int
-    dtype: np.dtype
+    # Whether rows at random positions are read as fast as neighbours.
+    has_random_access: bool = True
+    # Whether all rows may be copied into one array.
+    may_be_copied: bool = False
+    # The rows as a sparse matrix in float64, where they are one.
+    matrix: Any = None
 
-    def chunks(self, size: int) -> Iterator[tuple[slice, Array]]:
-        """Yield ``size`` rows at a time in order of position, and which they are."""
+    def __init__(
+        self,
+        table: Any,
+        dtype: np.dtype,
+        index: Positions | None = None,
+        weights: Array | None = None,
+    ) -> None:
+        self.table, self.dtype, self.index, self._weights = table, dtype, index, weights
+        self.n_rows = int(table.shape[0]) if index is None else len(index)
+        self.n_features = int(table.shape[1])
 
+    @abstractmethod
+    def read(self, positions: Positions | slice) -> Array:
+        """Return the rows at these positions of the table; a view or a copy."""
+
+    @abstractmethod
     def columns(self, size: int) -> Iterator[tuple[slice, Array]]:
         """Yield ``size`` columns at a time, and which they are."""
 
-    def take(self, index: NDArray[np.int64]) -> Array:
+    @property
+    def weights(self) -> Array | None:
+        """Weights of the rows; None means 1 each."""
+        if self._weights is None or self.index is None:
+            return self._weights
+        weights: Array = self._weights[self.index]
+        return weights
+
+    def chunks(self, size: int) -> Iterator[tuple[slice, Array]]:
+        """Yield ``size`` rows at a time in order of position, and which they are."""
+        for rows in slices(self.n_rows, size):
+            yield rows, self.read(rows if self.index is None else self.index[rows])
+
+    def take(self, index: Positions) -> Array:
         """Return a copy of the rows at these positions."""
+        return self.read(index if self.index is None else self.index[index])
+
+    def observed(self, index: Positions | slice) -> Mask | None:
+        """Return which values of the rows at these positions are known; None means all."""
+        return None
+
+    def parts(self) -> Iterator[tuple[slice, Array]]:
+        """Yield as many rows at a time as a processor caches, and which they are."""
+        return self.chunks(max(256, PART_SIZE // self.n_features))
+
+    def subset(self, index: Positions) -> Self:
+        """Return the rows at these positions as a source."""
+        own: Any = object.__new__(type(self))
+        own.__dict__ = {n: v for n, v in vars(self).items() if n not in COMPUTED}
+        own.index = index if self.index is None else self.index[index]
+        own.n_rows = len(index)
+        return own
+
+    def weighted(self, weights: Array) -> Self:
+        """Return the rows with weights; those of weight zero are left out."""
+        own = self.subset(np.flatnonzero(weights))
+        own._weights = weights
+        return own
 
 
-class ArraySource:
+class ArraySource(Source):
     """Rows of an array in memory, all or some of them, without a copy of the whole.
 
     Parameters
     ----------
     X : ndarray of shape (n, n_features)
-    index : ndarray of int of shape (n_rows,) or None
-        Positions of the rows in X; None means all.
+        Without missing values.
+    index, weights
+        As in :class:`Source`.
+    known : ndarray of bool of shape (n, n_features) or None
+        Which values were there before X was filled; None means all.
     """
 
-    def __init__(self, X: Array, index: NDArray[np.int64] | None = None) -> None:
-        self.X, self.index, self.dtype = X, index, X.dtype
-        self.n_rows, self.n_features = len(X) if index is None else len(index), X.shape[1]
+    may_be_copied = True
 
-    def chunks(self, size: int) -> Iterator[tuple[slice, Array]]:
-        """Yield ``size`` rows at a time; views of X where all rows are read."""
-        for rows in slices(self.n_rows, size):
-            yield rows, self.X[rows] if self.index is None else self.X[self.index[rows]]
+    def __init__(
+        self,
+        X: Array,
+        index: Positions | None = None,
+        weights: Array | None = None,
+        known: Mask | None = None,
+    ) -> None:
+        super().__init__(X, X.dtype, index, weights)
+        self.known = known
+
+    def read(self, positions: Positions | slice) -> Array:
+        """Return rows; views where they are neighbours."""
+        if isinstance(positions, slice):
+            return self.table[positions]
+        return np.take(self.table, positions, axis=0)
 
     def columns(self, size: int) -> Iterator[tuple[slice, Array]]:
         """Yield ``size`` columns at a time; views of X where all rows are read."""
         for columns in slices(self.n_features, size):
-            part = self.X[:, columns] if self.index is None else self.X[self.index, columns]
-            yield columns, part
+            rows = self.table[:, columns]
+            yield columns, rows if self.index is None else rows[self.index]
 
-    def take(self, index: NDArray[np.int64]) -> Array:
-        """Return a copy of the rows at these positions."""
-        index = index if self.index is None else self.index[index]
-        return np.take(self.X, index, axis=0)
+    def observed(self, index: Positions | slice) -> Mask | None:
+        """Return which values of the rows at these positions are known; None means all."""
+        if self.known is None:
+            return None
+        return self.known[index if self.index is None else self.index[index]]
 
-    def subset(self, index: NDArray[np.int64]) -> "ArraySource":
-        """Return the rows at these positions as a source."""
-        return ArraySource(self.X, index if self.index is None else self.index[index])
+
+class SparseSource(Source):
+    """Rows of a sparse matrix, of which a part at a time becomes an array.
+
+    Parameters
+    ----------
+    X : scipy.sparse.csr_array of shape (n, n_features)
+    index, weights
+        As in :class:`Source`.
+    """
+
+    def __init__(
+        self, X: Any, index: Positions | None = None, weights: Array | None = None
+    ) -> None:
+        super().__init__(X, X.dtype, index, weights)
+
+    def read(self, positions: Positions | slice) -> Array:
+        """Return rows as an array."""
+        rows: Array = self.table[positions].toarray()
+        return rows
+
+    @cached_property
+    def matrix(self) -> Any:  # type: ignore[override]
+        """The rows as a sparse matrix, in float64."""
+        rows = self.table if self.index is None else self.table[self.index]
+        return sparse.csr_array(rows, dtype=np.float64)
+
+    @cached_property
+    def by_column(self) -> Any:
+        """The rows as a sparse matrix that is sliced by column."""
+        return self.matrix.tocsc()
+
+    def columns(self, size: int) -> Iterator[tuple[slice, Array]]:
+        """Yield ``size`` columns at a time as arrays."""
+        for columns in slices(self.n_features, size):
+            yield columns, self.by_column[:, columns].toarray()
+
+
+class StoredSource(Source):
+    """Rows of what is not in memory: a memory map, or a file's array with slices of rows.
+
+    Parameters
+    ----------
+    X : object with ``shape``, ``dtype`` and slices
+        Of numbers; each part becomes float32 where X is, float64 otherwise.
+    index, weights
+        As in :class:`Source`.
+    """
+
+    has_random_access = False
+
+    def __init__(
+        self, X: Any, index: Positions | None = None, weights: Array | None = None
+    ) -> None:
+        kind = np.dtype(str(X.dtype)) if not isinstance(X.dtype, np.dtype) else X.dtype
+        dtype = np.dtype(np.float32 if kind in (np.float32, np.float16) else np.float64)
+        super().__init__(X, dtype, index, weights)
+
+    def read(self, positions: Positions | slice) -> Array:
+        """Return rows as an array, read in as few slices as possible."""
+        if isinstance(positions, slice):
+            return np.asarray(self.table[positions], dtype=self.dtype)
+        rows = np.empty((len(positions), self.n_features), dtype=self.dtype)
+        order = np.argsort(positions, kind="stable")
+        wanted = positions[order]
+        most = max(256, PART_SIZE // self.n_features)
+        first = 0
+        while first < len(wanted):
+            near = wanted[first : first + most] - wanted[first] < most
+            gaps = np.flatnonzero(np.diff(wanted[first : first + most][near]) > MAX_GAP)
+            last = first + (gaps[0] + 1 if len(gaps) else np.count_nonzero(near))
+            piece = self.table[slice(int(wanted[first]), int(wanted[last - 1]) + 1)]
+            rows[order[first:last]] = np.asarray(piece)[wanted[first:last] - wanted[first]]
+            first = last
+        return rows
+
+    def columns(self, size: int) -> Iterator[tuple[slice, Array]]:
+        """Yield ``size`` columns at a time, of the whole table read part by part."""
+        for columns in slices(self.n_features, size):
+            parts = [part[:, columns].copy() for _, part in self.parts()]
+            yield columns, np.concatenate(parts)
+
+
+class FilledSource(Source):
+    """Rows of another source, whose missing values are filled when they are read.
+
+    Parameters
+    ----------
+    source : Source
+        In whose rows NaN is a missing value.
+    filler : Filler
+    """
+
+    def __init__(self, source: Source, filler: Filler) -> None:
+        super().__init__(source.table, source.dtype, source.index, source._weights)
+        self.source, self.filler = source, filler
+        self.has_random_access = source.has_random_access
+
+    def read(self, positions: Positions | slice) -> Array:
+        """Return filled rows."""
+        return self.filler.fill(self.source.read(positions))
+
+    def observed(self, index: Positions | slice) -> Mask | None:
+        """Return which values of the rows at these positions are known."""
+        return ~np.isnan(self.source.read(index if self.index is None else self.index[index]))
+
+    def columns(self, size: int) -> Iterator[tuple[slice, Array]]:
+        """Yield ``size`` columns at a time, of the whole table read part by part."""
+        for columns in slices(self.n_features, size):
+            parts = [part[:, columns].copy() for _, part in self.parts()]
+            yield columns, np.concatenate(parts)
+
+
+def fill(source: Source, filler: Filler) -> Source:
+    """Return rows without missing values: an array at once, others part by part."""
+    if not source.may_be_copied:
+        return FilledSource(source, filler)
+    X = source.table
+    known = ~np.isnan(X)
+    filled = np.empty(X.shape, dtype=X.dtype)
+    for rows in slices(len(X), rows_at_once(source.n_features)):
+        filled[rows] = filler.fill(X[rows])
+    return ArraySource(filled, source.index, source._weights, known)

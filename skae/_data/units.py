@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skae._data.checks import Array
+from skae._data.sources import Array
 
 
 class Units(nn.Module):

@@ -17,7 +17,7 @@ from skae._data.moments import Moments
 from skae._data.sources import ArraySource
 from skae._data.split import Keys, Split, group_rows, row_keys, split_rows
 from skae._data.units import Units
-from skae._estimator.arguments import (
+from skae._estimator.parameters.arguments import (
     check_groups,
     check_networks,
     check_size,
@@ -30,10 +30,10 @@ from skae._estimator.environment import (
     resolve_device,
     snapshot,
 )
-from skae._estimator.parameters import check_parameters
-from skae._estimator.resolve import make_spec, resolve_epochs, resolve_number, training_options
+from skae._estimator.parameters.rules import check_parameters
+from skae._estimator.parameters.resolve import make_spec, resolve_epochs, resolve_number, training_options
 from skae._estimator.scores import ReconstructionScores
-from skae._estimator.shared_parameters import SharedParameters
+from skae._estimator.parameters.shared import SharedParameters
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.losses import require_valid
 from skae._model.make_module import make_module

@@ -8,9 +8,9 @@ import torch
 from sklearn.utils import check_random_state
 from torch.distributions import Distribution
 
-from skae._data.checks import Array
+from skae._data.sources import Array
 from skae._estimator.environment import as_if_alone
-from skae._estimator.parameters import Rule, check_argument, integer, options, random_state_rule
+from skae._estimator.parameters.rules import Rule, check_argument, integer, options, random_state_rule
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.prior import PRIORS
 

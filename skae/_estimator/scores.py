@@ -10,7 +10,7 @@ from skae._data.batches import RowDataset
 from skae._data.checks import Array, check_rows
 from skae._data.units import widest_float
 from skae._estimator.environment import as_if_alone
-from skae._estimator.parameters import check_argument, integer, options
+from skae._estimator.parameters.rules import check_argument, integer, options
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.codes import paired_draws
 from skae._model.losses import require_valid

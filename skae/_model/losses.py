@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skae import functional
-from skae._data.checks import Array
+from skae._data.sources import Array
 from skae._data.units import Units, widest_float
 from skae._model.substitute import Substitutable
 from skae.functional import extremes

@@ -1,18 +1,19 @@
 """PCA of a source of rows, which is read part by part and never copied."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh, qr
 
-from skae._data.checks import Array
+from skae._data.centred import Centred, centre
 from skae._data.moments import Moments
-from skae._data.sources import PART_SIZE, Source
-from skae._data.units import Units
+from skae._data.sources import Array, Source
 
 # Above this size of the smaller side, a few components are found by subspace iteration.
 EXACT_SIZE = 2000
+# Up to this size of the smaller side all components are computed, as a share of variance needs:
+# matrices of that many rows and columns, and a minute.
+MAX_SPECTRUM = 5000
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,20 @@ class PCA:
         Variance along each.
     residuals : ndarray of shape (n_features,)
         Variance that PCA leaves in each feature.
-    n_samples : int
-        Number of rows it was fitted on.
+    moments : Moments
+        Of the rows it was fitted on.
     """
 
     mean: Array
     components: Array
     variances: Array
     residuals: Array
-    n_samples: int
+    moments: Moments
+
+    @property
+    def n_samples(self) -> float:
+        """Number of rows it was fitted on, or the sum of their weights."""
+        return self.moments.total
 
     @property
     def n_components(self) -> int:
@@ -46,44 +52,17 @@ class PCA:
     @property
     def noise_variance(self) -> float:
         """Of probabilistic PCA, as scikit-learn's ``PCA`` has it; 0 if nothing is left out."""
-        n_left = min(self.n_samples, len(self.mean)) - len(self.components)
+        n_left = n_left_out(self.moments, self.n_components)
         if n_left <= 0:
             return 0.0
-        return float(self.residuals.sum() * self.n_samples / (self.n_samples - 1) / n_left)
+        total, degrees = self.moments.total, self.moments.degrees_of_freedom
+        return float(self.residuals.sum() * total / degrees / n_left)
 
 
-class Centred:
-    """Rows less their mean, divided by their scale, part by part.
-
-    The scale keeps squares from overflowing and from vanishing in float32.
-
-    Parameters
-    ----------
-    source : Source
-    moments : Moments
-        The source's.
-    """
-
-    def __init__(self, source: Source, moments: Moments) -> None:
-        self.source, self.moments = source, moments
-        self.units = Units(moments.mean, moments.scale)
-        self.varies = moments.variances > 0
-
-    def parts(self) -> Iterator[Array]:
-        """Yield some rows at a time, in the source's precision."""
-        for _, part in self.source.chunks(max(256, PART_SIZE // self.source.n_features)):
-            if part.dtype == np.float32:
-                centred = self.units.convert(part)
-            else:
-                centred = (part - self.moments.mean) / self.moments.scale
-            yield centred * self.varies.astype(centred.dtype)
-
-    def columns(self) -> Iterator[tuple[slice, Array]]:
-        """Yield some columns at a time, in float64, and which they are."""
-        moments = self.moments
-        for columns, part in self.source.columns(max(256, PART_SIZE // moments.n_rows)):
-            centred = (part - moments.mean[columns]) / moments.scale
-            yield columns, centred * self.varies[columns]
+def n_left_out(moments: Moments, n_components: int) -> float:
+    """Return how many dimensions of the rows a code leaves out; below 0 where it is larger."""
+    rows = max(moments.n_rows, moments.total)
+    return float(min(rows, len(moments.mean)) - n_components)
 
 
 def fit_pca(source: Source, moments: Moments, n_components: int | float, seed: int) -> PCA:
@@ -104,9 +83,14 @@ def fit_pca(source: Source, moments: Moments, n_components: int | float, seed: i
     if not moments.variances.any():  # a share of nothing is one component
         k = wanted or 1
         nothing = np.zeros((k, n_features)), np.zeros(k)
-        return PCA(moments.mean, *nothing, moments.variances, n_rows)
-    rows = Centred(source, moments)
+        return PCA(moments.mean, *nothing, moments.variances, moments)
+    rows = centre(source, moments)
     smaller = min(n_rows, n_features)
+    if wanted is None and smaller > MAX_SPECTRUM:
+        raise ValueError(
+            f"n_components={n_components!r} needs all components of {n_rows:,} rows of "
+            f"{n_features:,} features, too many to compute; pass an int, such as 32."
+        )
     if wanted is not None and smaller > max(EXACT_SIZE, 10 * wanted):
         squares, components = search(rows, wanted, seed)
     else:
@@ -115,36 +99,28 @@ def fit_pca(source: Source, moments: Moments, n_components: int | float, seed: i
         squares, components = decompose(rows, most)
     squares = squares * moments.scale**2
     if wanted is None:
-        shares = np.cumsum(squares) / (moments.variances.sum() * n_rows)
+        shares = np.cumsum(squares) / (moments.variances.sum() * moments.total)
         k = min(int(np.searchsorted(shares, n_components, side="right")) + 1, smaller)
         squares, components = squares[:k], components[:k]
-    explained = squares @ np.square(components) / n_rows
+    explained = squares @ np.square(components) / moments.total
     residuals = np.clip(moments.variances - explained, 0, None)
     missing = max(0, (wanted or 0) - len(squares))
     components = np.pad(components, ((0, missing), (0, 0)))
-    variances = np.pad(squares, (0, missing)) / max(1, n_rows - 1)
-    return PCA(moments.mean, components, variances, residuals, n_rows)
+    variances = np.pad(squares, (0, missing)) / (moments.degrees_of_freedom or 1)
+    return PCA(moments.mean, components, variances, residuals, moments)
 
 
 def decompose_covariance(rows: Centred, k: int) -> tuple[Array, Array]:
-    """Return the k largest squared singular values of rows as ``parts`` yields them, and the
-    directions that belong to them.
+    """Return the k largest squared singular values of centred rows, and the directions that
+    belong to them.
     """
-    scatter = np.zeros((rows.source.n_features,) * 2)
-    for part in rows.parts():
-        scatter += part.T @ part
-    return largest(scatter, k)
+    return largest(rows.scatter(), k)
 
 
 def decompose_gram(rows: Centred, k: int) -> tuple[Array, Array]:
     """As :func:`decompose_covariance`, for more features than rows."""
-    gram = np.zeros((rows.source.n_rows,) * 2)
-    for _, part in rows.columns():
-        gram += part @ part.T
-    squares, left = largest(gram, k)
-    components = np.empty((k, rows.source.n_features))
-    for columns, part in rows.columns():
-        components[:, columns] = left @ part
+    squares, left = largest(rows.gram(), k)
+    components = rows.combine(left)
     lengths = np.linalg.norm(components, axis=1, keepdims=True)
     found = squares > 1e-12 * squares[0]
     return squares, np.divide(components, lengths, where=found[:, None], out=0 * components)
@@ -165,9 +141,6 @@ def search(rows: Centred, k: int, seed: int) -> tuple[Array, Array]:
     directions = np.random.default_rng(seed).normal(size=(rows.source.n_features, k + 10))
     for _ in range(7):
         directions, _ = qr(directions, mode="economic")
-        image = np.zeros_like(directions)
-        for part in rows.parts():
-            image += part.T @ (part @ directions.astype(part.dtype))
-        directions, last = image, directions
+        directions, last = rows.apply_scatter(directions), directions
     squares, turn = largest(last.T @ image, k)
     return squares, turn @ last.T

@@ -22,9 +22,9 @@ from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.seeding import Drawing
 from skae._training.callbacks import StopTraining, asks_to_stop
-from skae._training.optimizer import FlatAdamW, one_cycle
-from skae._training.residual_noise import ResidualNoise
-from skae._training.speed import SMALL_STEP, fast_networks, one_thread
+from skae._training.engine.optimizer import FlatAdamW, one_cycle
+from skae._training.engine.residual_noise import ResidualNoise
+from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread
 
 # The discriminator's optimizer, at a constant rate: see benchmarks/README.md.
 DISCRIMINATOR_RATE, DISCRIMINATOR_BETAS = 1e-2, (0.5, 0.95)

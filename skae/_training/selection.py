@@ -15,7 +15,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from skae._data.batches import RowDataset
-from skae._data.checks import Array
+from skae._data.sources import Array
 from skae._model.weights import copy_weights, load_trained
 from skae._start.floor import PCAFloor, floor_state
 from skae._training.net import AutoEncoderNet

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from skae._data.split import AUTO_VALIDATION, MIN_VALIDATION
-from skae._estimator.parameters import (
+from skae._estimator.parameters.rules import (
     Rule,
     boolean,
     integer,

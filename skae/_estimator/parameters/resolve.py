@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import Any
 
 from skae._data.sources import Source
-from skae._estimator.shared_parameters import SharedParameters
+from skae._estimator.parameters.shared import SharedParameters
 from skae._model.losses import takes_any_row
 from skae._model.module import AutoEncoderModule
 from skae._model.spec import ModelSpec

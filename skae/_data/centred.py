@@ -1,0 +1,123 @@
+"""Rows less their mean, and the products of matrices that PCA needs of them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from skae._data.moments import Moments
+from skae._data.sources import PART_SIZE, Array, Source
+from skae._data.units import Units
+
+
+class Centred:
+    """Rows less their mean, divided by their scale, times the roots of their weights.
+
+    The scale keeps squares from overflowing and from vanishing in float32.
+
+    Parameters
+    ----------
+    source : Source
+    moments : Moments
+        The source's.
+    """
+
+    def __init__(self, source: Source, moments: Moments) -> None:
+        self.source, self.moments = source, moments
+        self.varies = moments.variances > 0
+        self.roots = None if source.weights is None else np.sqrt(source.weights)
+
+    def scatter(self) -> Array:
+        """Return the sums of products of columns, shape (n_features, n_features)."""
+        products = np.zeros((self.source.n_features,) * 2)
+        for part in self.parts():
+            products += part.T @ part
+        return products
+
+    def gram(self) -> Array:
+        """Return the sums of products of rows, shape (n_rows, n_rows)."""
+        products = np.zeros((self.source.n_rows,) * 2)
+        for _, part in self.columns():
+            products += part @ part.T
+        return products
+
+    def combine(self, left: Array) -> Array:
+        """Return the product of ``left``, shape (k, n_rows), and the rows."""
+        combined = np.empty((len(left), self.source.n_features))
+        for columns, part in self.columns():
+            combined[:, columns] = left @ part
+        return combined
+
+    def apply_scatter(self, directions: Array) -> Array:
+        """Return the product of :meth:`scatter`, which is not computed, and ``directions``.
+
+        Parameters
+        ----------
+        directions : ndarray of shape (n_features, k)
+        """
+        image = np.zeros_like(directions)
+        for part in self.parts():
+            image += part.T @ (part @ directions.astype(part.dtype))
+        return image
+
+    def parts(self) -> Iterator[Array]:
+        """Yield some rows at a time, in the source's precision."""
+        units = Units(self.moments.mean, self.moments.scale)
+        for rows, part in self.source.parts():
+            if part.dtype == np.float32:
+                centred = units.convert(part)
+            else:
+                centred = (part - self.moments.mean) / self.moments.scale
+            if self.roots is not None:
+                centred = centred * self.roots[rows, None].astype(centred.dtype)
+            yield centred * self.varies.astype(centred.dtype)
+
+    def columns(self) -> Iterator[tuple[slice, Array]]:
+        """Yield some columns at a time, in float64, and which they are."""
+        moments = self.moments
+        for columns, part in self.source.columns(max(256, PART_SIZE // moments.n_rows)):
+            centred = (part - moments.mean[columns]) / moments.scale
+            if self.roots is not None:
+                centred = centred * self.roots[:, None]
+            yield columns, centred * self.varies[columns]
+
+
+class SparseCentred(Centred):
+    """Rows of a sparse matrix, from whose products the mean's part is subtracted."""
+
+    def __init__(self, source: Source, moments: Moments) -> None:
+        super().__init__(source, moments)
+        factors = self.varies / moments.scale
+        self.mean = moments.mean * factors
+        self.ones = np.ones(moments.n_rows) if self.roots is None else self.roots
+        self.matrix: Any = source.matrix.multiply(factors).tocsr()
+        if self.roots is not None:
+            self.matrix = self.matrix.multiply(self.roots[:, None]).tocsr()
+
+    def scatter(self) -> Array:
+        """Return the sums of products of columns."""
+        products: Array = (self.matrix.T @ self.matrix).toarray()
+        return products - self.moments.total * np.outer(self.mean, self.mean)
+
+    def gram(self) -> Array:
+        """Return the sums of products of rows."""
+        at_mean = np.outer(self.matrix @ self.mean, self.ones)
+        both = (self.mean @ self.mean) * np.outer(self.ones, self.ones)
+        products: Array = (self.matrix @ self.matrix.T).toarray()
+        return products - at_mean - at_mean.T + both
+
+    def combine(self, left: Array) -> Array:
+        """Return the product of ``left`` and the rows."""
+        combined: Array = (self.matrix.T @ left.T).T
+        return combined - np.outer(left @ self.ones, self.mean)
+
+    def apply_scatter(self, directions: Array) -> Array:
+        """Return the product of the scatter and ``directions``."""
+        rows = self.matrix @ directions - np.outer(self.ones, self.mean @ directions)
+        image: Array = self.matrix.T @ rows
+        return image - np.outer(self.mean, self.ones @ rows)
+
+
+def centre(source: Source, moments: Moments) -> Centred:
+    """Return rows less their mean, without a copy of all."""
+    return Centred(source, moments) if source.matrix is None else SparseCentred(source, moments)

@@ -1,0 +1,1 @@
+"""Constructor parameters: how they are declared, checked, and what they stand for."""

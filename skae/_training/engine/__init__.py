@@ -1,0 +1,1 @@
+"""What makes training fast: written-out gradients, the optimizer, number formats, threads."""
