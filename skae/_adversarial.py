@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from skae._data.batch import mean_over_rows, row_weights, weighted_mean
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.generative import PRIOR_TEXT, Generative, prior_rule
 from skae._estimator.parameters.rules import estimator, parameter, real, sizes
@@ -48,7 +49,7 @@ class AdversarialModule(PriorModule):
         output = self.decoder(z)
         if self.training:
             self.codes = z.detach()
-            distance = softplus(-self.discriminate(z)).mean() / self.n_components
+            distance = mean_over_rows(softplus(-self.discriminate(z))) / self.n_components
         else:
             distance = VALIDATION_WEIGHT * self.mmd_to_prior(z)
         distance = self.alpha * self.unit.value * distance
@@ -62,8 +63,13 @@ class AdversarialModule(PriorModule):
         both = torch.cat([real, fake]).requires_grad_()
         odds = self.discriminate(both)
         (slope,) = torch.autograd.grad(odds.sum(), both, create_graph=True)
-        penalty = (slope * self.prior.deviations.to(fake)).square().sum(dim=1).mean()
-        cross_entropy = softplus(-odds[: len(fake)]).mean() + softplus(odds[len(fake) :]).mean()
+        steepness = (slope * self.prior.deviations.to(fake)).square().sum(dim=1)
+        weights = row_weights()
+        if weights is not None:
+            weights = torch.cat([torch.ones_like(weights), weights])
+        penalty = weighted_mean(steepness, weights)
+        of_fake = mean_over_rows(softplus(odds[len(fake) :]))
+        cross_entropy = softplus(-odds[: len(fake)]).mean() + of_fake
         return cross_entropy + GRADIENT_PENALTY * self.n_components * penalty
 
 

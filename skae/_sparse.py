@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from skae._data.batch import mean_over_rows
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters.rules import estimator, options, parameter, real
 from skae._model.codes import OwnAxes
@@ -28,7 +29,7 @@ class SparseModule(AutoEncoderModule):
         if self.penalty == "l1":
             sparsity = z.abs().sum(dim=1)
         else:
-            activations = z.abs().tanh().mean(dim=0)
+            activations = mean_over_rows(z.abs().tanh())
             sparsity = bernoulli_kl(self.target_activation, activations).sum()
         return output, {"reconstruction": self.loss(x, output), "sparsity": self.alpha * sparsity}
 

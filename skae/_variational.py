@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skae._data.checks import Array, check_rows
+from skae._data.sources import Array
 from skae._data.units import widest_float
 from skae._estimator.environment import as_if_alone
 from skae._estimator.fit import BaseLatentModel
 from skae._estimator.generative import Generative
+from skae._estimator.missing import rows_for_use
 from skae._estimator.parameters.rules import boolean, estimator, parameter, real
 from skae._estimator.scores import LikelihoodScores
 from skae._model.codes import LinearCodes, OwnAxes, paired_draws, reparameterise, standard_normal
@@ -136,13 +137,13 @@ class VariationalModule(AutoEncoderModule):
             total = torch.logaddexp(total, (log_p - log_q).to(wide))
         return total - math.log(len(draws))
 
-    def calibrate(self, terms: dict[str, float]) -> None:
+    def calibrate(self, terms: dict[str, float], n_values: float) -> None:
         """Raise the noise variance to that of validation rows: training rows have less noise."""
         if not self.loss.learns_noise:
             return
-        n_features, noise = self.units.n_features, self.log_noise_variance.exp().item()
+        noise = self.log_noise_variance.exp().item()
         normalizer = 0.5 * math.log(2 * math.pi * noise) + self.units.scale.log().item()
-        seen = 2 * noise * (terms["reconstruction"] / n_features - normalizer)
+        seen = 2 * noise * (terms["reconstruction"] / n_values - normalizer)
         if noise < seen < math.inf:
             with torch.no_grad():
                 self.log_noise_variance.fill_(math.log(seen))
@@ -284,15 +285,15 @@ class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
 
         Returns
         -------
-        mean, std : ndarray of shape (n_samples, n_components_), float32
+        mean, std : ndarray of shape (n_samples, n_components_), of ``dtype``
             Means, which ``transform`` returns too, and standard deviations.
         """
         fitted = self._fitted()
-        X = check_rows(fitted, X, fitting=False)
-        module = fitted.net_.module_
-        mean, std = np.empty((2, len(X), fitted.n_components_), dtype=np.float32)
+        source, module = rows_for_use(fitted, X), fitted.net_.module_
+        shape = (2, source.n_rows, fitted.n_components_)
+        mean, std = np.empty(shape, dtype=fitted._spec.dtype)
         with as_if_alone(inference=True):
-            for rows, x in fitted._batches(X):
+            for rows, x in fitted._batches(source):
                 z, log_var = module.posterior(x)
                 mean[rows] = module.frame(z).cpu().numpy()
                 std[rows] = ((0.5 * log_var).exp() @ module.frame.axes.abs()).cpu().numpy()

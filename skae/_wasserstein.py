@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from skae._data.batch import mean_over_rows, row_weights, sum_over_rows
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.generative import PRIOR_TEXT, Generative, prior_rule
 from skae._estimator.parameters.rules import estimator, parameter, real
@@ -23,6 +24,7 @@ class WassersteinModule(PriorModule):
         super().__init__(*parts, **prior)
         self.training_draws = PriorDraws(self.prior, seed=1)
         self.recent = self.training_draws.draws[:0]
+        self.recent_weights: Tensor | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x``, and compare its codes with the prior."""
@@ -39,13 +41,17 @@ class WassersteinModule(PriorModule):
         and so would draws that are new in each step.
         """
         n, recent, prior = len(z), self.recent.to(z), self.training_draws
-        among = kernel_sums(z, z, prior.scales, without_self=True).sum()
-        across = kernel_sums(z, recent, prior.scales).sum()
+        w, recent_w = row_weights(), self.recent_weights
+        among = sum_over_rows(kernel_sums(z, z, prior.scales, without_self=True, weights=w))
+        across = sum_over_rows(kernel_sums(z, recent, prior.scales, weights=recent_w))
         n_others = max(1, n - 1 + len(recent))  # none in the first of batches of one row
         # Recent codes would move too: the gradient of a pair counts twice, its value once.
         within = (among + 2 * across - across.detach()) / (n * n_others)
-        between = kernel_sums(z, prior.draws, prior.scales).mean() / len(prior.draws)
+        between = mean_over_rows(kernel_sums(z, prior.draws, prior.scales)) / len(prior.draws)
         self.recent = torch.cat([z.detach(), recent])[:N_RECENT]
+        if w is not None:
+            both = w if recent_w is None else torch.cat([w, recent_w])
+            self.recent_weights = both[:N_RECENT]
         return within - 2 * between + prior.similarity
 
 

@@ -106,7 +106,7 @@ def test_the_elbo_is_that_of_torch_distributions(digits):
 def test_the_noise_is_that_of_validation_rows(digits, monkeypatch):
     train, test = digits[:300], digits[300:]
     calibrated = VariationalAutoEncoder(5, max_iter=100, random_state=0).fit(train)
-    monkeypatch.setattr(VariationalModule, "calibrate", lambda module, terms: False)
+    monkeypatch.setattr(VariationalModule, "calibrate", lambda module, terms, n_values: False)
     plain = VariationalAutoEncoder(5, max_iter=100, random_state=0).fit(train)
     assert plain.best_iter_ == calibrated.best_iter_ > 0
     assert plain.noise_variance_ < calibrated.noise_variance_
@@ -144,13 +144,13 @@ def test_trained_weights_stay_without_a_calibration_that_most_rows_reject(
     init, digits, monkeypatch
 ):
     # A noise variance that is far too high is worse for every row.
-    def spoil(module, terms):
+    def spoil(module, terms, n_values):
         with torch.no_grad():
             module.log_noise_variance.add_(10)
 
     digits = digits[:700]
     parameters = {"max_iter": 60, "init": init, "random_state": 0}
-    monkeypatch.setattr(VariationalModule, "calibrate", lambda module, terms: None)
+    monkeypatch.setattr(VariationalModule, "calibrate", lambda module, terms, n_values: None)
     plain = VariationalAutoEncoder(5, **parameters).fit(digits)
     monkeypatch.setattr(VariationalModule, "calibrate", spoil)
     spoiled = VariationalAutoEncoder(5, **parameters).fit(digits)

@@ -16,6 +16,7 @@ from skorch import NeuralNet
 from skae import AutoEncoder
 from skae._autoencoder import PlainModule
 from skae._data.batches import Batches, RowDataset, place
+from skae._data.sources import ArraySource
 from skae._data.units import Units
 from skae._model.losses import make_loss
 from skae._model.make_module import make_module
@@ -23,10 +24,10 @@ from skae._model.networks.make_networks import make_networks
 from skae._model.networks.mlp import ACTIVATIONS, MLP
 from skae._model.spec import ModelSpec
 from skae._training.callbacks import StopTraining
-from skae._training.make_net import make_net
 from skae._training.engine.optimizer import FlatAdamW, one_cycle
 from skae._training.engine.speed import takes_bfloat16
 from skae._training.engine.tape import Tape
+from skae._training.make_net import make_net
 
 
 def fit(digits, **parameters):
@@ -168,14 +169,14 @@ def test_every_row_is_in_one_batch_and_batches_are_equal(n_rows, part_size, monk
 def test_rows_reach_the_net_in_its_units(make, offset, digits):
     X = make(digits.astype(np.float32) + np.float32(offset))
     center, scale = X.mean(axis=0, dtype=np.float64), 0.3
-    rows = place(X, Units(center, scale), "cpu")
+    rows = place(ArraySource(X), Units(center, scale), "cpu")
     order = torch.randperm(len(X), generator=torch.Generator().manual_seed(0))
     expected = ((X - center) / scale).astype(np.float32)
     np.testing.assert_allclose(rows.X, expected, atol=1e-6 * max(1, offset * 1e-3))
     np.testing.assert_array_equal(rows.subset(order[:99]).X, rows.X[order[:99]])
     assert torch.equal(rows[7][0], rows.X[7])
     if make is np.ascontiguousarray:
-        assert rows.table is X  # not copied
+        assert rows.table.table is X  # not copied
 
 
 def test_one_cycle_is_torchs():

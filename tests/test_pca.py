@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from skae._data import moments
+from skae._data import centred, sources
 from skae._data.moments import Moments
 from skae._data.sources import ArraySource
 from skae._start import pca as _pca
@@ -30,7 +30,7 @@ def fit(X, k):
 @pytest.mark.parametrize("shape", [(700, 30), (60, 400)])
 @pytest.mark.parametrize("solver", ["exact", "search"])
 def test_it_is_scikit_learns_pca(solver, shape, offset, dtype, k, part_size, monkeypatch):
-    for module in (_pca, moments):
+    for module in (centred, sources):
         monkeypatch.setattr(module, "PART_SIZE", part_size)
     if solver == "search":
         monkeypatch.setattr(_pca, "EXACT_SIZE", 10)

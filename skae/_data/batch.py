@@ -55,6 +55,12 @@ def mean_over_rows(values: Tensor) -> Tensor:
     return weighted_mean(values, row_weights())
 
 
+def sum_over_rows(values: Tensor) -> Tensor:
+    """Return the sum over the rows of a batch, with their relative weights."""
+    weights = row_weights()
+    return values.sum() if weights is None else weights.to(values) @ values
+
+
 def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
     """Return the mean over the first axis, with weights."""
     if weights is None:

@@ -17,6 +17,8 @@ SHARE_OF_GPU = 0.5
 # Of a table whose rows are stored, so many numbers are read at once and shuffled, in so many
 # blocks of neighbouring rows.
 BUFFER_SIZE, N_BLOCKS = 2**24, 32
+# Stored rows of up to so many numbers that are read in each epoch are kept in memory.
+MAX_COPY = 2**27
 
 
 class RowDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -50,11 +52,13 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         self.table, self.units, self.device = table, units, torch.device(device)
         self.observed, self.weights = observed, weights
-        is_tensor = isinstance(table, Tensor)
-        n_rows = len(table) if isinstance(table, Tensor) else table.n_rows
-        self.n_features = table.shape[1] if isinstance(table, Tensor) else table.n_features
-        index = torch.arange(n_rows) if index is None else index
-        self.index = index.to(table.device) if is_tensor else index
+        if isinstance(table, Tensor):
+            n_rows, self.n_features = table.shape
+            index = torch.arange(n_rows) if index is None else index
+            self.index = index.to(table.device)
+        else:
+            self.n_features = table.n_features
+            self.index = torch.arange(table.n_rows) if index is None else index
 
     def __len__(self) -> int:
         return len(self.index)
@@ -75,20 +79,38 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         """Whether rows have yet to cross to the device."""
         return self.device.type == "cuda" and self.units is not None
 
-    @property
-    def relative_weights(self) -> Tensor | None:
-        """The weights of these rows, divided by their mean."""
+    def mean(self, values: Array) -> float:
+        """Return the mean of a number of each row, with their weights."""
         if self.weights is None:
-            return None
-        weights = self.weights[self.index]
-        return weights / weights.mean()
+            return float(values.mean())
+        return float(np.average(values, weights=self.weights[self.index].numpy()))
+
+    @property
+    def n_values(self) -> float:
+        """How many values of a row are known, in the mean."""
+        n_known = []
+        for which in torch.arange(len(self)).split(rows_at_once(self.n_features)):
+            observed, _ = self.counts(which)
+            if observed is None:
+                return float(self.n_features)
+            n_known.append(observed.sum(dim=1).cpu().numpy())
+        return self.mean(np.concatenate(n_known))
 
     def subset(self, which: Tensor) -> "RowDataset":
         """Return the rows at these positions."""
         index = self.index[which.to(self.index.device)]
-        return RowDataset(
-            self.table, self.units, index, self.device, self.observed, self.weights
-        )
+        return RowDataset(self.table, self.units, index, self.device, self.observed, self.weights)
+
+    def in_memory(self) -> "RowDataset":
+        """Return rows that are read in each epoch as a tensor, where they are stored elsewhere."""
+        n_numbers = len(self) * self.n_features
+        if isinstance(self.table, Tensor) or self.table.has_random_access or n_numbers > MAX_COPY:
+            return self
+        every = torch.arange(len(self))
+        observed, _ = self.counts(every)
+        weights = None if self.weights is None else self.weights[self.index]
+        x = self.take(every)
+        return RowDataset(x, device=self.device, observed=observed, weights=weights)
 
     def spread(self, n: int) -> "RowDataset":
         """Return ``n`` rows at equal distances, or all where there are no more."""
@@ -155,8 +177,6 @@ def place(source: Source, units: Units, device: str) -> RowDataset:
     """
     target, n_numbers = torch.device(device), source.n_rows * source.n_features
     weights = None if source.weights is None else torch.from_numpy(source.weights).float()
-    if weights is not None:
-        weights = weights / weights.mean()
     if not source.may_be_copied:
         return RowDataset(source, units, device=target, weights=weights)
     fits = target.type == "cpu" or (
@@ -204,10 +224,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         n_rows = len(self.rows)
-        if self.generator is None:
-            order = torch.arange(n_rows)
-        else:
-            order = self.rows.order(self.generator)
+        order = torch.arange(n_rows) if self.generator is None else self.rows.order(self.generator)
         order = order.to(self.rows.index.device)
         # Many batches are gathered at once, and are views of that: far cheaper than each.
         smallest, n_larger = divmod(n_rows, self.n_batches)

@@ -3,35 +3,77 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils.validation import check_array, validate_data
 
-Array = NDArray[np.floating]
+from skae._data.sources import Array, ArraySource, Source, SparseSource, StoredSource
+
+# Memory maps up to this size are read row by row, as arrays are: the system keeps them in memory.
+MAX_MAPPED = 2**28
 
 
-def check_rows(estimator: Any, X: Any, *, fitting: bool) -> Array:
-    """Return X as a two-dimensional floating-point array, or raise ValueError.
+def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
+    """Return the rows of X as a source of floating-point numbers, or raise ValueError.
 
     float32 stays float32, everything else becomes float64: rows are centred before they
-    are cast, so that large offsets cost no precision.
+    are cast, so that large offsets cost no precision. What is stored elsewhere stays there.
+    NaN is a missing value.
     """
     refuse_masked(X)
+    least = 2 if fitting else 1
+    if is_stored(X):
+        validate_data(estimator, X, reset=fitting, skip_check_array=True)
+        return StoredSource(require_table(estimator, X, least))
     X = validate_data(
         estimator,
         X,
         reset=fitting,
+        accept_sparse="csr",
         dtype=[np.float64, np.float32],
         ensure_all_finite=False,
-        ensure_min_samples=2 if fitting else 1,
+        ensure_min_samples=least,
     )
-    require_finite(estimator, X)
+    if not sparse.issparse(X):
+        return ArraySource(X)
+    X = sparse.csr_array(X)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return SparseSource(X)
+
+
+def is_stored(X: Any) -> bool:
+    """Tell whether X is a table that is not in memory: a large memory map, or an array of a file.
+
+    Such as those of h5py, zarr and blosc2, which have a shape, a dtype, and slices of rows.
+    """
+    if isinstance(X, np.ndarray):
+        return isinstance(X, np.memmap) and X.nbytes > MAX_MAPPED
+    has_slices = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
+    return has_slices and not sparse.issparse(X) and not hasattr(X, "iloc")
+
+
+def require_table(estimator: Any, X: Any, least: int) -> Any:
+    """Raise ValueError where a stored table is no table of numbers with enough rows."""
+    kind = np.dtype(str(X.dtype)) if not isinstance(X.dtype, np.dtype) else X.dtype
+    if len(X.shape) != 2 or kind.kind not in "biuf":
+        raise ValueError(
+            f"X has the shape {tuple(X.shape)} and the dtype {X.dtype}; "
+            f"{type(estimator).__name__} needs a 2D table of real numbers."
+        )
+    if X.shape[0] < least or X.shape[1] < 1:
+        raise ValueError(
+            f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s), while a "
+            f"minimum of {least} sample(s) and 1 feature is required by "
+            f"{type(estimator).__name__}."
+        )
     return X
 
 
-def check_codes(estimator: Any, codes: Any, n_components: int) -> Array:
-    """Return codes as a float32 array of ``n_components`` columns, or raise ValueError."""
+def check_codes(estimator: Any, codes: Any, n_components: int, dtype: Any) -> Array:
+    """Return codes as an array of ``n_components`` columns, or raise ValueError."""
     refuse_masked(codes)
-    codes = check_array(codes, dtype=np.float32, input_name="codes", estimator=estimator)
+    codes = check_array(codes, dtype=dtype, input_name="codes", estimator=estimator)
     if codes.shape[1] != n_components:
         raise ValueError(
             f"X has {codes.shape[1]} columns, but {type(estimator).__name__} has "
@@ -45,28 +87,48 @@ def refuse_masked(X: Any) -> None:
     if np.ma.isMaskedArray(X):
         raise ValueError(
             "X is a masked array, and its mask would be ignored; fill it, as with "
-            "X.filled(numpy.nan) and sklearn.impute.SimpleImputer, or pass X.data."
+            "X.filled(numpy.nan), or pass X.data."
         )
 
 
-def require_finite(estimator: Any, X: Array) -> None:
-    """Raise where X has a missing or infinite value, or one that float32 cannot hold."""
-    name = type(estimator).__name__
+def has_missing(source: Source) -> bool:
+    """Tell whether rows have missing values; raise ValueError for infinite and too large ones."""
+    found = False
+    parts = [(slice(0, source.n_rows), stored_numbers(source))] if in_memory(source) else None
+    for rows, part in parts or source.parts():
+        found |= part_has_missing(part, rows.start)
+    return found
+
+
+def in_memory(source: Source) -> bool:
+    """Tell whether the numbers of all rows can be looked at at once."""
+    return source.index is None and (source.may_be_copied or sparse.issparse(source.table))
+
+
+def stored_numbers(source: Source) -> Array:
+    """Return the numbers of a table, of a sparse one those that it stores."""
+    numbers: Array = source.table.data if sparse.issparse(source.table) else source.table
+    return numbers
+
+
+def part_has_missing(part: Array, first: int) -> bool:
+    """Tell whether numbers are missing; raise ValueError for infinite and too large ones.
+
+    ``first`` is the position of the part's first row.
+    """
     largest = np.finfo(np.float32).max
     with np.errstate(all="ignore"):
-        if np.isfinite(X.sum()) and (X.dtype == np.float32 or max(X.max(), -X.min()) < largest):
-            return
-        if np.abs(X).max() < largest:  # only the sum is too large
-            return
-    missing = np.isnan(X)
-    if missing.any():
-        row, column = np.argwhere(missing)[0]
+        if np.isfinite(part.sum()) and (
+            part.dtype == np.float32 or not part.size or max(part.max(), -part.min()) < largest
+        ):
+            return False
+        missing = np.isnan(part)
+        bad = ~(np.abs(part) < largest) & ~missing
+    if bad.any():
+        place = np.argwhere(bad)[0]
+        where = f"X[{place[0] + first}, {place[1]}] = " if part.ndim == 2 else ""
         raise ValueError(
-            f"X contains NaN: {missing.sum()} missing values, the first in row {row}, column "
-            f"{column}. {name} needs them filled in, as with sklearn.impute.SimpleImputer."
+            f"X contains infinity or a value too large for float32, {where}"
+            f"{part[tuple(place)]!s}; replace it or drop the row."
         )
-    row, column = np.argwhere(~(np.abs(X) < largest))[0]
-    raise ValueError(
-        f"X contains infinity or a value too large for float32, X[{row}, {column}] = "
-        f"{X[row, column]!s}; replace it or drop the row."
-    )
+    return bool(missing.any())

@@ -56,9 +56,7 @@ class Moments:
         return float(np.sqrt(self.variances.mean())) or 1.0
 
 
-def sums_by_part(
-    source: Source, weights: Array | None, total: float
-) -> tuple[Array, Array, Array]:
+def sums_by_part(source: Source, weights: Array | None, total: float) -> tuple[Array, Array, Array]:
     """Return the mean and the variance of each column, and its largest difference to the mean."""
 
     def weighed(rows: slice, values: Array) -> Array:

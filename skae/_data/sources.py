@@ -188,7 +188,7 @@ class SparseSource(Source):
         return rows
 
     @cached_property
-    def matrix(self) -> Any:  # type: ignore[override]
+    def matrix(self) -> Any:
         """The rows as a sparse matrix, in float64."""
         rows = self.table if self.index is None else self.table[self.index]
         return sparse.csr_array(rows, dtype=np.float64)
@@ -236,7 +236,7 @@ class StoredSource(Source):
         while first < len(wanted):
             near = wanted[first : first + most] - wanted[first] < most
             gaps = np.flatnonzero(np.diff(wanted[first : first + most][near]) > MAX_GAP)
-            last = first + (gaps[0] + 1 if len(gaps) else np.count_nonzero(near))
+            last = first + int(gaps[0] + 1 if len(gaps) else np.count_nonzero(near))
             piece = self.table[slice(int(wanted[first]), int(wanted[last - 1]) + 1)]
             rows[order[first:last]] = np.asarray(piece)[wanted[first:last] - wanted[first]]
             first = last

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skae._data.sources import PART_SIZE, Source
+from skae._data.sources import Array, Source
 
 Keys = NDArray[np.uint64]
 Positions = NDArray[np.int64]
@@ -18,6 +18,8 @@ Positions = NDArray[np.int64]
 AUTO_VALIDATION = 50
 # Fewer rows than this cannot show an improvement at the level of is_improvement.
 MIN_VALIDATION = 10
+# No more rows than this validate: they decide as well as any number.
+MAX_VALIDATION = 20_000
 # Groups of more than this share of the rows always train.
 MAX_GROUP = 0.25
 
@@ -29,7 +31,7 @@ def count_validation(n_groups: int, fraction: float | str) -> int:
     """
     if fraction == "auto":
         few, least = min(AUTO_VALIDATION, 0.25 * n_groups), min(MIN_VALIDATION, n_groups // 2)
-        n = math.ceil(max(0.1 * n_groups, few, least))
+        n = math.ceil(max(min(0.1 * n_groups, MAX_VALIDATION), few, least))
     else:
         n = math.ceil(min(float(fraction) * n_groups, n_groups - 2))
     return n if n >= MIN_VALIDATION else 0
@@ -56,7 +58,11 @@ class Split:
 
 
 def split_rows(
-    groups: Positions, fraction: float | str, order: Positions, has_trained: NDArray[np.bool_]
+    groups: Positions,
+    fraction: float | str,
+    order: Positions,
+    has_trained: NDArray[np.bool_],
+    weights: Array | None = None,
 ) -> Split:
     """Choose the groups of rows that validate: the first in a random order.
 
@@ -70,14 +76,16 @@ def split_rows(
         A random permutation.
     has_trained : ndarray of bool of shape (n_rows,)
         Which rows have trained the weights to go on from: their groups do not validate.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows, which make large groups.
     """
     _, first = np.unique(groups[order], return_index=True)
-    sizes, n_known = np.bincount(groups), np.bincount(groups, has_trained)
+    sizes, n_known = np.bincount(groups, weights), np.bincount(groups, has_trained)
     wanted = count_validation(len(sizes), fraction) if fraction else 0
-    allowed = (n_known == 0) & (sizes <= MAX_GROUP * len(groups))
+    allowed = (n_known == 0) & (sizes <= MAX_GROUP * sizes.sum())
     by_order = np.argsort(first)
     chosen = by_order[allowed[by_order]][:wanted]
-    chosen = chosen[np.cumsum(sizes[chosen]) <= len(groups) / 2]
+    chosen = chosen[np.cumsum(sizes[chosen]) <= sizes.sum() / 2]
     if len(chosen) < MIN_VALIDATION:
         chosen = chosen[:0]
     number = np.full(len(sizes), -1)
@@ -120,7 +128,15 @@ def row_keys(source: Source, dtype: type[np.floating]) -> Keys:
     n_halves = source.n_features * np.dtype(dtype).itemsize // 4
     multipliers = rng.integers(2**64, size=n_halves, dtype=np.uint64)
     keys = np.empty(source.n_rows, dtype=np.uint64)
-    for rows, part in source.chunks(max(256, PART_SIZE // source.n_features)):
+    if source.matrix is not None:  # zeros add nothing
+        matrix = source.matrix
+        halves = (matrix.data.astype(dtype) + dtype(0)).view(np.uint32).astype(np.uint64)
+        factors = multipliers.reshape(source.n_features, -1)[matrix.indices]
+        products = (halves.reshape(factors.shape) * factors).sum(axis=1)
+        keys[:] = 0
+        np.add.at(keys, np.repeat(np.arange(source.n_rows), np.diff(matrix.indptr)), products)
+        return keys
+    for rows, part in source.parts():
         numbers = np.ascontiguousarray(part, dtype=dtype) + dtype(0)  # -0.0 is equal to 0.0
         keys[rows] = numbers.view(np.uint32).astype(np.uint64) @ multipliers
     return keys

@@ -1,5 +1,7 @@
 """The units in which a module computes: X's, centred and divided by one number."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -8,15 +10,17 @@ from skae._data.sources import Array
 
 
 class Units(nn.Module):
-    """X's units and the module's: x = (row − center) / scale, in float32.
+    """X's units and the module's: x = (row − center) / scale, in the module's dtype.
 
     It is a part of the module, so that the module can be used without its estimator. Arrays
-    are converted with the float64 values, tensors on the device with float32 copies of these.
+    are converted with the float64 values, tensors on the device with copies of these.
 
     Parameters
     ----------
     mean : ndarray of shape (n_features,), float64
     scale : float
+    dtype : numpy.dtype
+        float32 or float64.
 
     Attributes
     ----------
@@ -27,17 +31,18 @@ class Units(nn.Module):
     center: Tensor
     scale: Tensor
 
-    def __init__(self, mean: Array, scale: float) -> None:
+    def __init__(self, mean: Array, scale: float, dtype: Any = np.float32) -> None:
         super().__init__()
-        self.mean, self.exact_scale = mean, scale
-        self.factor = np.float32(1 / scale)
+        self.mean, self.exact_scale, self.dtype = mean, scale, np.dtype(dtype)
+        self.tensor_dtype = torch.float32 if self.dtype == np.float32 else torch.float64
+        self.factor = self.dtype.type(1 / scale)
         # A large mean is subtracted from float32 rows in two steps, so that no digits are lost.
-        self.high = mean.astype(np.float32)
-        low = (mean - self.high).astype(np.float32)
+        self.high = mean.astype(self.dtype)
+        low = (mean - self.high).astype(self.dtype)
         self.low = low if (np.abs(low) > 1e-8 * scale).any() else None
         # Not part of the state: the estimator keeps the float64 values.
         self.register_buffer("center", torch.from_numpy(self.high.copy()), persistent=False)
-        scale_tensor = torch.tensor(scale, dtype=torch.float32)
+        scale_tensor = torch.tensor(scale, dtype=self.tensor_dtype)
         self.register_buffer("scale", scale_tensor, persistent=False)
 
     @property
@@ -46,14 +51,19 @@ class Units(nn.Module):
         return len(self.mean)
 
     def convert(self, X: Array, out: Array | None = None) -> Array:
-        """Return rows of X in the module's units; ``out``, which may be X, is overwritten."""
+        """Return rows of X in the module's units.
+
+        ``out``, which may be X, is overwritten with them if it has the module's dtype.
+        """
+        if out is not None and out.dtype != self.dtype:
+            out = None
         with np.errstate(over="ignore"):
-            if X.dtype == np.float32:
+            if X.dtype == self.dtype:
                 rows = np.subtract(X, self.high, out=out)
                 if self.low is not None:
                     rows -= self.low
             else:
-                rows = np.empty(X.shape, dtype=np.float32) if out is None else out
+                rows = np.empty(X.shape, dtype=self.dtype) if out is None else out
                 np.subtract(X, self.mean, out=rows, casting="same_kind")
             rows *= self.factor
         return rows

@@ -12,35 +12,49 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from skae._data.batches import RowDataset, place
-from skae._data.checks import Array, check_rows
+from skae._data.checks import has_missing, read_rows
 from skae._data.moments import Moments
-from skae._data.sources import ArraySource
+from skae._data.sources import Array, Source, fill
 from skae._data.split import Keys, Split, group_rows, row_keys, split_rows
 from skae._data.units import Units
-from skae._estimator.parameters.arguments import (
-    check_groups,
-    check_networks,
-    check_size,
-    warn_of_few_rows,
-    warn_of_known_rows,
-)
 from skae._estimator.environment import (
     as_if_alone,
     replace_attributes,
     resolve_device,
     snapshot,
 )
+from skae._estimator.missing import (
+    DomainFiller,
+    Observed,
+    require_columns,
+    warn_of_empty_rows,
+)
+from skae._estimator.parameters.arguments import (
+    check_groups,
+    check_networks,
+    check_size,
+    check_weights,
+    require_two_rows,
+    warn_of_few_rows,
+    warn_of_known_rows,
+)
+from skae._estimator.parameters.resolve import (
+    make_spec,
+    resolve_epochs,
+    resolve_number,
+    training_options,
+)
 from skae._estimator.parameters.rules import check_parameters
-from skae._estimator.parameters.resolve import make_spec, resolve_epochs, resolve_number, training_options
-from skae._estimator.scores import ReconstructionScores
 from skae._estimator.parameters.shared import SharedParameters
+from skae._estimator.scores import ReconstructionScores
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.losses import require_valid
 from skae._model.make_module import make_module
 from skae._model.spec import ModelSpec
 from skae._model.weights import weights_to_arrays
 from skae._start.floor import PCAFloor
-from skae._start.pca import PCA, fit_pca
+from skae._start.gaussian import fit_gaussian
+from skae._start.pca import PCA, fit_pca, n_left_out
 from skae._training.make_net import make_net
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest, Training
@@ -77,8 +91,8 @@ class Job:
 
     Attributes
     ----------
-    source : ArraySource
-        The rows of X.
+    source : Source
+        The rows of X, filled where values are missing, and their weights.
     moments : Moments
         Moments of the rows of X.
     units : Units
@@ -97,7 +111,7 @@ class Job:
         Keys of the rows that will have trained the weights; None where that is not known.
     """
 
-    source: ArraySource
+    source: Source
     moments: Moments
     units: Units
     device: str
@@ -121,14 +135,20 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
     def _diagnose(self, variances: Array) -> None:
         """Say what the variances of the codes tell, the largest first."""
 
-    def fit(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None) -> Self:
         """Fit the autoencoder.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows; never changed.
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            Training rows; never changed. NaN is a missing value: it is filled with what the
+            row's other values let expect, and no score counts it. A large ``numpy.memmap``, and
+            what has a shape, a dtype and slices of rows, as in h5py and zarr, stays where it
+            is, and rows of a sparse matrix become arrays a batch at a time.
         y : ignored
+        sample_weight : array-like of shape (n_samples,) or None
+            How much each row counts; None means 1 each. A weight of 2 is as if the row were there
+            twice, and of 0 as if it were not there.
         groups : array-like of shape (n_samples,) or None
             Which rows belong together, such as those of one person: they all validate or all
             train, as equal rows do in any case. Pass groups when rows of a group are more
@@ -154,12 +174,12 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         """
         with as_if_alone():
             before, fitted = dict(vars(self)), snapshot(self)
-            fitted._fit(X, groups)
+            fitted._fit(X, sample_weight, groups)
             replace_attributes(self, before, dict(vars(fitted)))
         return self
 
-    def _fit(self, X: Any, groups: Any) -> None:
-        job = self._check(X, groups)
+    def _fit(self, X: Any, sample_weight: Any, groups: Any) -> None:
+        job = self._check(X, sample_weight, groups)
         training = self._start(job)
         if self.early_stopping and self.init == "pca" and training.validation is None:
             warn_of_few_rows(self, job.split)
@@ -173,35 +193,60 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
 
     # -- check -----------------------------------------------------------------------------
 
-    def _check(self, X: Any, groups: Any) -> Job:
+    def _check(self, X: Any, sample_weight: Any, groups: Any) -> Job:
         """Check parameters and rows, and decide what the fit goes on from."""
         check_parameters(self)
         former = None
         if self.warm_start and hasattr(self, "net_"):
             weights = weights_to_arrays(self.net_.module_)
             former = Former(self._spec, weights, self._trained, self._is_pca)
-        X = check_rows(self, X, fitting=True)
-        groups = check_groups(groups, len(X))
-        require_valid(self.loss, X)
-        check_networks(self, X.shape[1])
+        seed = self._draw_seed()
+        source, groups = self._read(X, sample_weight, groups, seed)
+        check_networks(self, source.n_features)
         device = resolve_device(self.device)
-        source = ArraySource(X)
         moments = Moments.of(source)
         if former is not None:
             former.spec.require(n_features=source.n_features)
         units, former = self._make_units(moments, former)
-        seed = self._draw_seed()
         generator = torch.Generator("cpu").manual_seed(seed)
         job = Job(source, moments, units, device, seed, generator, former)
         self._split(job, groups)
         return job
 
+    def _read(
+        self, X: Any, sample_weight: Any, groups: Any, seed: int
+    ) -> tuple[Source, NDArray[np.int64] | None]:
+        """Return the rows that count, filled, and their groups."""
+        source = read_rows(self, X, fitting=True)
+        numbers = check_groups(groups, source.n_rows)
+        weights = check_weights(sample_weight, source.n_rows)
+        lacks = has_missing(source)
+        require_valid(self.loss, source)
+        if lacks:
+            observed = Observed.of(source)
+            require_columns(observed, getattr(self, "feature_names_in_", None))
+            warn_of_empty_rows(observed, "they are left out")
+            if not observed.rows.all():
+                weights = observed.rows * (np.ones(source.n_rows) if weights is None else weights)
+        if weights is not None:
+            source = source.weighted(weights)
+            numbers = numbers if numbers is None else numbers[source.index]
+            require_two_rows(source.n_rows)
+        if lacks:
+            gaussian = fit_gaussian(source, seed, source.weights)
+            source = fill(source, DomainFiller.for_loss(gaussian, self.loss))
+            self._gaussian = vars(gaussian)
+        return source, numbers
+
     def _split(self, job: Job, groups: NDArray[np.int64] | None) -> None:
         """Choose the validation rows, and find out whether they are new to the former weights."""
         source, former = job.source, job.former
         numbers = group_rows(row_keys(source, np.float64), groups)
-        order = torch.randperm(source.n_rows, generator=job.generator).numpy()
         fraction = self.validation_fraction if self.early_stopping else 0
+        # Without validation rows nothing is drawn: a row of weight 2 is then as two rows.
+        order = np.arange(source.n_rows)
+        if fraction:
+            order = torch.randperm(source.n_rows, generator=job.generator).numpy()
         # In float32, so that a float32 copy of a float64 row is known too.
         keys = row_keys(source, np.float32) if self.warm_start else np.empty(0, np.uint64)
         none = np.zeros(source.n_rows, dtype=bool)
@@ -210,10 +255,10 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if former is not None and not former.is_pca:
             known = ~none if former.trained is None else np.isin(keys, former.trained)
             job.goes_on = True
-        job.split = split_rows(numbers, fraction, order, known)
+        job.split = split_rows(numbers, fraction, order, known, source.weights)
         if job.goes_on and fraction and not len(job.split.validation):
             job.goes_on = False
-            job.split = split_rows(numbers, fraction, order, none)
+            job.split = split_rows(numbers, fraction, order, none, source.weights)
             if len(job.split.validation):
                 warn_of_known_rows(self)
         if former is not None and job.goes_on:
@@ -235,8 +280,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if former is not None:
             shift, ratio = np.abs(mean - self.mean_).max(), scale / self.scale_
             if shift <= 10 * self.scale_ and 0.1 <= ratio <= 10:
-                return Units(self.mean_, self.scale_), former
-        return Units(mean, scale), None
+                return Units(self.mean_, self.scale_, self.dtype), former
+        return Units(mean, scale, self.dtype), None
 
     def _draw_seed(self) -> int:
         if self.random_state is None:
@@ -268,7 +313,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         self.mean_, self.scale_ = job.units.mean, job.units.exact_scale
         training = self._training(job, net, best, self._floor(job, k, whole))
         net.prepare(training.train)
-        module.frame.set_metric(torch.full((k,), module.code_unit, dtype=torch.float32))
+        module.frame.set_metric(torch.full_like(module.frame.metric, module.code_unit))
         training.load_start()
         return training
 
@@ -286,11 +331,14 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         self, job: Job, net: AutoEncoderNet, best: KeepBest, floor: PCAFloor | None
     ) -> Training:
         """Put the net and its rows together."""
-        table, split = place(job.source.X, job.units, net.device), job.split
-        train = table.subset(torch.from_numpy(split.training))
+        table, split = place(job.source, job.units, net.device), job.split
+        training = torch.from_numpy(split.training)
+        if table.weights is not None:
+            table.weights /= table.weights[training].mean()
+        train = table.subset(training)
         validation = None
         if len(split.validation):
-            validation = table.subset(torch.from_numpy(split.validation))
+            validation = table.subset(torch.from_numpy(split.validation)).in_memory()
         weights = job.former.weights if job.former and job.goes_on else None
         return Training(net, best, table, train, validation, split.groups, floor, weights)
 
@@ -315,13 +363,13 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
 
     def _settle(self, job: Job) -> None:
         """Turn the codes into the method's axes over all rows, and measure the noise."""
-        module, n_rows = self.net_.module_, job.source.n_rows
+        module, degrees = self.net_.module_, job.moments.degrees_of_freedom or 1.0
         with as_if_alone(inference=True):
-            rows = (x for _, x in self._batches(job.source.X))
-            squares, variances = module.turn_codes(rows, whiten=self.whiten)
+            rows = (x for _, x in self._batches(job.source))
+            squares, variances = module.turn_codes(rows, degrees, whiten=self.whiten)
         if module.noise_variance is None:
-            n_left = min(n_rows, job.source.n_features) - self.n_components_
-            variance = squares / ((n_rows - 1) * n_left) if n_left > 0 else 0.0
+            n_left = n_left_out(job.moments, self.n_components_)
+            variance = squares / (degrees * n_left) if n_left > 0 else 0.0
         else:
             variance = module.noise_variance.item()
         self.noise_variance_ = variance * self.scale_**2

@@ -10,7 +10,13 @@ from torch.distributions import Distribution
 
 from skae._data.sources import Array
 from skae._estimator.environment import as_if_alone
-from skae._estimator.parameters.rules import Rule, check_argument, integer, options, random_state_rule
+from skae._estimator.parameters.rules import (
+    Rule,
+    check_argument,
+    integer,
+    options,
+    random_state_rule,
+)
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.prior import PRIORS
 

@@ -7,9 +7,11 @@ import numpy as np
 import torch
 
 from skae._data.batches import RowDataset
-from skae._data.checks import Array, check_rows
+from skae._data.sources import Array
 from skae._data.units import widest_float
 from skae._estimator.environment import as_if_alone
+from skae._estimator.missing import rows_for_use
+from skae._estimator.parameters.arguments import check_weights
 from skae._estimator.parameters.rules import check_argument, integer, options
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.codes import paired_draws
@@ -45,24 +47,25 @@ class ReconstructionScores(FittedAutoEncoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            Of missing values, NaN, no error counts.
 
         Returns
         -------
-        ndarray of shape (n_samples,), float32
+        ndarray of shape (n_samples,), of ``dtype``
             In squared units of X for squared errors and ``"huber"``, in those of X for absolute
             ones, in nats for cross-entropy and counts; the higher, the more normal the row.
-            float64 where ``scale_`` is below 1e-15 or above 1e15, whose squares float32 cannot
-            hold.
+            float64 in any case where ``scale_`` is below 1e-15 or above 1e15, whose squares float32
+            cannot hold.
         """
         fitted = self._fitted()
         errors, _ = fitted._errors(X)
         loss, scale = fitted.net_.module_.loss, fitted.scale_
         fits = 1 / MAX_SQUARED_SCALE <= scale <= MAX_SQUARED_SCALE
         scores: Array = -errors * loss.multiple * scale**loss.power
-        return scores.astype(np.float32 if fits else np.float64)
+        return scores.astype(fitted._spec.dtype if fits else np.float64)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the share of the loss that the model explains: R² where that is the squared error.
 
         That is 1 − E/E₀: E is the error of the reconstructions, E₀ that of ``mean_`` in the
@@ -72,8 +75,11 @@ class ReconstructionScores(FittedAutoEncoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            Missing values, NaN, do not count.
         y : ignored
+        sample_weight : array-like of shape (n_samples,) or None
+            How much each row counts; None means 1 each.
 
         Returns
         -------
@@ -81,19 +87,21 @@ class ReconstructionScores(FittedAutoEncoder):
             1 for perfect reconstructions, 0 for those no better than the mean.
         """
         errors, at_mean = self._fitted()._errors(X)
-        return share_explained(errors.mean(), at_mean.mean())
+        weights = check_weights(sample_weight, len(errors))
+        return share_explained(
+            float(np.average(errors, weights=weights)), float(np.average(at_mean, weights=weights))
+        )
 
     def _errors(self, X: Any) -> tuple[Array, Array]:
         """Return every row's loss, and its loss if reconstructed by the mean.
 
         Both less the loss of a perfect reconstruction, which is not zero for every loss.
         """
-        X = check_rows(self, X, fitting=False)
-        module = self.net_.module_
-        require_valid(self._spec.loss, X)
-        errors = np.empty((2, len(X)))
+        source, module = rows_for_use(self, X), self.net_.module_
+        require_valid(self._spec.loss, source)
+        errors = np.empty((2, source.n_rows))
         with as_if_alone(inference=True):
-            for rows, x in self._batches(X):
+            for rows, x in self._batches(source):
                 wide = widest_float(x.device)
                 output, x = module.decoder(module.code(x)).to(wide), x.to(wide)
                 costs = torch.stack([module.loss(x, output), module.loss.at_mean(x)])
@@ -119,7 +127,8 @@ class LikelihoodScores(FittedAutoEncoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            Of missing values, NaN, no likelihood counts: it is that of the observed ones.
         n_importance_samples : int or None
             None gives the ELBO, the mean over 128 draws of the code. A number gives the
             importance-weighted bound with so many draws: the closer to log p(x), the more there
@@ -127,35 +136,39 @@ class LikelihoodScores(FittedAutoEncoder):
 
         Returns
         -------
-        ndarray of shape (n_samples,), float32
+        ndarray of shape (n_samples,), of ``dtype``
             In nats; the higher, the more normal the row. Draws are the same for each row and
             in each call. Of binary cross-entropy it is a likelihood where rows are zeros and ones.
         """
-        return self._fitted()._bounds(X, n_importance_samples).astype(np.float32)
+        fitted = self._fitted()
+        return fitted._bounds(X, n_importance_samples).astype(fitted._spec.dtype)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean of ``score_samples``: comparable with ``PCA.score``.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
         y : ignored
+        sample_weight : array-like of shape (n_samples,) or None
+            How much each row counts; None means 1 each.
 
         Returns
         -------
         float
             In nats a row.
         """
-        return float(self._fitted()._bounds(X, None).mean())
+        bounds = self._fitted()._bounds(X, None)
+        return float(np.average(bounds, weights=check_weights(sample_weight, len(bounds))))
 
     def _bounds(self, X: Any, n_importance_samples: int | None) -> Array:
         n_draws = n_importance_samples
         check_argument("n_importance_samples", n_draws, integer(1) | options(None))
-        X = check_rows(self, X, fitting=False)
-        require_valid(self._spec.loss, X)
+        source = rows_for_use(self, X)
+        require_valid(self._spec.loss, source)
         module, shape = self.net_.module_, torch.Size((self.n_components_,))
         generator = torch.Generator("cpu").manual_seed(0)
-        bounds = np.empty(len(X))
+        bounds = np.empty(source.n_rows)
         with as_if_alone(inference=True):
             if n_draws is None:
                 draws, bound = paired_draws(SCORING_PAIRS, shape, generator), module.elbo
@@ -163,7 +176,7 @@ class LikelihoodScores(FittedAutoEncoder):
                 draws = torch.randn(n_draws, *shape, generator=generator, dtype=torch.float32)
                 bound = module.importance_bound
             draws = draws.to(self.net_.device)
-            for rows, x in self._batches(X):
+            for rows, x in self._batches(source):
                 bounds[rows] = bound(x, draws).cpu().numpy()
         return bounds
 

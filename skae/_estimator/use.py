@@ -11,10 +11,12 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skae._data.checks import Array, check_codes, check_rows
-from skae._data.sources import rows_at_once, slices
+from skae._data.batch import counting
+from skae._data.checks import check_codes
+from skae._data.sources import Array, Source, rows_at_once, slices
 from skae._data.units import Units
 from skae._estimator.environment import as_if_alone, resolve_device, snapshot
+from skae._estimator.missing import rows_for_use
 from skae._model.losses import takes_any_row
 from skae._model.make_module import make_module
 from skae._model.module import AutoEncoderModule
@@ -39,27 +41,30 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     n_components_: int
     device: str
     loss: Any
+    dtype: str
     _spec: ModelSpec
+    _gaussian: dict[str, Any]
 
     def transform(self, X: Any) -> Array:
         """Return the codes of rows.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            NaN is a missing value: the code is that of the observed ones.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components_), float32
+        ndarray of shape (n_samples, n_components_), of ``dtype``
             The largest variance over the training rows first, in X's units, or of unit
             variance with ``whiten=True``. Centred and uncorrelated, unless the method's
             codes keep their own axes; in the prior's units where codes have one.
         """
         fitted = self._fitted()
-        X = check_rows(fitted, X, fitting=False)
-        codes = np.empty((len(X), fitted.n_components_), dtype=np.float32)
+        source = rows_for_use(fitted, X)
+        codes = np.empty((source.n_rows, fitted.n_components_), dtype=fitted._spec.dtype)
         with as_if_alone(inference=True):
-            for rows, x in fitted._batches(X):
+            for rows, x in fitted._batches(source):
                 codes[rows] = fitted.net_.module_.encode(x).cpu().numpy()
         return codes
 
@@ -73,20 +78,21 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_in_), float32
+        ndarray of shape (n_samples, n_features_in_), of ``dtype``
             Rows in the units of the training data.
         """
         fitted = self._fitted()
-        codes = check_codes(fitted, X, fitted.n_components_)
+        dtype = fitted._spec.dtype
+        codes = check_codes(fitted, X, fitted.n_components_, dtype)
         module, n_features = fitted.net_.module_, fitted.n_features_in_
-        X_hat = np.empty((len(codes), n_features), dtype=np.float32)
+        X_hat = np.empty((len(codes), n_features), dtype=dtype)
         with as_if_alone(inference=True), np.errstate(over="ignore", invalid="ignore"):
             for rows in slices(len(codes), rows_at_once(n_features)):
                 output = module.decode(torch.tensor(codes[rows], device=fitted.net_.device))
                 X_hat[rows] = module.loss.to_array(output)
         if not np.isfinite(X_hat).all():
             raise ValueError(
-                f"X has codes of up to {np.abs(codes).max():.1e}, whose rows float32 cannot hold; "
+                f"X has codes of up to {np.abs(codes).max():.1e}, whose rows {dtype} cannot hold; "
                 "pass what transform returned."
             )
         return X_hat
@@ -106,14 +112,29 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         return snapshot(self)
 
-    def _batches(self, X: Array) -> Iterator[tuple[slice, Tensor]]:
-        """Yield X part by part in the model's units, on the device; a part lasts until the next."""
-        units, at_once = self.net_.module_.units, rows_at_once(X.shape[1])
+    def _batches(self, source: Source) -> Iterator[tuple[slice, Tensor]]:
+        """Yield rows part by part in the module's units, on the device.
+
+        A part lasts until the next. Until then, losses count what is known of it, and sums over
+        rows their weights. What is not known is filled a second time, with the reconstruction.
+        """
+        module, at_once = self.net_.module_, rows_at_once(source.n_features)
         # One piece of memory for all parts: the system takes time to clear new ones.
-        memory = np.empty((min(at_once, len(X)), X.shape[1]), dtype=np.float32)
-        for rows in slices(len(X), at_once):
-            part = X[rows]
-            yield rows, units.to_tensor(part, memory[: len(part)]).to(self.net_.device)
+        shape = (min(at_once, source.n_rows), source.n_features)
+        memory, every = np.empty(shape, dtype=module.units.dtype), source.weights
+        for rows, part in source.chunks(at_once):
+            x = module.units.to_tensor(part, memory[: len(part)]).to(self.net_.device)
+            known = source.observed(rows)
+            if known is None and every is None:
+                yield rows, x
+                continue
+            observed = None if known is None else torch.from_numpy(known).to(x.device)
+            if observed is not None and not observed.all():
+                x_hat = module.loss.reconstruct(module.decoder(module.code(x)))
+                x = torch.where(observed, x, x_hat)
+            weights = None if every is None else torch.from_numpy(every[rows]).to(x)
+            with counting(observed, weights):
+                yield rows, x
 
     # -- scikit-learn ----------------------------------------------------------------------
 
@@ -123,7 +144,8 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.transformer_tags.preserves_dtype = [self.dtype]
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
         tags.input_tags.positive_only = not takes_any_row(self.loss)
         return tags
 
@@ -155,7 +177,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             device = resolve_device(self.device)
         except ValueError:  # fitted where there was such a device
             device = "cpu"
-        units = Units(self.mean_, self.scale_)
+        units = Units(self.mean_, self.scale_, self._spec.dtype)
         # The weights drawn here are replaced at once, and must not come from torch's generator.
         draws = torch.Generator("cpu").manual_seed(0)
         module = make_module(self._module, self._spec, units, draws)

@@ -5,11 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skae import functional
-from skae._data.sources import Array
+from skae._data.batch import observed_values
+from skae._data.sources import Array, Source
 from skae._data.units import Units, widest_float
 from skae._model.substitute import Substitutable
 from skae.functional import extremes
@@ -129,12 +131,14 @@ class SquaredError(Substitutable, PlainLoss):
         return self.run(x, output)
 
     def compute(self, x: Tensor, output: Tensor) -> Tensor:
-        return functional.squared_error(x, output)
+        return functional.squared_error(x, output, observed_values())
 
     def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
         assert noise_variance is not None
-        scaled = functional.gaussian_log_likelihood(x, output, noise_variance)
-        return scaled - x.shape[1] * self.units.scale.log()
+        observed = observed_values()
+        scaled = functional.gaussian_log_likelihood(x, output, noise_variance, observed)
+        n_values = x.shape[1] if observed is None else observed.sum(dim=1)
+        return scaled - n_values * self.units.scale.log()
 
 
 class AbsoluteError(PlainLoss):
@@ -143,7 +147,7 @@ class AbsoluteError(PlainLoss):
     power = 1
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        return functional.absolute_error(x, output)
+        return functional.absolute_error(x, output, observed_values())
 
 
 class Huber(PlainLoss):
@@ -152,7 +156,7 @@ class Huber(PlainLoss):
     power = 2
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        return functional.huber(x, output)
+        return functional.huber(x, output, observed=observed_values())
 
 
 class LinkedLoss(Loss):
@@ -196,13 +200,15 @@ class BinaryCrossEntropy(LinkedLoss):
         return torch.logit(means, eps=1e-6)
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        return functional.binary_cross_entropy(self.units.to_data(x), output)
+        data = self.units.to_data(x)
+        return functional.binary_cross_entropy(data, output, observed_values())
 
     def at_best(self, x: Tensor) -> Tensor:
         return self(x, self.link(self.units.to_data(x)))
 
     def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
-        return functional.bernoulli_log_likelihood(self.units.to_data(x), output)
+        data = self.units.to_data(x)
+        return functional.bernoulli_log_likelihood(data, output, observed_values())
 
     def start_noise(self, noise_variance: float, variances: Tensor) -> float:
         """Return no less than the variance of a fair coin, ¼, so that one code at least is in use.
@@ -246,18 +252,19 @@ class Poisson(LinkedLoss):
         return means.clamp(min=1e-6).log()
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        return functional.poisson(self.units.to_data(x), self.bound(output))
+        data = self.units.to_data(x)
+        return functional.poisson(data, self.bound(output), observed_values())
 
     def at_best(self, x: Tensor) -> Tensor:
         data = self.units.to_data(x)
-        return functional.poisson(data, self.link(data))
+        return functional.poisson(data, self.link(data), observed_values())
 
     def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
         data, log_rate = self.units.to_data(x), self.bound(output)
         if not self.training:  # large counts cancel: in float32 the best of many draws is an error
             wide = widest_float(x.device)
             data, log_rate = data.to(wide), log_rate.to(wide)
-        return functional.poisson_log_likelihood(data, log_rate)
+        return functional.poisson_log_likelihood(data, log_rate, observed_values())
 
 
 class CustomLoss(PlainLoss):
@@ -268,8 +275,11 @@ class CustomLoss(PlainLoss):
         self.function = function
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        to_data = self.units.to_data
-        losses = self.function(to_data(x).float(), to_data(output).float())
+        to_data, observed = self.units.to_data, observed_values()
+        if observed is not None:  # as if what is not known were reconstructed perfectly
+            output = torch.where(observed, output, x)
+        dtype = self.units.tensor_dtype
+        losses = self.function(to_data(x).to(dtype), to_data(output).to(dtype))
         is_tensor = isinstance(losses, Tensor) and losses.is_floating_point()
         if not is_tensor or losses.shape != (len(x),):
             got = f"{losses.dtype} {tuple(losses.shape)}" if isinstance(losses, Tensor) else losses
@@ -309,11 +319,16 @@ def takes_any_row(loss: Any) -> bool:
     return loss_class(loss).low == -math.inf
 
 
-def require_valid(loss: Any, X: Array) -> None:
+def require_valid(loss: Any, source: Source) -> None:
     """Raise ValueError for rows that the parameter ``loss`` cannot take."""
     if takes_any_row(loss):
         return
-    kind, low, high = loss_class(loss), X.min(), X.max()
+    low, high = math.inf, -math.inf
+    for _, part in source.parts():
+        known = part[~np.isnan(part)] if np.isnan(part.sum()) else part
+        if known.size:
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
+    kind = loss_class(loss)
     slack = 1e-6  # what scaling leaves of rounding
     if kind.low - slack <= low and high <= kind.high + slack:
         return

@@ -19,4 +19,6 @@ def make_module(
     n_outputs = spec.n_components * method.outputs_per_component
     encoder, decoder = make_networks(spec, n_outputs, generator)
     loss = make_loss(spec.loss, units)
-    return method(encoder, decoder, spec.n_components, loss, **spec.parameters)
+    module = method(encoder, decoder, spec.n_components, loss, **spec.parameters)
+    # Weights are drawn in float32 for both.
+    return module.to(units.tensor_dtype)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from skae._data.batch import observed_values, row_weights
 from skae._data.units import to_float64
 from skae._model.codes import Axes, CodeFrame, LinearCodes, PrincipalAxes, whitening
 from skae._model.losses import Loss
@@ -128,7 +129,7 @@ class AutoEncoderModule(Drawing, ABC):
         others = zeros.repeat(self.outputs_per_component - 1)
         return LinearCodes(1 / deviations, deviations, zeros, others, metric=deviations)
 
-    def calibrate(self, terms: dict[str, float]) -> None:
+    def calibrate(self, terms: dict[str, float], n_values: float) -> None:
         """Estimate anew, once training is over, what training rows underestimate; here nothing.
 
         Such as a noise variance: training rows are reconstructed better than new ones.
@@ -137,6 +138,8 @@ class AutoEncoderModule(Drawing, ABC):
         ----------
         terms : dict of str to float
             The means of the validation rows' loss terms.
+        n_values : float
+            How many values of a validation row are known, in the mean.
         """
         return
 
@@ -157,8 +160,18 @@ class AutoEncoderModule(Drawing, ABC):
         output: Tensor = self.decoder(self.frame.inverse(codes))
         return output
 
-    def turn_codes(self, batches: Iterable[Tensor], *, whiten: bool) -> tuple[float, Tensor]:
+    def turn_codes(
+        self, batches: Iterable[Tensor], degrees_of_freedom: float, *, whiten: bool
+    ) -> tuple[float, Tensor]:
         """Turn the codes into the method's axes, by the moments of all rows.
+
+        Parameters
+        ----------
+        batches : iterable of Tensor
+            All rows.
+        degrees_of_freedom : float
+            What sums of squares are divided by for a variance.
+        whiten : bool
 
         Returns
         -------
@@ -174,14 +187,18 @@ class AutoEncoderModule(Drawing, ABC):
         for x in batches:
             z = self.code(x)
             x_hat = self.loss.reconstruct(self.decoder(z))
-            squares += 2 * to_float64(squared_error(x, x_hat)).sum().item()
+            errors = to_float64(squared_error(x, x_hat, observed_values()))
             z = to_float64(z) * metric
             one = torch.ones_like(z[:, :1])
-            rows = torch.hstack([z, to_float64(x) * scale, one])
+            rows, weights = torch.hstack([z, to_float64(x) * scale, one]), row_weights()
+            if weights is not None:
+                weights = to_float64(weights)
+                rows, errors = weights[:, None] * rows, weights * errors
+            squares += 2 * errors.sum().item()
             sums = sums + rows.T @ torch.hstack([z, one])
-        k, n_rows = len(metric), round(sums[-1, -1].item())
-        means = sums[:-1, -1] / n_rows
-        covariance = (sums[:-1, :-1] - n_rows * means.outer(means[:k])) / (n_rows - 1)
+        k, total = len(metric), sums[-1, -1].item()
+        means = sums[:-1, -1] / total
+        covariance = (sums[:-1, :-1] - total * means.outer(means[:k])) / degrees_of_freedom
         rotation, variances = self.axes.find(covariance[:k], covariance[k:].T)
         offset = self.axes.centre(means[:k] / metric)
         self.frame.turn(offset, rotation, self.axes.divisor(variances, whiten=whiten))

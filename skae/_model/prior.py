@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
+from skae._data.batch import row_weights, weighted_mean
 from skae._model.codes import LinearCodes, OwnAxes, whitening
 from skae._model.losses import Loss, Prepared
 from skae._model.module import AutoEncoderModule
@@ -158,8 +159,12 @@ class LossAtMean(Prepared):
 
     def look_at(self, batches: Iterable[Tensor]) -> None:
         """Take the mean over the training rows."""
-        losses = [self.loss[0].at_mean(x) - self.loss[0].at_best(x) for x in batches]
-        self.value.copy_(torch.cat(losses).mean())
+        losses, weights = [], []
+        for x in batches:
+            losses.append(self.loss[0].at_mean(x) - self.loss[0].at_best(x))
+            weights.append(row_weights())
+        known = [w for w in weights if w is not None]
+        self.value.copy_(weighted_mean(torch.cat(losses), torch.cat(known) if known else None))
 
 
 class PriorDraws(nn.Module):
@@ -260,4 +265,4 @@ class PriorModule(AutoEncoderModule):
         if len(z) < 2:
             return z.new_zeros(len(z))
         prior = self.validation_draws
-        return mmd_by_row(z, prior.draws, prior.scales, prior.similarity)
+        return mmd_by_row(z, prior.draws, prior.scales, prior.similarity, row_weights())

@@ -14,7 +14,7 @@ class ModelSpec:
     Attributes
     ----------
     n_features, n_components : int
-    hidden_layer_sizes, init, image_shape, loss, activation, tied_weights, encoder, decoder
+    dtype, hidden_layer_sizes, init, image_shape, loss, activation, tied_weights, encoder, decoder
         As the estimators' parameters of these names, "auto" resolved.
     parameters : dict
         The method's own parameters, by name.
@@ -30,6 +30,7 @@ class ModelSpec:
     tied_weights: bool = False
     encoder: Callable[[int, int], nn.Module] | None = None
     decoder: Callable[[int, int], nn.Module] | None = None
+    dtype: str = "float32"
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def require(self, **values: Any) -> None:

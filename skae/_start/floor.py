@@ -72,7 +72,7 @@ def load_pca(module: AutoEncoderModule, pca: PCA, rows: RowDataset) -> None:
             layer.bias.copy_(bias)
         if isinstance(module.decoder, FlooredNetwork) and module.loss.reconstructs:
             module.decoder.scale.copy_(torch.from_numpy(np.sqrt(pca.residuals) / scale))
-        module.frame.set_metric((codes.metric * module.code_unit).float())
+        module.frame.set_metric((codes.metric * module.code_unit).to(module.frame.metric))
     if not module.loss.reconstructs:
         module.eval()
         fit_linear_decoder(module, rows)

@@ -138,9 +138,10 @@ def search(rows: Centred, k: int, seed: int) -> tuple[Array, Array]:
     Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011,
     algorithm 4.4, with ten more directions than wanted and seven passes.
     """
-    directions = np.random.default_rng(seed).normal(size=(rows.source.n_features, k + 10))
+    n_features = rows.source.n_features
+    directions: Array = np.random.default_rng(seed).normal(size=(n_features, k + 10))
     for _ in range(7):
         directions, _ = qr(directions, mode="economic")
         directions, last = rows.apply_scatter(directions), directions
-    squares, turn = largest(last.T @ image, k)
+    squares, turn = largest(last.T @ directions, k)
     return squares, turn @ last.T

@@ -4,8 +4,8 @@ from typing import Any
 
 from skae._model.module import AutoEncoderModule
 from skae._training.callbacks import copy_callback, is_scheduler
-from skae._training.net import AutoEncoderNet
 from skae._training.engine.optimizer import FlatAdamW
+from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest
 
 

@@ -14,9 +14,9 @@ from skorch.helper import predefined_split
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from skae._data.batch import Batch, counting, row_weights
 from skae._data.batches import Batches, RowDataset
 from skae._data.sources import rows_at_once
-from skae._data.units import to_float64
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
@@ -25,11 +25,10 @@ from skae._training.callbacks import StopTraining, asks_to_stop
 from skae._training.engine.optimizer import FlatAdamW, one_cycle
 from skae._training.engine.residual_noise import ResidualNoise
 from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread
+from skae._training.epoch import PassTerms
 
 # The discriminator's optimizer, at a constant rate: see benchmarks/README.md.
 DISCRIMINATOR_RATE, DISCRIMINATOR_BETAS = 1e-2, (0.5, 0.95)
-# The loss terms of the batches of an epoch, by name.
-Losses = dict[str, list[Tensor]]
 
 
 class AutoEncoderNet(NeuralNet):
@@ -179,37 +178,40 @@ class AutoEncoderNet(NeuralNet):
         size = sum(p.numel() for _, p in self.get_all_learnable_params())
         return torch.device(self.device).type == "cpu" and size * self.batch_size < SMALL_STEP
 
+    def rows_of(self, rows: RowDataset) -> Iterator[Tensor]:
+        """Yield rows in batches; what takes a mean of each takes it with their weights."""
+        for batch in self.get_iterator(rows):
+            with counting(batch.observed, batch.weights):
+                yield batch.x
+
     def prepare(self, rows: RowDataset) -> None:
         """Let the module's parts learn what they need of the training rows."""
         for part in self.module_.modules():
             if isinstance(part, Prepared):
-                part.look_at(x for x, _ in self.get_iterator(rows))
+                part.look_at(self.rows_of(rows))
 
     def losses(self, rows: RowDataset) -> tuple[NDArray[np.float64], dict[str, float]]:
         """Return the loss of every row, shape (n_rows,), and the mean of each of its terms.
 
-        In evaluation mode.
+        In evaluation mode, of values that are known.
         """
         self.module_.eval()
-        by_batch = []
+        collected = PassTerms()
         with torch.no_grad():
-            for x, _ in self.get_iterator(rows):
+            for x in self.rows_of(rows):
                 returned = self.module_(x)
                 require_terms(self.module_, returned, len(x))
-                terms = returned[1]
-                by_batch.append(torch.stack([term.expand(len(x)) for term in terms.values()]))
-        by_term = torch.hstack(by_batch)
-        means = to_float64(by_term).mean(dim=1).tolist()
-        return to_float64(by_term.sum(dim=0)).cpu().numpy(), dict(zip(terms, means, strict=True))
+                collected.add(returned[1], len(x), row_weights())
+        return collected.totals().cpu().numpy(), collected.means(wide=True)
 
     def bounds(self, rows: RowDataset) -> tuple[float, float]:
         """Return the mean loss of rows whose reconstructions are the mean, and perfect."""
+        loss, collected = self.module_.loss, PassTerms()
         with torch.no_grad():
-            losses = [
-                torch.stack([self.module_.loss.at_mean(x), self.module_.loss.at_best(x)])
-                for x, _ in self.get_iterator(rows)
-            ]
-        at_mean, at_best = to_float64(torch.hstack(losses)).mean(dim=1).tolist()
+            for x in self.rows_of(rows):
+                both = {"mean": loss.at_mean(x), "best": loss.at_best(x)}
+                collected.add(both, len(x), row_weights())
+        at_mean, at_best = collected.means(wide=True).values()
         return at_mean, at_best
 
     # -- what skorch's loop calls ----------------------------------------------------------
@@ -217,29 +219,35 @@ class AutoEncoderNet(NeuralNet):
     def get_iterator(self, dataset: Dataset[Any], training: bool = False) -> Batches:
         rows = dataset
         if not isinstance(rows, RowDataset):  # skorch's, of what a user predicts
-            rows = RowDataset(torch.as_tensor(dataset.X).float(), device=self.device)  # type: ignore[attr-defined]
+            dtype = self.module_.units.tensor_dtype
+            rows = RowDataset(torch.as_tensor(dataset.X).to(dtype), device=self.device)  # type: ignore[attr-defined]
         if training:
             return Batches(rows, self.batch_size, self.generator)
         return Batches(rows, rows_at_once(rows.n_features), None)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
-        """Return the mean over rows of the sum of the module's loss terms."""
+        """Return the mean over rows, with their weights, of the sum of the module's loss terms."""
         _, terms = y_pred
-        means = [term.mean() for term in terms.values()]
+        weights = row_weights()
+        means = [
+            (term if weights is None or term.dim() == 0 else weights * term).mean()
+            for term in terms.values()
+        ]
         return means[0] if len(means) == 1 else torch.stack(means).sum()
 
-    def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
-        """Take one optimizer step."""
-        x = batch[0] if self.noise_ is None else self.noise_.add_to(batch[0])
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Take one optimizer step; values that are not known count as they were filled."""
+        x = batch.x if self.noise_ is None else self.noise_.add_to(batch.x)
         if not self._tape_sets_all:
             self.optimizer_.zero_grad()
-        output = self.module_(x)
-        if self.noise_ is not None:
-            self.noise_.residuals = x - output[0].detach()
-        if self.tape_ is None:
-            self.get_loss(output, x, training=True).backward()
-        else:
-            self.tape_.backward(output[1].values())
+        with counting(None, batch.weights):
+            output = self.module_(x)
+            if self.noise_ is not None:
+                self.noise_.residuals = x - output[0].detach()
+            if self.tape_ is None:
+                self.get_loss(output, x, training=True).backward()
+            else:
+                self.tape_.backward(output[1].values(), batch.weights)
         if self._watches_gradients:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -253,7 +261,8 @@ class AutoEncoderNet(NeuralNet):
         self.step_ += 1
         self.module_.progress = self.step_ / self.n_steps_
         if self.discriminator_optimizer_ is not None:
-            self._step_discriminator(self.discriminator_optimizer_)
+            with counting(None, batch.weights):
+                self._step_discriminator(self.discriminator_optimizer_)
         return {"y_pred": output}
 
     def _step_discriminator(self, optimizer: FlatAdamW) -> None:
@@ -269,10 +278,10 @@ class AutoEncoderNet(NeuralNet):
         output, _ = super().evaluation_step(batch, training)
         return output
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
+    def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch without a gradient."""
-        with torch.no_grad():
-            return {"y_pred": self.module_(batch[0])}
+        with torch.no_grad(), counting(batch.observed, batch.weights):
+            return {"y_pred": self.module_(batch.x)}
 
     def run_single_epoch(
         self,
@@ -288,18 +297,15 @@ class AutoEncoderNet(NeuralNet):
         watched = self._listeners("on_batch_begin") or self._listeners("on_batch_end")
         self._watches_gradients = self._listeners("on_grad_computed")
         self.module_.train(training)
-        losses: Losses = {}
+        collected = PassTerms()
         for batch in iterator:
             if watched:
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            _, terms = step["y_pred"]
-            for name, term in terms.items():
-                # Tensors, not numbers: .item() would wait for the device in each batch.
-                losses.setdefault(name, []).append(term.detach().expand(len(batch[0])))
+            collected.add(step["y_pred"][1], len(batch.x), batch.weights)
             if watched:
                 self._report_batch(prefix, step, batch, training)
-        self._record_epoch(prefix, losses, len(iterator.rows), watched)
+        self._record_epoch(prefix, collected.means(), len(iterator.rows), watched)
         if self.discriminator_losses_:
             loss = torch.stack(self.discriminator_losses_).mean().item()
             self.history.record("discriminator_loss", loss)
@@ -307,9 +313,10 @@ class AutoEncoderNet(NeuralNet):
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
     def _report_batch(
-        self, prefix: str, step: dict[str, Any], batch: tuple[Tensor, Tensor], training: bool
+        self, prefix: str, step: dict[str, Any], batch: Batch, training: bool
     ) -> None:
-        loss = self.get_loss(step["y_pred"], batch[1]).detach()
+        with counting(None, batch.weights):
+            loss = self.get_loss(step["y_pred"], batch[1]).detach()
         self._record_batch(prefix, loss.item(), len(batch[0]))
         x_hat = step["y_pred"][0].detach()
         self.notify("on_batch_end", batch=batch, training=training, loss=loss, y_pred=x_hat)
@@ -318,13 +325,14 @@ class AutoEncoderNet(NeuralNet):
         self.history.record_batch(f"{prefix}_loss", loss)
         self.history.record_batch(f"{prefix}_batch_size", n_rows)
 
-    def _record_epoch(self, prefix: str, losses: Losses, n_rows: int, watched: bool) -> None:
-        means = torch.stack([torch.cat(batches).mean() for batches in losses.values()]).tolist()
-        loss = sum(means)
+    def _record_epoch(
+        self, prefix: str, means: dict[str, float], n_rows: int, watched: bool
+    ) -> None:
+        loss = sum(means.values())
         if not watched:  # for callbacks that average batches: the epoch as one
             self.history.new_batch()
             self._record_batch(prefix, loss, n_rows)
-        for name, mean in {"loss": loss, **dict(zip(losses, means, strict=True))}.items():
+        for name, mean in {"loss": loss, **means}.items():
             self.history.record(f"{prefix}_{name}", mean)
         # skorch's Checkpoint and PrintLog look for this column.
         self.history.record(f"{prefix}_loss_best", loss < self.lowest_[prefix])

@@ -81,7 +81,7 @@ class KeepBest(Callback):
         if self.rows_ is None:
             loss = row["valid_loss"]
         else:
-            loss = float(net.losses(self.rows_)[0].mean())
+            loss = self.rows_.mean(net.losses(self.rows_)[0])
             net.history.record("compared_loss", loss)
         if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
             self.diverged_at_ = epoch
@@ -180,7 +180,7 @@ class Training:
         if self.validation is None:
             self.best.rows_ = self.train.spread(N_COMPARED)
             if math.isfinite(loss) and len(self.best.rows_) < len(self.train):
-                loss = float(self.net.losses(self.best.rows_)[0].mean())
+                loss = self.best.rows_.mean(self.net.losses(self.best.rows_)[0])
         self.best.start(loss, self.net.module_)
 
     def _start_at_pca(self, floor: PCAFloor) -> Start:
@@ -194,14 +194,14 @@ class Training:
         # Of the gain of the PCA of all rows the share of validation rows is counted; the rest
         # comes from having seen these.
         rivals = losses + (of_all - losses) * floor.share_unseen
-        return Start(float(losses.mean()), rivals, None, terms, pca_state)
+        return Start(self.deciding.mean(losses), rivals, None, terms, pca_state)
 
     def _start_at_former(self, former: dict[str, Array]) -> Start:
         net, start = self.net, self.start
         pca_weights = copy_weights(net.module_)
         load_trained(net.module_, former)
         losses, _ = net.losses(self.deciding)
-        loss = float(losses.mean())
+        loss = self.deciding.mean(losses)
         if not loss <= start.loss:
             net.module_.load_state_dict(pca_weights)
             return start
@@ -223,7 +223,7 @@ class Training:
             self._fall_back()
         elif self.validation is not None:
             self._validate(losses, terms)
-        elif math.isfinite(start.loss) and not losses.mean() < start.loss:
+        elif math.isfinite(start.loss) and not self.deciding.mean(losses) < start.loss:
             self._fall_back()
         if best.diverged_at_ is not None:
             report_divergence(best, start, net.lr)
@@ -234,7 +234,7 @@ class Training:
         """Calibrate trained weights to the validation rows, or fall back to the start or to PCA."""
         net, best, start = self.net, self.best, self.start
         if best.epoch_ > 0:
-            net.module_.calibrate(terms)
+            net.module_.calibrate(terms, self.deciding.n_values)
             calibrated, _ = net.losses(self.deciding)
             if self._beats(start.former, calibrated) and self._beats(start.rivals, calibrated):
                 return
@@ -247,9 +247,15 @@ class Training:
             self._load_pca()
 
     def _beats(self, rivals: Array | None, losses: Array) -> bool:
-        """Tell whether losses are lower than others beyond chance; there may be none to beat."""
+        """Tell whether losses are lower than others beyond chance; there may be none to beat.
+
+        Chance is judged by groups, each of which counts once whatever the weights of its rows;
+        with weights the weighted mean has to be lower too.
+        """
         if rivals is None:
             return True
+        if self.deciding.weights is not None and not self.deciding.mean(rivals - losses) > 0:
+            return False
         return is_improvement(self._by_group(rivals), self._by_group(losses))
 
     def _by_group(self, losses: Array) -> Array:

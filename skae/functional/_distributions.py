@@ -5,10 +5,17 @@ import math
 import torch
 from torch import Tensor
 
-from skae.functional._losses import binary_cross_entropy, poisson, squared_error
+from skae.functional._losses import (
+    binary_cross_entropy,
+    poisson,
+    squared_error,
+    sum_observed,
+)
 
 
-def gaussian_log_likelihood(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def gaussian_log_likelihood(
+    x: Tensor, mean: Tensor, variance: Tensor, observed: Tensor | None = None
+) -> Tensor:
     """Log density of each row under N(mean, σ²I), −½ Σₖ (xₖ − meanₖ)²/σ² + log 2πσ².
 
     Parameters
@@ -16,30 +23,34 @@ def gaussian_log_likelihood(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor
     x, mean : Tensor of shape (n_rows, n_features)
     variance : Tensor of shape ()
         σ², the same for all features.
+    observed : Tensor of bool of shape (n_rows, n_features) or None
+        Which values count; None means all.
 
     Returns
     -------
     Tensor of shape (n_rows,)
         In nats.
     """
-    normalizer = 0.5 * x.shape[1] * (2 * math.pi * variance).log()
-    return -squared_error(x, mean) / variance - normalizer
+    n_values = x.shape[1] if observed is None else observed.sum(dim=1)
+    normalizer = 0.5 * n_values * (2 * math.pi * variance).log()
+    return -squared_error(x, mean, observed) / variance - normalizer
 
 
-def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
+def bernoulli_log_likelihood(x: Tensor, logits: Tensor, observed: Tensor | None = None) -> Tensor:
     """Log probability of each row of zeros and ones, Σₖ xₖ log pₖ + (1 − xₖ) log(1 − pₖ).
 
     Parameters and returns are as in :func:`binary_cross_entropy`, whose negative it is.
     """
-    return -binary_cross_entropy(x, logits)
+    return -binary_cross_entropy(x, logits, observed)
 
 
-def poisson_log_likelihood(x: Tensor, log_rate: Tensor) -> Tensor:
+def poisson_log_likelihood(x: Tensor, log_rate: Tensor, observed: Tensor | None = None) -> Tensor:
     """Log probability of each row of counts, Σₖ xₖ log λₖ − λₖ − log xₖ!.
 
     Parameters and returns are as in :func:`poisson`, to whose negative it adds −log x!.
     """
-    return -poisson(x, log_rate) - torch.lgamma(x.clamp(min=0) + 1).sum(dim=1)
+    log_factorials = torch.lgamma(x.clamp(min=0) + 1)
+    return -poisson(x, log_rate, observed) - sum_observed(log_factorials, observed)
 
 
 def standard_normal_log_density(z: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
-"""Losses of reconstructions, one number a row."""
+"""Losses of reconstructions, one number a row; values that are not known may be left out."""
 
+import torch
 from torch import Tensor
 from torch.nn.functional import (
     binary_cross_entropy_with_logits,
@@ -9,37 +10,41 @@ from torch.nn.functional import (
 )
 
 
-def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
+def squared_error(x: Tensor, x_hat: Tensor, observed: Tensor | None = None) -> Tensor:
     """Half the squared distance of each row to its reconstruction, ½ Σₖ (x̂ₖ − xₖ)².
 
     Parameters
     ----------
     x, x_hat : Tensor of shape (n_rows, n_features)
         Rows and their reconstructions.
+    observed : Tensor of bool of shape (n_rows, n_features) or None
+        Which values count; None means all.
 
     Returns
     -------
     Tensor of shape (n_rows,)
     """
-    return 0.5 * mse_loss(x_hat, x, reduction="none").sum(dim=1)
+    return 0.5 * sum_observed(mse_loss(x_hat, x, reduction="none"), observed)
 
 
-def absolute_error(x: Tensor, x_hat: Tensor) -> Tensor:
+def absolute_error(x: Tensor, x_hat: Tensor, observed: Tensor | None = None) -> Tensor:
     """Sum of absolute differences of each row to its reconstruction, Σₖ |x̂ₖ − xₖ|.
 
     Parameters
     ----------
     x, x_hat : Tensor of shape (n_rows, n_features)
         Rows and their reconstructions.
+    observed : Tensor of bool of shape (n_rows, n_features) or None
+        Which values count; None means all.
 
     Returns
     -------
     Tensor of shape (n_rows,)
     """
-    return l1_loss(x_hat, x, reduction="none").sum(dim=1)
+    return sum_observed(l1_loss(x_hat, x, reduction="none"), observed)
 
 
-def huber(x: Tensor, x_hat: Tensor, delta: float = 1.0) -> Tensor:
+def huber(x: Tensor, x_hat: Tensor, delta: float = 1.0, observed: Tensor | None = None) -> Tensor:
     """Squared up to δ and linear beyond: Σₖ ½d² where d = |x̂ₖ − xₖ| ≤ δ, else δ(d − ½δ).
 
     Parameters
@@ -48,6 +53,8 @@ def huber(x: Tensor, x_hat: Tensor, delta: float = 1.0) -> Tensor:
         Rows and their reconstructions.
     delta : float
         δ, in the units of ``x``.
+    observed : Tensor of bool of shape (n_rows, n_features) or None
+        Which values count; None means all.
 
     Returns
     -------
@@ -58,10 +65,10 @@ def huber(x: Tensor, x_hat: Tensor, delta: float = 1.0) -> Tensor:
     .. [1] Huber, P. J., "Robust estimation of a location parameter", Annals of Mathematical
        Statistics 35, 1964.
     """
-    return huber_loss(x_hat, x, reduction="none", delta=delta).sum(dim=1)
+    return sum_observed(huber_loss(x_hat, x, reduction="none", delta=delta), observed)
 
 
-def binary_cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
+def binary_cross_entropy(x: Tensor, logits: Tensor, observed: Tensor | None = None) -> Tensor:
     """Cross-entropy of each row, −Σₖ xₖ log pₖ + (1 − xₖ) log(1 − pₖ), p = 1/(1 + e^−logits).
 
     Parameters
@@ -70,16 +77,19 @@ def binary_cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
         Rows in [0, 1].
     logits : Tensor of shape (n_rows, n_features)
         Log odds of the reconstruction.
+    observed : Tensor of bool of shape (n_rows, n_features) or None
+        Which values count; None means all.
 
     Returns
     -------
     Tensor of shape (n_rows,)
         In nats.
     """
-    return binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1)
+    losses = binary_cross_entropy_with_logits(logits, x, reduction="none")
+    return sum_observed(losses, observed)
 
 
-def poisson(x: Tensor, log_rate: Tensor) -> Tensor:
+def poisson(x: Tensor, log_rate: Tensor, observed: Tensor | None = None) -> Tensor:
     """Negative log-likelihood of each row's counts but for log x!, Σₖ λₖ − xₖ log λₖ.
 
     Parameters
@@ -88,10 +98,30 @@ def poisson(x: Tensor, log_rate: Tensor) -> Tensor:
         Counts, or rates; not negative.
     log_rate : Tensor of shape (n_rows, n_features)
         log λ.
+    observed : Tensor of bool of shape (n_rows, n_features) or None
+        Which values count; None means all.
 
     Returns
     -------
     Tensor of shape (n_rows,)
         In nats.
     """
-    return (log_rate.exp() - x * log_rate).sum(dim=1)
+    return sum_observed(log_rate.exp() - x * log_rate, observed)
+
+
+def sum_observed(losses: Tensor, observed: Tensor | None) -> Tensor:
+    """Sum over the features of each row, of values that are observed.
+
+    Parameters
+    ----------
+    losses : Tensor of shape (n_rows, n_features)
+    observed : Tensor of bool of shape (n_rows, n_features) or None
+        Which of them count; None means all.
+
+    Returns
+    -------
+    Tensor of shape (n_rows,)
+    """
+    if observed is not None:
+        losses = torch.where(observed, losses, 0)
+    return losses.sum(dim=1)

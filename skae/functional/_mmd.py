@@ -32,7 +32,13 @@ def mmd(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
     return mmd_by_row(x, y, scales).mean()
 
 
-def mmd_by_row(x: Tensor, y: Tensor, scales: Tensor, within: Tensor | None = None) -> Tensor:
+def mmd_by_row(
+    x: Tensor,
+    y: Tensor,
+    scales: Tensor,
+    within: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Tensor:
     """What each row of a sample adds to the squared :func:`mmd`, which is the mean.
 
     2aᵢ − ā − 2bᵢ + E k(y, y′), where aᵢ is the mean kernel of row i with the other rows of x, bᵢ
@@ -45,6 +51,8 @@ def mmd_by_row(x: Tensor, y: Tensor, scales: Tensor, within: Tensor | None = Non
         As in :func:`mmd`.
     within : Tensor of shape () or None
         E k(y, y′), where it is known already.
+    weights : Tensor of shape (n,) or None
+        Weights of the rows of x; None means 1 each. The squared MMD is then the weighted mean.
 
     Returns
     -------
@@ -52,12 +60,22 @@ def mmd_by_row(x: Tensor, y: Tensor, scales: Tensor, within: Tensor | None = Non
     """
     if within is None:
         within = kernel_sums(y, y, scales, without_self=True).mean() / (len(y) - 1)
-    a = kernel_sums(x, x, scales, without_self=True) / (len(x) - 1)
     b = kernel_sums(x, y, scales) / len(y)
-    return 2 * a - a.mean() - 2 * b + within
+    if weights is None:
+        a = kernel_sums(x, x, scales, without_self=True) / (len(x) - 1)
+        return 2 * a - a.mean() - 2 * b + within
+    a = kernel_sums(x, x, scales, without_self=True, weights=weights) / (weights.sum() - weights)
+    return 2 * a - weights @ a / weights.sum() - 2 * b + within
 
 
-def kernel_sums(x: Tensor, y: Tensor, scales: Tensor, *, without_self: bool = False) -> Tensor:
+def kernel_sums(
+    x: Tensor,
+    y: Tensor,
+    scales: Tensor,
+    *,
+    without_self: bool = False,
+    weights: Tensor | None = None,
+) -> Tensor:
     """Sum of the kernel of :func:`mmd` over the rows of ``y``, for each row of ``x``.
 
     Parameters
@@ -66,6 +84,8 @@ def kernel_sums(x: Tensor, y: Tensor, scales: Tensor, *, without_self: bool = Fa
         As in :func:`mmd`.
     without_self : bool
         Whether ``y`` is ``x``, and a row's kernel with itself is left out.
+    weights : Tensor of shape (n_y,) or None
+        Weights of the rows of ``y``; None means 1 each.
 
     Returns
     -------
@@ -81,4 +101,5 @@ def kernel_sums(x: Tensor, y: Tensor, scales: Tensor, *, without_self: bool = Fa
         kernels = kernels + c / (c + squares)
     if without_self:
         kernels = kernels * (1 - torch.eye(len(x), device=x.device, dtype=x.dtype))
-    return kernels.sum(dim=1) / len(scales)
+    sums = kernels.sum(dim=1) if weights is None else kernels @ weights
+    return sums / len(scales)

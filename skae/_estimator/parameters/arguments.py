@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Hashable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,44 @@ def check_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
             f"groups must have labels such as numbers or strings: {error}; pass an array of shape "
             f"({n_rows},)."
         ) from error
+
+
+def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | None:
+    """Return the weights of rows as an array, or raise ValueError for bad ones."""
+    if sample_weight is None:
+        return None
+    try:
+        if isinstance(sample_weight, Real):
+            weights = np.full(n_rows, float(sample_weight))
+        else:
+            weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must be numbers: {error}.") from error
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight has the shape {weights.shape}, expected ({n_rows},): a weight for "
+            "each row of X."
+        )
+    bad = np.flatnonzero(~(weights >= 0) | np.isinf(weights))
+    if len(bad):
+        raise ValueError(
+            f"sample_weight has {weights[bad[0]]} in row {bad[0]}; weights are finite and not "
+            "negative."
+        )
+    if not weights.any():
+        raise ValueError(
+            "sample_weight is zero for all rows; pass at least one weight that is not zero."
+        )
+    return weights
+
+
+def require_two_rows(n_rows: int) -> None:
+    """Raise ValueError where fewer than two rows count."""
+    if n_rows < 2:
+        raise ValueError(
+            f"X has {n_rows} sample with a weight that is not zero and a value; a minimum of 2 is "
+            "required."
+        )
 
 
 def is_missing(label: Any) -> bool:

@@ -21,7 +21,7 @@ from skae._training.defaults import (
 )
 
 # The parameters that a module is built from as they are.
-ARCHITECTURE = ("loss", "activation", "tied_weights", "encoder", "decoder", "init")
+ARCHITECTURE = ("dtype", "loss", "activation", "tied_weights", "encoder", "decoder", "init")
 
 
 def resolve_number(n_components: Any) -> int | float:

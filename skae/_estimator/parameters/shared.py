@@ -219,13 +219,23 @@ class SharedParameters:
         when rows are few.
         """,
     )
+    dtype: str = parameter(
+        "float32",
+        options("float32", "float64"),
+        """
+        Number format of the weights, of all computation and of what is returned. Take
+        "float64" for the digits, as in comparisons with other software: it takes twice the memory
+        and the time.
+        """,
+    )
     precision: str = parameter(
         "auto",
         options("auto", "float32", "bfloat16"),
         """
         Number format in which the networks are trained; the weights, PCA's part and all use
-        of a fitted model are in float32. "auto" is bfloat16 where the hardware gains from it
-        (a CPU with AMX or AVX-512 BF16, a GPU from Ampere on) and the network is large enough.
+        of a fitted model are in ``dtype``. "auto" is bfloat16 where the hardware gains from it
+        (a CPU with AMX or AVX-512 BF16, a GPU from Ampere on) and the network is large enough,
+        and otherwise, as with ``dtype="float64"``, that.
         """,
     )
     early_stopping: bool = parameter(

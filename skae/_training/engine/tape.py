@@ -244,21 +244,21 @@ class Tape:
 
     # -- backward --------------------------------------------------------------------------
 
-    def backward(self, terms: Iterable[Tensor]) -> None:
+    def backward(self, terms: Iterable[Tensor], weights: Tensor | None = None) -> None:
         """Set the gradients of networks on the tape to that of the sum of the terms' means.
 
-        To those of other parameters it is added.
+        To those of other parameters it is added. Terms of single rows have their weights.
         """
         taped = {id(step.y) for step in self.steps}
         others = []
         for term in terms:
             if id(term) in taped:
-                add_grad(term, self._seed(term))
+                add_grad(term, self._seed(term, weights))
             elif term.requires_grad:
                 others.append(term)
         if others:
             # Paths through autograd's part are taken one by one, and may meet.
-            run_autograd(others, [self._seed(t) for t in others])
+            run_autograd(others, [self._seed(t, weights) for t in others])
         for step in reversed(self.steps):
             grad = None if step.y.grad is None else step.backward(step.y.grad)
             if grad is None:
@@ -278,8 +278,10 @@ class Tape:
         self.steps.clear()
         self.outputs.clear()
 
-    def _seed(self, term: Tensor) -> Tensor:
+    def _seed(self, term: Tensor, weights: Tensor | None) -> Tensor:
         """Return the gradient of a term's mean."""
+        if weights is not None and term.dim() > 0:
+            return weights / len(weights)
         if term.shape not in self.seeds:
             self.seeds[term.shape] = torch.full_like(term, 1 / term.numel())
         return self.seeds[term.shape]

@@ -1,0 +1,99 @@
+"""Missing values: filled with what the observed ones let expect."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skae._data.checks import has_missing, read_rows
+from skae._data.sources import Array, FilledSource, Mask, Source
+from skae._model.losses import loss_class
+from skae._start.gaussian import Gaussian
+
+
+@dataclass(frozen=True)
+class DomainFiller:
+    """Fills with the expectation under a Gaussian, moved into the domain of a loss.
+
+    Attributes
+    ----------
+    gaussian : Gaussian
+    low, high : float
+        What values X may have.
+    """
+
+    gaussian: Gaussian
+    low: float
+    high: float
+
+    @classmethod
+    def for_loss(cls, gaussian: Gaussian, loss: Any) -> "DomainFiller":
+        """Return the filler for the parameter ``loss``."""
+        kind = loss_class(loss)
+        return cls(gaussian, kind.low, kind.high)
+
+    def fill(self, X: Array) -> Array:
+        """Return a copy of rows in which no value is NaN."""
+        filled = self.gaussian.fill(X)
+        if self.low == -np.inf and self.high == np.inf:
+            return filled
+        return np.where(np.isnan(X), filled.clip(self.low, self.high), X)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Which rows and columns of a table have values at all.
+
+    Attributes
+    ----------
+    rows, columns : ndarray of bool of shape (n_rows,) and (n_features,)
+    """
+
+    rows: Mask
+    columns: Mask
+
+    @classmethod
+    def of(cls, source: Source) -> "Observed":
+        """Look at all rows."""
+        rows = np.zeros(source.n_rows, dtype=bool)
+        columns = np.zeros(source.n_features, dtype=bool)
+        for which, part in source.parts():
+            known = ~np.isnan(part)
+            rows[which] = known.any(axis=1)
+            columns |= known.any(axis=0)
+        return cls(rows, columns)
+
+
+def require_columns(observed: Observed, names: Any) -> None:
+    """Raise ValueError for columns of which no value is known."""
+    empty = np.flatnonzero(~observed.columns)
+    if not len(empty):
+        return
+    shown = [str(i) if names is None else repr(str(names[i])) for i in empty[:5]]
+    more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+    raise ValueError(
+        f"X has no value in {len(empty)} of its {len(observed.columns)} columns: "
+        f"{', '.join(shown)}{more}; drop them."
+    )
+
+
+def warn_of_empty_rows(observed: Observed, consequence: str) -> None:
+    """Warn of rows of which no value is known."""
+    empty = np.flatnonzero(~observed.rows)
+    if len(empty):
+        warnings.warn(
+            f"X has no value in {len(empty)} of its {len(observed.rows)} rows, the first of "
+            f"which is row {empty[0]}: {consequence}.",
+            stacklevel=5,
+        )
+
+
+def rows_for_use(estimator: Any, X: Any) -> Source:
+    """Return the rows of X for a fitted estimator, missing values filled when they are read."""
+    source = read_rows(estimator, X, fitting=False)
+    if not has_missing(source):
+        return source
+    warn_of_empty_rows(Observed.of(source), "they are taken for the mean")
+    filler = DomainFiller.for_loss(Gaussian(**estimator._gaussian), estimator._spec.loss)
+    return FilledSource(source, filler)
