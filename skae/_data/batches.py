@@ -176,7 +176,9 @@ def place(source: Source, units: Units, device: str) -> RowDataset:
     converted a batch at a time.
     """
     target, n_numbers = torch.device(device), source.n_rows * source.n_features
-    weights = None if source.weights is None else torch.from_numpy(source.weights).float()
+    weights = None
+    if source.weights is not None:
+        weights = torch.from_numpy(source.weights).to(units.tensor_dtype)
     if not source.may_be_copied:
         return RowDataset(source, units, device=target, weights=weights)
     fits = target.type == "cpu" or (
