@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
+from skae._data.tables import to_numbers, with_names
+
 Array = NDArray[np.floating]
 
 
@@ -15,22 +17,23 @@ def check_rows(estimator: Any, X: Any, *, fitting: bool) -> Array:
     float32 stays float32, everything else becomes float64: rows are centred before they
     are cast, so that large offsets cost no precision.
     """
-    refuse_masked(X)
-    X = validate_data(
-        estimator,
-        X,
-        reset=fitting,
+    table = check_array(
+        to_numbers(X),
         dtype=[np.float64, np.float32],
         ensure_all_finite=False,
         ensure_min_samples=2 if fitting else 1,
+        input_name="X",
+        estimator=estimator,
     )
-    require_finite(estimator, X)
-    return X
+    # Names of columns are the frame's, and only scikit-learn knows where they are.
+    validate_data(estimator, with_names(X, table), reset=fitting, skip_check_array=True)
+    require_finite(estimator, table)
+    return table
 
 
 def check_codes(estimator: Any, codes: Any, n_components: int) -> Array:
     """Return codes as a float32 array of ``n_components`` columns, or raise ValueError."""
-    refuse_masked(codes)
+    codes = to_numbers(codes)
     codes = check_array(codes, dtype=np.float32, input_name="codes", estimator=estimator)
     if codes.shape[1] != n_components:
         raise ValueError(
@@ -38,15 +41,6 @@ def check_codes(estimator: Any, codes: Any, n_components: int) -> Array:
             f"n_components_={n_components}; pass what transform returned."
         )
     return codes
-
-
-def refuse_masked(X: Any) -> None:
-    """Raise for a masked array, whose mask scikit-learn would silently drop."""
-    if np.ma.isMaskedArray(X):
-        raise ValueError(
-            "X is a masked array, and its mask would be ignored; fill it, as with "
-            "X.filled(numpy.nan) and sklearn.impute.SimpleImputer, or pass X.data."
-        )
 
 
 def require_finite(estimator: Any, X: Array) -> None:
