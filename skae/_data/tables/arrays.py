@@ -51,7 +51,7 @@ def from_objects(X: NDArray[Any], names: Iterable[Any]) -> NDArray[np.float64]:
     names : n_columns names
         Those that an error gives to the columns.
     """
-    parts = X.reshape(len(X), -1).T
+    parts = X.T if X.ndim == 2 else [X]
     columns = [
         Column(name, str(X.dtype), role_of(part)) for name, part in zip(names, parts, strict=True)
     ]

@@ -116,5 +116,5 @@ def arrow_column(field: Any, column: Any) -> Column:
     elif of.is_timestamp(kind) or of.is_date(kind):
         role = "date"
     elif of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind):
-        role = role_of(column[:LOOKED_AT].to_pylist())
+        role = role_of(column.drop_null()[:LOOKED_AT].to_pylist())
     return Column(field.name, str(kind), role)
