@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.utils.validation import check_array, validate_data
 
 from skae._data.sources import Array, ArraySource, Source, SparseSource, StoredSource
+from skae._data.tables import to_numbers, with_names
 
 # Memory maps up to this size are read row by row, as arrays are: the system keeps them in memory.
 MAX_MAPPED = 2**28
@@ -19,27 +21,28 @@ def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
     are cast, so that large offsets cost no precision. What is stored elsewhere stays there.
     NaN is a missing value.
     """
-    refuse_masked(X)
     least = 2 if fitting else 1
     if is_stored(X):
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
         return StoredSource(require_table(estimator, X, least))
-    X = validate_data(
-        estimator,
-        X,
-        reset=fitting,
+    table = check_array(
+        to_numbers(X),
         accept_sparse="csr",
         dtype=[np.float64, np.float32],
         ensure_all_finite=False,
         ensure_min_samples=least,
+        input_name="X",
+        estimator=estimator,
     )
-    if not sparse.issparse(X):
-        return ArraySource(X)
-    X = sparse.csr_array(X)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return SparseSource(X)
+    # Names of columns are the frame's, and only scikit-learn knows where they are.
+    validate_data(estimator, with_names(X, table), reset=fitting, skip_check_array=True)
+    if not sparse.issparse(table):
+        return ArraySource(table)
+    table = sparse.csr_array(table)
+    if not table.has_canonical_format:
+        table = table.copy()
+        table.sum_duplicates()
+    return SparseSource(table)
 
 
 def is_stored(X: Any) -> bool:
@@ -50,7 +53,9 @@ def is_stored(X: Any) -> bool:
     if isinstance(X, np.ndarray):
         return isinstance(X, np.memmap) and X.nbytes > MAX_MAPPED
     has_slices = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
-    return has_slices and not sparse.issparse(X) and not hasattr(X, "iloc")
+    return has_slices and not (
+        sparse.issparse(X) or hasattr(X, "iloc") or isinstance(X, torch.Tensor)
+    )
 
 
 def require_table(estimator: Any, X: Any, least: int) -> Any:
@@ -72,7 +77,7 @@ def require_table(estimator: Any, X: Any, least: int) -> Any:
 
 def check_codes(estimator: Any, codes: Any, n_components: int, dtype: Any) -> Array:
     """Return codes as an array of ``n_components`` columns, or raise ValueError."""
-    refuse_masked(codes)
+    codes = to_numbers(codes)
     codes = check_array(codes, dtype=dtype, input_name="codes", estimator=estimator)
     if codes.shape[1] != n_components:
         raise ValueError(
@@ -80,15 +85,6 @@ def check_codes(estimator: Any, codes: Any, n_components: int, dtype: Any) -> Ar
             f"n_components_={n_components}; pass what transform returned."
         )
     return codes
-
-
-def refuse_masked(X: Any) -> None:
-    """Raise for a masked array, whose mask scikit-learn would silently drop."""
-    if np.ma.isMaskedArray(X):
-        raise ValueError(
-            "X is a masked array, and its mask would be ignored; fill it, as with "
-            "X.filled(numpy.nan), or pass X.data."
-        )
 
 
 def has_missing(source: Source) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skae._data.checks import Array
+from skae._data.sources import Array
 from skae._start.incomplete import Group, Incomplete
 
 

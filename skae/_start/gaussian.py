@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from skae._data.checks import Array
+from skae._data.sources import Array
 from skae._data.sources import PART_SIZE, Source, slices
 from skae._start.factor_gaussian import FactorGaussian
 from skae._start.full_gaussian import FullGaussian

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from skae._data.checks import Array
+from skae._data.sources import Array
 
 # How many numbers of matrices are worked on at once: what a processor caches.
 GROUP_SIZE = 2**18
