@@ -18,7 +18,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import OneHotEncoder
 
 from skae import AutoEncoder
-from skae._data.checks import check_rows
+from skae._data.checks import read_rows
 from skae._data.tables import to_numbers
 
 SPOTS = make_spots()
@@ -136,7 +136,7 @@ def test_small_types_are_read_as_float64(dtype):
     tables = [X, pandas.DataFrame(X), polars.DataFrame(X), torch.from_numpy(X)]
     tables += [pyarrow.table([pyarrow.array(column) for column in X.T.copy()], NAMES)]
     for table in tables:
-        read = check_rows(AutoEncoder(), table, fitting=True)
+        read = read_rows(AutoEncoder(), table, fitting=True).table
         assert read.dtype == np.float64
         np.testing.assert_array_equal(read, X.astype(np.float64))
 

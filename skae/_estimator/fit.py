@@ -3,7 +3,7 @@
 import secrets
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from skae._data.batches import RowDataset, place
-from skae._data.checks import has_missing, read_rows
+from skae._data.batches import RowDataset
 from skae._data.moments import Moments
-from skae._data.sources import Array, Source, fill
-from skae._data.split import Keys, Split, group_rows, row_keys, split_rows
+from skae._data.sources import Array
+from skae._data.split import Keys, group_rows, row_keys, split_rows
 from skae._data.units import Units
 from skae._estimator.environment import (
     as_if_alone,
@@ -23,18 +22,11 @@ from skae._estimator.environment import (
     resolve_device,
     snapshot,
 )
-from skae._estimator.missing import (
-    DomainFiller,
-    Observed,
-    require_columns,
-    warn_of_empty_rows,
-)
+from skae._estimator.job import Former, Job
+from skae._estimator.missing import rows_for_fit
 from skae._estimator.parameters.arguments import (
-    check_groups,
     check_networks,
     check_size,
-    check_weights,
-    require_two_rows,
     warn_of_few_rows,
     warn_of_known_rows,
 )
@@ -48,79 +40,16 @@ from skae._estimator.parameters.rules import check_parameters
 from skae._estimator.parameters.shared import SharedParameters
 from skae._estimator.scores import ReconstructionScores
 from skae._estimator.use import FittedAutoEncoder
-from skae._model.losses import require_valid
 from skae._model.make_module import make_module
-from skae._model.spec import ModelSpec
 from skae._model.weights import weights_to_arrays
-from skae._start.floor import PCAFloor
-from skae._start.gaussian import fit_gaussian
-from skae._start.pca import PCA, fit_pca, n_left_out
+from skae._start.gaussian import gaussian_of_complete
+from skae._start.pca import n_left_out
 from skae._training.make_net import make_net
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest, Training
 
 # Beyond, float32 cannot hold the rows that inverse_transform returns.
 MIN_SCALE = 1e-30
-
-
-@dataclass(frozen=True)
-class Former:
-    """The fit that a warm start goes on from.
-
-    Attributes
-    ----------
-    spec : ModelSpec
-        What its module was built from.
-    weights : dict of str to ndarray
-        The module's state.
-    trained : ndarray of uint64 or None
-        Keys of the rows that have trained these weights; None if that was not recorded.
-    is_pca : bool
-        Whether the weights are PCA of all rows, so that there is nothing to go on from.
-    """
-
-    spec: ModelSpec
-    weights: dict[str, Array]
-    trained: Keys | None
-    is_pca: bool
-
-
-@dataclass
-class Job:
-    """What a fit has been given, checked.
-
-    Attributes
-    ----------
-    source : Source
-        The rows of X, filled where values are missing, and their weights.
-    moments : Moments
-        Moments of the rows of X.
-    units : Units
-        The units that the module will have.
-    device : str
-    seed : int
-    generator : torch.Generator
-        The source of every random draw.
-    former : Former or None
-        The fit whose sizes and units are kept.
-    split : Split
-        Which rows train, and which validate.
-    goes_on : bool
-        Whether the former weights may be the start: no validation row has trained them.
-    trained : ndarray of uint64 or None
-        Keys of the rows that will have trained the weights; None where that is not known.
-    """
-
-    source: Source
-    moments: Moments
-    units: Units
-    device: str
-    seed: int
-    generator: torch.Generator
-    former: Former | None
-    split: Split = field(init=False)
-    goes_on: bool = False
-    trained: Keys | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -201,7 +130,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             weights = weights_to_arrays(self.net_.module_)
             former = Former(self._spec, weights, self._trained, self._is_pca)
         seed = self._draw_seed()
-        source, groups = self._read(X, sample_weight, groups, seed)
+        source, groups, gaussian = rows_for_fit(self, X, sample_weight, groups, seed)
+        self._gaussian = vars(gaussian or gaussian_of_complete(source))
         check_networks(self, source.n_features)
         device = resolve_device(self.device)
         moments = Moments.of(source)
@@ -212,31 +142,6 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         job = Job(source, moments, units, device, seed, generator, former)
         self._split(job, groups)
         return job
-
-    def _read(
-        self, X: Any, sample_weight: Any, groups: Any, seed: int
-    ) -> tuple[Source, NDArray[np.int64] | None]:
-        """Return the rows that count, filled, and their groups."""
-        source = read_rows(self, X, fitting=True)
-        numbers = check_groups(groups, source.n_rows)
-        weights = check_weights(sample_weight, source.n_rows)
-        lacks = has_missing(source)
-        require_valid(self.loss, source)
-        if lacks:
-            observed = Observed.of(source)
-            require_columns(observed, getattr(self, "feature_names_in_", None))
-            warn_of_empty_rows(observed, "they are left out")
-            if not observed.rows.all():
-                weights = observed.rows * (np.ones(source.n_rows) if weights is None else weights)
-        if weights is not None:
-            source = source.weighted(weights)
-            numbers = numbers if numbers is None else numbers[source.index]
-            require_two_rows(source.n_rows)
-        if lacks:
-            gaussian = fit_gaussian(source, seed, source.weights)
-            source = fill(source, DomainFiller.for_loss(gaussian, self.loss))
-            self._gaussian = vars(gaussian)
-        return source, numbers
 
     def _split(self, job: Job, groups: NDArray[np.int64] | None) -> None:
         """Choose the validation rows, and find out whether they are new to the former weights."""
@@ -297,50 +202,28 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if former is not None and isinstance(k, float):
             k = former.spec.n_components
         if isinstance(k, float):
-            whole = fit_pca(job.source, job.moments, k, job.seed)
+            whole = job.pca(k)
             k = whole.n_components
         check_size(k, job.source)
         spec = make_spec(self, k, job.source, former.spec if former else None)
         if former is not None:
             former.spec.require(**{**vars(spec), "parameters": former.spec.parameters})
         module = make_module(self._module, spec, job.units, job.generator)
-        n_training = len(job.split.training)
+        n_training = job.n_training
         best = KeepBest(tol=self.tol)
         options = training_options(self, self._module, spec, n_training)
         net = make_net(module, best=best, device=job.device, generator=job.generator, **options)
         net.max_epochs, best.patience_ = resolve_epochs(self, n_training, net.batch_size)
         self._spec, self.n_components_ = spec, k
         self.mean_, self.scale_ = job.units.mean, job.units.exact_scale
-        training = self._training(job, net, best, self._floor(job, k, whole))
+        floor = job.floor(k, whole) if self.init == "pca" else None
+        weights = former.weights if former is not None and job.goes_on else None
+        rows = job.rows(net.device)
+        training = Training(net, best, **vars(rows), floor=floor, former=weights)
         net.prepare(training.train)
         module.frame.set_metric(torch.full_like(module.frame.metric, module.code_unit))
         training.load_start()
         return training
-
-    def _floor(self, job: Job, k: int, whole: PCA | None) -> PCAFloor | None:
-        """Fit PCA of all rows, and of those that train, where it is the start."""
-        if self.init != "pca":
-            return None
-        whole = whole or fit_pca(job.source, job.moments, k, job.seed)
-        if not len(job.split.validation):
-            return PCAFloor(whole, whole)
-        source = job.source.subset(job.split.training)
-        return PCAFloor(whole, fit_pca(source, Moments.of(source), k, job.seed))
-
-    def _training(
-        self, job: Job, net: AutoEncoderNet, best: KeepBest, floor: PCAFloor | None
-    ) -> Training:
-        """Put the net and its rows together."""
-        table, split = place(job.source, job.units, net.device), job.split
-        training = torch.from_numpy(split.training)
-        if table.weights is not None:
-            table.weights /= table.weights[training].mean()
-        train = table.subset(training)
-        validation = None
-        if len(split.validation):
-            validation = table.subset(torch.from_numpy(split.validation)).in_memory()
-        weights = job.former.weights if job.former and job.goes_on else None
-        return Training(net, best, table, train, validation, split.groups, floor, weights)
 
     # -- settle ----------------------------------------------------------------------------
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skae._data.checks import has_missing, read_rows
-from skae._data.sources import Array, FilledSource, Mask, Source
-from skae._model.losses import loss_class
-from skae._start.gaussian import Gaussian
+from skae._data.sources import Array, FilledSource, Mask, Source, fill
+from skae._estimator.parameters.arguments import check_groups, check_weights, require_two_rows
+from skae._model.losses import loss_class, require_valid
+from skae._start.gaussian import Gaussian, fit_gaussian
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,34 @@ def warn_of_empty_rows(observed: Observed, consequence: str) -> None:
             f"which is row {empty[0]}: {consequence}.",
             stacklevel=5,
         )
+
+
+def rows_for_fit(
+    estimator: Any, X: Any, sample_weight: Any, groups: Any, seed: int
+) -> tuple[Source, NDArray[np.int64] | None, Gaussian | None]:
+    """Return the rows of X that count, their groups, and what filled their missing values.
+
+    Where no value is missing, nothing did.
+    """
+    source = read_rows(estimator, X, fitting=True)
+    numbers = check_groups(groups, source.n_rows)
+    weights = check_weights(sample_weight, source.n_rows)
+    lacks = has_missing(source)
+    require_valid(estimator.loss, source)
+    if lacks:
+        observed = Observed.of(source)
+        require_columns(observed, getattr(estimator, "feature_names_in_", None))
+        warn_of_empty_rows(observed, "they are left out")
+        if not observed.rows.all():
+            weights = observed.rows * (np.ones(source.n_rows) if weights is None else weights)
+    if weights is not None:
+        source = source.weighted(weights)
+        numbers = numbers if numbers is None else numbers[source.index]
+        require_two_rows(source.n_rows)
+    if not lacks:
+        return source, numbers, None
+    gaussian = fit_gaussian(source, seed, source.weights)
+    return fill(source, DomainFiller.for_loss(gaussian, estimator.loss)), numbers, gaussian
 
 
 def rows_for_use(estimator: Any, X: Any) -> Source:

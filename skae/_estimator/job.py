@@ -1,0 +1,128 @@
+"""What a fit has been given, checked: rows, units, and the fit that it goes on from."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skae._data.batches import RowDataset, place
+from skae._data.moments import Moments
+from skae._data.sources import Array, Source
+from skae._data.split import Keys, Split
+from skae._data.units import Units
+from skae._model.spec import ModelSpec
+from skae._start.floor import PCAFloor
+from skae._start.pca import PCA, fit_pca
+
+
+@dataclass(frozen=True)
+class Former:
+    """The fit that a warm start goes on from.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        What its module was built from.
+    weights : dict of str to ndarray
+        The module's state.
+    trained : ndarray of uint64 or None
+        Keys of the rows that have trained these weights; None if that was not recorded.
+    is_pca : bool
+        Whether the weights are PCA of all rows, so that there is nothing to go on from.
+    """
+
+    spec: ModelSpec
+    weights: dict[str, Array]
+    trained: Keys | None
+    is_pca: bool
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The rows of a training, on its device.
+
+    Attributes
+    ----------
+    table, train : RowDataset
+        All rows, and those that train.
+    validation : RowDataset or None
+    groups : ndarray of int of shape (n_validation,)
+        Numbers of the groups that validation rows belong to.
+    """
+
+    table: RowDataset
+    train: RowDataset
+    validation: RowDataset | None
+    groups: NDArray[np.int64]
+
+
+@dataclass
+class Job:
+    """What a fit has been given, checked.
+
+    Attributes
+    ----------
+    source : Source
+        The rows of X, filled where values are missing, and their weights.
+    moments : Moments
+        Moments of the rows of X.
+    units : Units
+        The units that the module will have.
+    device : str
+    seed : int
+    generator : torch.Generator
+        The source of every random draw.
+    former : Former or None
+        The fit whose sizes and units are kept.
+    split : Split
+        Which rows train, and which validate.
+    goes_on : bool
+        Whether the former weights may be the start: no validation row has trained them.
+    trained : ndarray of uint64 or None
+        Keys of the rows that will have trained the weights; None where that is not known.
+    """
+
+    source: Source
+    moments: Moments
+    units: Units
+    device: str
+    seed: int
+    generator: torch.Generator
+    former: Former | None
+    split: Split = field(init=False)
+    goes_on: bool = False
+    trained: Keys | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """The size of the table, for what depends on it."""
+        return self.source.n_rows
+
+    @property
+    def n_training(self) -> int:
+        """Number of rows that train."""
+        return len(self.split.training)
+
+    def pca(self, n_components: int | float) -> PCA:
+        """Fit PCA of all rows."""
+        return fit_pca(self.source, self.moments, n_components, self.seed)
+
+    def floor(self, n_components: int, whole: PCA | None) -> PCAFloor:
+        """Return PCA of all rows, which may be known already, and of those that train."""
+        whole = whole or self.pca(n_components)
+        if not len(self.split.validation):
+            return PCAFloor(whole, whole)
+        source = self.source.subset(self.split.training)
+        return PCAFloor(whole, fit_pca(source, Moments.of(source), n_components, self.seed))
+
+    def rows(self, device: str) -> TrainingRows:
+        """Return the rows for training on a device."""
+        table, split = place(self.source, self.units, device), self.split
+        training = torch.from_numpy(split.training)
+        if table.weights is not None:
+            table.weights /= table.weights[training].mean()
+        validation = None
+        if len(split.validation):
+            validation = table.subset(torch.from_numpy(split.validation)).in_memory()
+        return TrainingRows(table, table.subset(training), validation, split.groups)
