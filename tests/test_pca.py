@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from skae._data import centred, sources
-from skae._data.moments import Moments
+from skae._data import sources
 from skae._data.sources import ArraySource
+from skae._data.sums import centred
+from skae._data.sums.moments import Moments
 from skae._start import pca as _pca
 from skae._start.pca import fit_pca
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from skae._data.batches import RowDataset
-from skae._data.moments import Moments
 from skae._data.sources import Array
 from skae._data.split import Keys, group_rows, row_keys, split_rows
+from skae._data.sums.moments import Moments
 from skae._data.units import Units
 from skae._estimator.environment import (
     as_if_alone,
@@ -32,13 +32,14 @@ from skae._estimator.parameters.arguments import (
 )
 from skae._estimator.parameters.resolve import (
     make_spec,
-    resolve_epochs,
     resolve_number,
     training_options,
 )
 from skae._estimator.parameters.rules import check_parameters
 from skae._estimator.parameters.shared import SharedParameters
+from skae._estimator.partial_fit import fit_part
 from skae._estimator.scores import ReconstructionScores
+from skae._estimator.stream import Stream
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.make_module import make_module
 from skae._model.weights import weights_to_arrays
@@ -107,6 +108,48 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             replace_attributes(self, before, dict(vars(fitted)))
         return self
 
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Go on with a part of the rows, such as one of many that do not fit into memory.
+
+        Parts may come in any number, size and order, and more than once. The model is, at any
+        time, PCA of all rows seen so far, or what the training has reached where validation rows
+        prefer that. A tenth of the rows (``validation_fraction``) validates and never trains;
+        which rows these are is decided by their values, so that a row that comes again is on the
+        same side. Some thousand of them are kept, with the model; until there are ten, and for as
+        long as they do not prefer the network, the model is PCA.
+
+        Each call takes a few passes over its part (``max_iter``), at a constant learning rate.
+        The weights that count are the average of the weights of all steps, late ones above all,
+        so that no end need be known. Codes keep their meaning between calls: they are turned by
+        the rotation, and moved by the shift, that bring them closest to what the last model gave
+        the same rows. They are uncorrelated and ordered by variance only after the first call.
+
+        The first part decides the size of the code where ``n_components`` is a share, and what
+        fills missing values. After ``fit``, the first call starts anew.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            Rows; two at least in the first call.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,) or None
+            How much each row counts; None means 1 each.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit`; what was fitted before then stays as it was.
+        """
+        with as_if_alone():
+            before, fitted = dict(vars(self)), snapshot(self)
+            fit_part(fitted, X, sample_weight)
+            replace_attributes(self, before, dict(vars(fitted)))
+        return self
+
     def _fit(self, X: Any, sample_weight: Any, groups: Any) -> None:
         job = self._check(X, sample_weight, groups)
         training = self._start(job)
@@ -116,6 +159,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             training.net.train(training.train, training.validation)
         training.select()
         self._report(training)
+        self._stream: Stream | None = None
         # What a warm start has to know.
         self._trained, self._is_pca = job.trained, training.ends_at_pca
         self._settle(job)
@@ -204,16 +248,16 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if isinstance(k, float):
             whole = job.pca(k)
             k = whole.n_components
-        check_size(k, job.source)
-        spec = make_spec(self, k, job.source, former.spec if former else None)
+        shape = (job.n_rows, job.source.n_features)
+        check_size(k, shape)
+        spec = make_spec(self, k, shape, former.spec if former else None)
         if former is not None:
             former.spec.require(**{**vars(spec), "parameters": former.spec.parameters})
         module = make_module(self._module, spec, job.units, job.generator)
-        n_training = job.n_training
         best = KeepBest(tol=self.tol)
-        options = training_options(self, self._module, spec, n_training)
+        options = training_options(self, self._module, spec, job.n_seen) | job.net_options
         net = make_net(module, best=best, device=job.device, generator=job.generator, **options)
-        net.max_epochs, best.patience_ = resolve_epochs(self, n_training, net.batch_size)
+        net.max_epochs, best.patience_ = job.epochs(self, net.batch_size)
         self._spec, self.n_components_ = spec, k
         self.mean_, self.scale_ = job.units.mean, job.units.exact_scale
         floor = job.floor(k, whole) if self.init == "pca" else None

@@ -1,16 +1,19 @@
 """What a fit has been given, checked: rows, units, and the fit that it goes on from."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from skae._data.batches import RowDataset, place
-from skae._data.moments import Moments
 from skae._data.sources import Array, Source
 from skae._data.split import Keys, Split
+from skae._data.sums.moments import Moments
 from skae._data.units import Units
+from skae._estimator.parameters.resolve import resolve_epochs
+from skae._estimator.parameters.shared import SharedParameters
 from skae._model.spec import ModelSpec
 from skae._start.floor import PCAFloor
 from skae._start.pca import PCA, fit_pca
@@ -103,6 +106,20 @@ class Job:
     def n_training(self) -> int:
         """Number of rows that train."""
         return len(self.split.training)
+
+    @property
+    def n_seen(self) -> int:
+        """Number of rows that have trained the weights, when this fit is over."""
+        return self.n_training
+
+    @property
+    def net_options(self) -> dict[str, Any]:
+        """What differs in how the net is trained from what the parameters say."""
+        return {}
+
+    def epochs(self, estimator: SharedParameters, batch_size: int) -> tuple[int, int]:
+        """Return the number of epochs, and after how many without progress training ends."""
+        return resolve_epochs(estimator, self.n_training, batch_size)
 
     def pca(self, n_components: int | float) -> PCA:
         """Fit PCA of all rows."""

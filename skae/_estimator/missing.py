@@ -119,11 +119,29 @@ def rows_for_fit(
     return fill(source, DomainFiller.for_loss(gaussian, estimator.loss)), numbers, gaussian
 
 
+def rows_for_part(estimator: Any, X: Any, sample_weight: Any) -> Source:
+    """Return the rows of a later part that count, filled as in the first; there may be none."""
+    source = read_rows(estimator, X, fitting=False)
+    weights = check_weights(sample_weight, source.n_rows, may_be_zero=True)
+    require_valid(estimator.loss, source)
+    if has_missing(source):
+        observed = Observed.of(source)
+        warn_of_empty_rows(observed, "they are left out")
+        if not observed.rows.all():
+            weights = observed.rows * (np.ones(source.n_rows) if weights is None else weights)
+        source = fill(source, filler_of(estimator))
+    return source if weights is None else source.weighted(weights)
+
+
+def filler_of(estimator: Any) -> DomainFiller:
+    """Return what fills missing values for a fitted estimator."""
+    return DomainFiller.for_loss(Gaussian(**estimator._gaussian), estimator._spec.loss)
+
+
 def rows_for_use(estimator: Any, X: Any) -> Source:
     """Return the rows of X for a fitted estimator, missing values filled when they are read."""
     source = read_rows(estimator, X, fitting=False)
     if not has_missing(source):
         return source
     warn_of_empty_rows(Observed.of(source), "they are taken for the mean")
-    filler = DomainFiller.for_loss(Gaussian(**estimator._gaussian), estimator._spec.loss)
-    return FilledSource(source, filler)
+    return FilledSource(source, filler_of(estimator))

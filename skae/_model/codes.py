@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from skae.functional import own_axes, principal_axes
@@ -45,6 +46,14 @@ class CodeFrame(nn.Module):
         self.axes.copy_(metric[:, None] * rotation / divisor)
         self.inverse_axes.copy_(divisor[:, None] * rotation.T / metric)
 
+    def rotate(self, rotation: Tensor, shift: Tensor) -> None:
+        """Turn the codes that users see: c becomes c rotation + shift."""
+        axes, inverse = self.axes.double(), self.inverse_axes.double()
+        axes, inverse = axes @ rotation.to(axes), rotation.T.to(inverse) @ inverse
+        self.offset.sub_((shift.to(inverse) @ inverse).to(self.offset))
+        self.axes.copy_(axes)
+        self.inverse_axes.copy_(inverse)
+
     def forward(self, z: Tensor) -> Tensor:
         """Turn the network's codes into those that users see."""
         return (z - self.offset) @ self.axes
@@ -77,6 +86,21 @@ class Axes(ABC):
     def centre(self, mean: Tensor) -> Tensor:
         """Return what is subtracted from the network's codes, whose mean is ``mean``."""
 
+    @abstractmethod
+    def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how to turn codes so that they come closest to others.
+
+        Parameters
+        ----------
+        codes, wanted : Tensor of shape (n_rows, n_components)
+
+        Returns
+        -------
+        rotation : Tensor of shape (n_components, n_components)
+        shift : Tensor of shape (n_components,)
+            ``codes @ rotation + shift`` is next to ``wanted``.
+        """
+
     def divisor(self, variances: Tensor, *, whiten: bool) -> Tensor:
         """Return what the turned codes are divided by."""
         ones = torch.ones_like(variances)
@@ -96,6 +120,14 @@ class PrincipalAxes(Axes):
         """Subtract the mean."""
         return mean
 
+    def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rotation and the shift with the least squared distance (Procrustes)."""
+        codes, wanted = codes.double(), wanted.double()
+        means = codes.mean(dim=0), wanted.mean(dim=0)
+        left, _, right = torch.linalg.svd((codes - means[0]).T @ (wanted - means[1]))
+        rotation = left @ right
+        return rotation, means[1] - means[0] @ rotation
+
 
 class OwnAxes(Axes):
     """Codes keep the axes in which they were trained, and their zero; order and signs are set."""
@@ -107,6 +139,14 @@ class OwnAxes(Axes):
     def centre(self, mean: Tensor) -> Tensor:
         """Subtract nothing."""
         return torch.zeros_like(mean)
+
+    def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the order and the signs of axes with the largest sum of products."""
+        products = codes.double().T @ wanted.double()
+        rows, columns = linear_sum_assignment(-products.abs().numpy())
+        rotation = torch.zeros_like(products)
+        rotation[rows, columns] = torch.where(products[rows, columns] < 0, -1.0, 1.0).double()
+        return rotation, torch.zeros(len(products), dtype=products.dtype)
 
 
 @dataclass(frozen=True)

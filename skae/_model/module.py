@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skae._data.batch import observed_values, row_weights
+from skae._data.sources import Array
 from skae._data.units import to_float64
 from skae._model.codes import Axes, CodeFrame, LinearCodes, PrincipalAxes, whitening
 from skae._model.losses import Loss
@@ -203,6 +204,17 @@ class AutoEncoderModule(Drawing, ABC):
         offset = self.axes.centre(means[:k] / metric)
         self.frame.turn(offset, rotation, self.axes.divisor(variances, whiten=whiten))
         return squares, variances.cpu()
+
+    def align_codes(self, codes: Array, wanted: Array) -> None:
+        """Turn the codes as their axes allow, so that they come closest to others.
+
+        Parameters
+        ----------
+        codes, wanted : ndarray of shape (n_rows, n_components)
+            What the module gives some rows, and what it is to give them as nearly as it can.
+        """
+        rotation, shift = self.axes.align(torch.tensor(codes), torch.tensor(wanted))
+        self.frame.rotate(rotation, shift)
 
     def draws(self, x: Tensor) -> torch.Generator:
         """Return the source of random draws for ``x``; outside training always the same."""

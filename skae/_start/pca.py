@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh, qr
 
-from skae._data.centred import Centred, centre
-from skae._data.moments import Moments
 from skae._data.sources import Array, Source
+from skae._data.sums.centred import Centred, centre
+from skae._data.sums.moments import Moments
+from skae._data.sums.scatter import Scatter
 
 # Above this size of the smaller side, a few components are found by subspace iteration.
 EXACT_SIZE = 2000
@@ -80,10 +81,8 @@ def fit_pca(source: Source, moments: Moments, n_components: int | float, seed: i
     """
     n_rows, n_features = source.n_rows, source.n_features
     wanted = n_components if isinstance(n_components, int) else None
-    if not moments.variances.any():  # a share of nothing is one component
-        k = wanted or 1
-        nothing = np.zeros((k, n_features)), np.zeros(k)
-        return PCA(moments.mean, *nothing, moments.variances, moments)
+    if not moments.variances.any():
+        return pca_of_nothing(moments, n_components)
     rows = centre(source, moments)
     smaller = min(n_rows, n_features)
     if wanted is None and smaller > MAX_SPECTRUM:
@@ -97,10 +96,32 @@ def fit_pca(source: Source, moments: Moments, n_components: int | float, seed: i
         most = smaller if wanted is None else min(wanted, smaller)
         decompose = decompose_covariance if n_features <= n_rows else decompose_gram
         squares, components = decompose(rows, most)
-    squares = squares * moments.scale**2
+    return make_pca(moments, squares * moments.scale**2, components, n_components)
+
+
+def pca_of_scatter(scatter: Scatter, n_components: int | float) -> PCA:
+    """As :func:`fit_pca`, of rows of which sums of products are known."""
+    moments = scatter.moments()
+    if not moments.variances.any():
+        return pca_of_nothing(moments, n_components)
+    smaller = min(scatter.n_rows, len(scatter.mean))
+    most = min(n_components, smaller) if isinstance(n_components, int) else smaller
+    return make_pca(moments, *scatter.directions(most), n_components)
+
+
+def pca_of_nothing(moments: Moments, n_components: int | float) -> PCA:
+    """Return PCA of rows that do not vary; a share of that is one component."""
+    k = n_components if isinstance(n_components, int) else 1
+    components = np.zeros((k, len(moments.mean)))
+    return PCA(moments.mean, components, np.zeros(k), moments.variances, moments)
+
+
+def make_pca(moments: Moments, squares: Array, components: Array, n_components: int | float) -> PCA:
+    """Return PCA from squared singular values in X's units, and their directions."""
+    wanted = n_components if isinstance(n_components, int) else None
     if wanted is None:
-        shares = np.cumsum(squares) / (moments.variances.sum() * moments.total)
-        k = min(int(np.searchsorted(shares, n_components, side="right")) + 1, smaller)
+        shares = np.cumsum(squares) / (moments.variances.sum() * moments.total or 1)
+        k = min(int(np.searchsorted(shares, n_components, side="right")) + 1, len(squares))
         squares, components = squares[:k], components[:k]
     explained = squares @ np.square(components) / moments.total
     residuals = np.clip(moments.variances - explained, 0, None)

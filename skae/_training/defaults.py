@@ -5,6 +5,9 @@ import math
 AUTO_BATCH_SIZE = 128
 # Tables of up to so many training rows get so many optimizer steps.
 AUTO_STEPS = ((1000, 1000), (2000, 1500), (10_000, 2000), (math.inf, 4000))
+# A part of data that come in parts is passed over so often that it gets so many steps, but no
+# more often than so.
+PART_STEPS, MOST_PASSES = 128, 10
 # Tables of up to so many training rows are trained with noise, and so much of it.
 AUTO_NOISE, NOISY_ROWS = 0.5, 10_000
 # Codes of up to so many numbers, from more than so many rows, come from the deep network.
@@ -32,6 +35,11 @@ def auto_sizes(n_rows: int, n_features: int, n_components: int) -> tuple[int, ..
 def auto_epochs(n_rows: int, n_batches: int) -> int:
     """Return how many epochs make as many steps as suit so many rows."""
     return math.ceil(next(steps for most, steps in AUTO_STEPS if n_rows <= most) / n_batches)
+
+
+def stream_epochs(n_batches: int) -> int:
+    """Return how many passes to make over a part of data that come in parts."""
+    return min(MOST_PASSES, math.ceil(PART_STEPS / n_batches))
 
 
 def auto_patience(n_epochs: int) -> int:

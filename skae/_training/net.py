@@ -22,7 +22,7 @@ from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.seeding import Drawing
 from skae._training.callbacks import StopTraining, asks_to_stop
-from skae._training.engine.optimizer import FlatAdamW, one_cycle
+from skae._training.engine.optimizer import FlatAdamW, one_cycle, warm_up
 from skae._training.engine.residual_noise import ResidualNoise
 from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread
 from skae._training.epoch import PassTerms
@@ -43,12 +43,14 @@ class AutoEncoderNet(NeuralNet):
         The module, built.
     generator : torch.Generator or None
         Shuffles the rows.
-    learning_rate : {"one_cycle", "constant"}
+    learning_rate : {"one_cycle", "constant", "warm_up"}
         Course of the learning rate over the training.
     residual_noise : float
         How much of another row's residual is added to each row of a training batch.
     precision : {"auto", "float32", "bfloat16"}
         In which MLPs are trained; everything else is in float32.
+    averages : bool
+        Whether the weights that are evaluated and kept are averages over the steps.
     tape : bool
         Whether to use written-out gradients (:class:`Tape`): the same result, faster.
     trains : bool
@@ -67,6 +69,7 @@ class AutoEncoderNet(NeuralNet):
         learning_rate: str = "constant",
         residual_noise: float = 0.0,
         precision: str = "float32",
+        averages: bool = False,
         tape: bool = True,
         trains: bool = True,
         **kwargs: Any,
@@ -75,6 +78,7 @@ class AutoEncoderNet(NeuralNet):
         self.learning_rate = learning_rate
         self.residual_noise = residual_noise
         self.precision = precision
+        self.averages = averages
         self.tape = tape
         self.trains = trains
         super().__init__(module, **{"criterion": nn.Identity, **kwargs})
@@ -97,6 +101,8 @@ class AutoEncoderNet(NeuralNet):
         if not self.trains:
             return self
         super().initialize_optimizer(*args, **kwargs)
+        if self.averages:
+            self.optimizer_.start_average()
         discriminator = self.module_.discriminator
         self.discriminator_optimizer_: FlatAdamW | None = None
         if discriminator is not None:
@@ -251,8 +257,8 @@ class AutoEncoderNet(NeuralNet):
         if self._watches_gradients:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        if self.learning_rate == "one_cycle":
-            share = one_cycle(self.step_, self.n_steps_)
+        if self.learning_rate != "constant":
+            share = self._course(self.step_, self.n_steps_)
             for group in self.optimizer_.param_groups:
                 group["lr"] = share * self.lr
             self.optimizer_.update()
@@ -264,6 +270,12 @@ class AutoEncoderNet(NeuralNet):
             with counting(None, batch.weights):
                 self._step_discriminator(self.discriminator_optimizer_)
         return {"y_pred": output}
+
+    def _course(self, step: int, n_steps: int) -> float:
+        """Return the share of the highest learning rate to take."""
+        if self.learning_rate == "one_cycle":
+            return one_cycle(step, n_steps)
+        return warm_up(self.optimizer_.n_steps)
 
     def _step_discriminator(self, optimizer: FlatAdamW) -> None:
         """Train the discriminator on the codes of the batch of this step."""
@@ -297,6 +309,8 @@ class AutoEncoderNet(NeuralNet):
         watched = self._listeners("on_batch_begin") or self._listeners("on_batch_end")
         self._watches_gradients = self._listeners("on_grad_computed")
         self.module_.train(training)
+        if training and self.averages:
+            self.optimizer_.swap_average()
         collected = PassTerms()
         for batch in iterator:
             if watched:
@@ -305,6 +319,8 @@ class AutoEncoderNet(NeuralNet):
             collected.add(step["y_pred"][1], len(batch.x), batch.weights)
             if watched:
                 self._report_batch(prefix, step, batch, training)
+        if training and self.averages:
+            self.optimizer_.swap_average()
         self._record_epoch(prefix, collected.means(), len(iterator.rows), watched)
         if self.discriminator_losses_:
             loss = torch.stack(self.discriminator_losses_).mean().item()

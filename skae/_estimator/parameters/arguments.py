@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skae._data.sources import Source
 from skae._data.split import MIN_VALIDATION, Split
 
 # The most numbers of a matrix with a row for each component, where the code is larger than the
@@ -17,13 +16,14 @@ from skae._data.split import MIN_VALIDATION, Split
 MAX_IDLE_WEIGHTS = 2**27
 
 
-def check_size(n_components: int, source: Source) -> None:
+def check_size(n_components: int, shape: tuple[int, int]) -> None:
     """Raise ValueError for a code so much larger than the data that memory would run out."""
-    rank = min(source.n_rows, source.n_features)
-    n_weights = n_components * max(n_components, source.n_features)
+    n_rows, n_features = shape
+    rank = min(n_rows, n_features)
+    n_weights = n_components * max(n_components, n_features)
     if n_components > rank and n_weights > MAX_IDLE_WEIGHTS:
         raise ValueError(
-            f"n_components={n_components} for {source.n_rows} rows of {source.n_features} features "
+            f"n_components={n_components} for {n_rows} rows of {n_features} features "
             f"needs matrices of {n_weights:,} numbers, and these "
             f"rows have no more than {rank} components; pass at most {rank}."
         )
@@ -72,7 +72,9 @@ def check_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
         ) from error
 
 
-def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | None:
+def check_weights(
+    sample_weight: Any, n_rows: int, *, may_be_zero: bool = False
+) -> NDArray[np.float64] | None:
     """Return the weights of rows as an array, or raise ValueError for bad ones."""
     if sample_weight is None:
         return None
@@ -94,7 +96,7 @@ def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | None
             f"sample_weight has {weights[bad[0]]} in row {bad[0]}; weights are finite and not "
             "negative."
         )
-    if not weights.any():
+    if not weights.any() and not may_be_zero:
         raise ValueError(
             "sample_weight is zero for all rows; pass at least one weight that is not zero."
         )

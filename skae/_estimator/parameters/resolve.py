@@ -5,7 +5,6 @@ from dataclasses import fields
 from numbers import Integral
 from typing import Any
 
-from skae._data.sources import Source
 from skae._estimator.parameters.shared import SharedParameters
 from skae._model.losses import takes_any_row
 from skae._model.module import AutoEncoderModule
@@ -30,7 +29,7 @@ def resolve_number(n_components: Any) -> int | float:
 
 
 def make_spec(
-    estimator: SharedParameters, k: int, source: Source, former: ModelSpec | None
+    estimator: SharedParameters, k: int, shape: tuple[int, int], former: ModelSpec | None
 ) -> ModelSpec:
     """Describe the module with codes of k numbers; what is "auto" stays as it was in ``former``."""
     if estimator.hidden_layer_sizes != "auto":
@@ -40,11 +39,11 @@ def make_spec(
     elif estimator.image_shape is not None:
         sizes = CHANNELS
     else:
-        sizes = auto_sizes(source.n_rows, source.n_features, k)
+        sizes = auto_sizes(*shape, k)
     shared = {spec.name for spec in fields(SharedParameters)}
     own = sorted({spec.name for spec in fields(estimator)} - shared)
     return ModelSpec(
-        n_features=source.n_features,
+        n_features=shape[1],
         n_components=k,
         hidden_layer_sizes=sizes,
         image_shape=estimator.image_shape and tuple(map(int, estimator.image_shape)),

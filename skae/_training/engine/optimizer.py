@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, nn
 
 EPS = 1e-8
+# The average of the weights of all steps counts each by its number to this power.
+AVERAGE_POWER = 8
+# Without an end in sight the rate rises in so many steps to this share of the highest, and stays.
+WARM_STEPS, WARM_SHARE = 200, 0.5
 
 
 @dataclass
@@ -20,6 +24,7 @@ class FlatGroup:
     exp_avg: Tensor
     exp_avg_sq: Tensor
     step: Tensor
+    average: Tensor | None = None
 
 
 class FlatAdamW(torch.optim.Optimizer):
@@ -110,6 +115,44 @@ class FlatAdamW(torch.optim.Optimizer):
             )
             for p, value in frozen:
                 p.data.copy_(value)
+            if flat.average is not None:
+                kept = (1 - 1 / flat.step.item()) ** (AVERAGE_POWER + 1)
+                flat.average.lerp_(flat.values, 1 - kept)
+
+    @property
+    def n_steps(self) -> int:
+        """How many steps have been taken."""
+        return int(self._flat[0].step.item())
+
+    def start_average(self) -> None:
+        """Keep, from now on, an average of the parameters over all steps.
+
+        Each step t counts as much as a power of t (Karras et al. 2024): late steps count most,
+        however many there will be, so that no end has to be known beforehand.
+        """
+        for flat in self._flat:
+            if flat.average is None:
+                flat.average = flat.values.clone()
+
+    def swap_average(self) -> None:
+        """Exchange the parameters' values and their average."""
+        for flat in self._flat:
+            assert flat.average is not None
+            values = flat.values.clone()
+            flat.values.copy_(flat.average)
+            flat.average.copy_(values)
+
+    def flat_state(self) -> list[dict[str, Tensor]]:
+        """Return copies of all that a training needs to go on, one dict a parameter group."""
+        names = ("values", "exp_avg", "exp_avg_sq", "step", "average")
+        return [{n: getattr(flat, n).clone() for n in names} for flat in self._flat]
+
+    def load_flat_state(self, groups: list[dict[str, Tensor]]) -> None:
+        """Load what :meth:`flat_state` returned."""
+        self.start_average()
+        for flat, group in zip(self._flat, groups, strict=True):
+            for name, value in group.items():
+                getattr(flat, name).copy_(value)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what ``state_dict`` returned, into the layout."""
@@ -127,6 +170,11 @@ class FlatAdamW(torch.optim.Optimizer):
                 p.grad = None
         self.state.clear()
         self._flat.clear()
+
+
+def warm_up(step: int) -> float:
+    """Return the share of the learning rate to take where no end of the training is known."""
+    return WARM_SHARE * min(1.0, (step + 1) / WARM_STEPS)
 
 
 def one_cycle(step: int, n_steps: int) -> float:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.linalg import eigh, qr
 
-from skae._data.moments import Moments
 from skae._data.sources import PART_SIZE, Array, Source
+from skae._data.sums.moments import Moments
 from skae._data.units import Units
 
 
@@ -59,6 +60,22 @@ class Centred:
         for part in self.parts():
             image += part.T @ (part @ directions.astype(part.dtype))
         return image
+
+    def sample_products(self, n: int) -> Array:
+        """Return rows of shape (m, n_features) with nearly the rows' products of columns.
+
+        For few rows these are the rows. Otherwise n directions are found by three steps of
+        subspace iteration, and the rows' products along them are returned.
+        """
+        if self.source.n_rows <= 2 * n:
+            return self.combine(np.eye(self.source.n_rows))
+        directions: Array = np.random.default_rng(0).normal(size=(self.source.n_features, n))
+        for _ in range(3):
+            directions, _ = qr(directions, mode="economic")
+            image = self.apply_scatter(directions)
+            directions, last = image, directions
+        values, turn = eigh(last.T @ image)
+        return np.sqrt(np.clip(values, 0, None))[:, None] * (turn.T @ last.T)
 
     def parts(self) -> Iterator[Array]:
         """Yield some rows at a time, in the source's precision."""

@@ -1,0 +1,1 @@
+"""Sums over the rows of a table, from which units and PCA are computed."""

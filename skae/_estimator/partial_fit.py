@@ -1,0 +1,141 @@
+"""How an autoencoder is fitted to data that come in parts."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from skae._data.reservoir import Reservoir
+from skae._data.sources import Source
+from skae._data.sums.moments import Moments
+from skae._data.sums.scatter import Scatter
+from skae._data.units import Units
+from skae._estimator.environment import as_if_alone, resolve_device
+from skae._estimator.job import Former
+from skae._estimator.missing import rows_for_fit, rows_for_part
+from skae._estimator.parameters.arguments import check_networks
+from skae._estimator.parameters.rules import check_parameters
+from skae._estimator.stream import (
+    AUTO_SHARE,
+    Stream,
+    StreamJob,
+    generator_of,
+    merged,
+    sample_rows,
+    split_part,
+    start_stream,
+)
+from skae._model.weights import weights_to_arrays
+from skae._start.gaussian import gaussian_of_complete
+from skae._training.iterate import KeepIterate
+from skae._training.selection import Training
+
+
+def fit_part(estimator: Any, X: Any, sample_weight: Any) -> None:
+    """Go on with the rows of a part; ``estimator`` is a copy, which the result is left in."""
+    check_parameters(estimator)
+    stream: Stream | None = getattr(estimator, "_stream", None)
+    former = estimator if stream is not None else None
+    if stream is None:
+        stream = start_stream(estimator._draw_seed())
+        source, _, gaussian = rows_for_fit(estimator, X, sample_weight, None, stream.seed)
+        estimator._gaussian = vars(gaussian or gaussian_of_complete(source))
+    else:
+        source = rows_for_part(estimator, X, sample_weight)
+    check_networks(estimator, source.n_features)
+    if not source.n_rows:
+        return
+    stream, part = take_in(estimator, stream, source)
+    job = make_job(estimator, stream, source, part, former)
+    old = None if former is None else job_codes(former, job)
+    training = estimator._start(job)
+    stream = train_part(estimator, stream, job, training)
+    estimator._is_pca, estimator._trained = training.ends_at_pca, None
+    estimator._settle(job)
+    if old is not None:
+        estimator.net_.module_.align_codes(job_codes(estimator, job), old)
+    estimator._stream = stream
+
+
+def take_in(estimator: Any, stream: Stream, source: Source) -> tuple[Stream, Source]:
+    """Return the stream with a part's rows in its sums, and those of its rows that train."""
+    share = estimator.validation_fraction if estimator.early_stopping else 0.0
+    share = AUTO_SHARE if share == "auto" else float(share)
+    which, keys, common = split_part(stream, source, share)
+    part, held, reservoir = source.subset(np.flatnonzero(~which)), None, None
+    if which.any():
+        held = Scatter.of(source.subset(np.flatnonzero(which)))
+        reservoir = Reservoir.of(source, which, keys)
+    train = Scatter.of(part) if part.n_rows else None
+    seen = replace(
+        stream,
+        n_calls=stream.n_calls + 1,
+        train=merged(stream.train, train),
+        held=merged(stream.held, held),
+        reservoir=merged(stream.reservoir, reservoir),
+        common=common,
+    )
+    return seen, part
+
+
+def make_job(
+    estimator: Any, stream: Stream, source: Source, part: Source, former: Any
+) -> StreamJob:
+    """Put together what a call needs; as long as the model is PCA it begins at PCA again.
+
+    It does so whenever twice as many rows have been seen.
+    """
+    sample = sample_rows(source, stream.reservoir)
+    begins = stream.iterate is None or (
+        estimator._is_pca and stream.whole.total >= 2 * stream.total_at_start
+    )
+    if begins:
+        units, _ = estimator._make_units(stream.whole.moments(), None)
+        stream = replace(stream, iterate=None, total_at_start=stream.whole.total)
+    else:
+        units = Units(estimator.mean_, estimator.scale_, estimator._spec.dtype)
+    last = None
+    if former is not None:
+        weights = weights_to_arrays(former.net_.module_)
+        last = Former(former._spec, weights, None, former._is_pca)
+    generator, device = generator_of(stream), resolve_device(estimator.device)
+    moments = Moments.of(sample)
+    job = StreamJob(sample, moments, units, device, stream.seed, generator, last)
+    job.part, job.stream = part, stream
+    return job
+
+
+def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Training) -> Stream:
+    """Train on a part and choose the weights that stay; return the stream as it is after that."""
+    assert job.stream is not None
+    net, iterate, keeper = training.net, job.stream.iterate, KeepIterate()
+    if iterate is not None:
+        iterate.load(net)
+    waits = estimator.early_stopping and estimator.init == "pca" and training.validation is None
+    if job.n_training and not waits:
+        net.callbacks_.append(("_keep_iterate", keeper))
+        net.train(training.train, training.validation)
+        net.callbacks_.pop()
+        iterate = keeper.iterate_
+    training.select()
+    if training.best.diverged_at_ is not None:
+        iterate = None
+    n_before = len(stream.loss_curve)
+    estimator._report(training)
+    curve = stream.loss_curve + estimator.loss_curve_
+    scores = stream.validation_scores + (estimator.validation_scores_ or [])
+    if estimator.best_iter_:
+        estimator.best_iter_ += n_before
+    estimator.n_iter_, estimator.loss_curve_ = len(curve), curve
+    estimator.validation_scores_ = scores or None
+    return replace(job.stream, iterate=iterate, loss_curve=curve, validation_scores=scores)
+
+
+def job_codes(estimator: Any, job: StreamJob) -> Any:
+    """Return the codes that an estimator gives the rows by which codes are turned."""
+    with as_if_alone(inference=True):
+        parts = [
+            estimator.net_.module_.encode(x).cpu().numpy()
+            for _, x in estimator._batches(job.source)
+        ]
+    return np.concatenate(parts)

@@ -1,0 +1,50 @@
+"""Where a training stands, so that another one can go on from there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from skae._data.sources import Array
+from skae._model.weights import load_trained, weights_to_arrays
+from skae._training.net import AutoEncoderNet
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """The weights of the last step, the optimizer's moments, and the average of the weights.
+
+    Attributes
+    ----------
+    state : dict of str to ndarray
+        The module's state, with the average of the weights.
+    optimizer : list of dict of str to ndarray
+        As :meth:`FlatAdamW.flat_state` returns it.
+    """
+
+    state: dict[str, Array]
+    optimizer: list[dict[str, Array]]
+
+    def load(self, net: AutoEncoderNet) -> None:
+        """Let a net go on from here."""
+        load_trained(net.module_, self.state)
+        groups = [{n: torch.tensor(v) for n, v in group.items()} for group in self.optimizer]
+        net.optimizer_.load_flat_state(groups)
+
+
+class KeepIterate(Callback):
+    """Keeps where a training stands at its end.
+
+    Attributes
+    ----------
+    iterate_ : Iterate or None
+    """
+
+    iterate_: Iterate | None = None
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Copy the weights and the optimizer's moments."""
+        groups = net.optimizer_.flat_state()
+        optimizer = [{n: v.cpu().numpy() for n, v in group.items()} for group in groups]
+        self.iterate_ = Iterate(weights_to_arrays(net.module_), optimizer)
