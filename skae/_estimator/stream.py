@@ -57,11 +57,31 @@ class Stream:
     loss_curve: list[float]
     validation_scores: list[float]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as numbers and arrays, so that whoever loads it need trust no class."""
+        parts = {name: vars(self)[name] for name in PARTS}
+        return {**vars(self), **{n: None if p is None else vars(p) for n, p in parts.items()}}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> "Stream":
+        """Return what :meth:`to_dict` was called on."""
+        parts = {n: None if state[n] is None else kind(**state[n]) for n, kind in PARTS.items()}
+        return cls(**{**state, **parts})
+
     @property
     def whole(self) -> Scatter:
         """Sums of all rows."""
         parts = [part for part in (self.train, self.held) if part is not None]
         return parts[0] if len(parts) == 1 else parts[0].merge(parts[1])
+
+
+# The parts of a stream that are more than numbers and arrays.
+PARTS: dict[str, Any] = {
+    "train": Scatter,
+    "held": Scatter,
+    "reservoir": Reservoir,
+    "iterate": Iterate,
+}
 
 
 def start_stream(seed: int) -> Stream:

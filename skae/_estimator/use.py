@@ -17,6 +17,7 @@ from skae._data.sources import Array, Source, rows_at_once, slices
 from skae._data.units import Units
 from skae._estimator.environment import as_if_alone, resolve_device, snapshot
 from skae._estimator.missing import rows_for_use
+from skae._estimator.stream import Stream
 from skae._model.losses import takes_any_row
 from skae._model.make_module import make_module
 from skae._model.module import AutoEncoderModule
@@ -44,6 +45,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     dtype: str
     _spec: ModelSpec
     _gaussian: dict[str, Any]
+    _stream: Stream | None
 
     def transform(self, X: Any) -> Array:
         """Return the codes of rows.
@@ -158,6 +160,8 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             state["_weights"] = weights_to_arrays(net.module_)
             state["_history"] = [dict(row) for row in net.history]
             state["_spec"] = vars(state["_spec"])  # a dict, so that skops need not trust its class
+            if state["_stream"] is not None:
+                state["_stream"] = state["_stream"].to_dict()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -165,6 +169,8 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         weights, history = state.pop("_weights", None), state.pop("_history", None)
         if weights is not None:
             state["_spec"] = ModelSpec(**state["_spec"])
+            if state["_stream"] is not None:
+                state["_stream"] = Stream.from_dict(state["_stream"])
         super().__setstate__(state)
         if weights is not None:
             with as_if_alone():

@@ -66,6 +66,7 @@ class Scatter:
         total = self.total + other.total
         shift = other.mean - self.mean
         between = np.sqrt(self.total * other.total / total) * shift
+        products: Array
         if len(self.mean) <= MAX_PRODUCTS:
             products = self.products + other.products + np.outer(between, between)
         else:
