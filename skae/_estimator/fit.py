@@ -264,6 +264,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         options = training_options(self, self._module, spec, n_training)
         net = make_net(module, best=best, device=job.device, generator=job.generator, **options)
         net.max_epochs, best.patience_ = resolve_epochs(self, n_training, net.batch_size)
+        best.may_give_up_ = self.n_iter_no_change == "auto"
         self._spec, self.n_components_ = spec, k
         self.mean_, self.scale_ = job.units.mean, job.units.exact_scale
         training = self._training(job, net, best, self._floor(job, k, whole))
