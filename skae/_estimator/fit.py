@@ -44,6 +44,7 @@ from skae._start.pca import PCA, fit_pca
 from skae._training.make_net import make_net
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest, Training
+from skae._training.span import in_span
 
 # Beyond, float32 cannot hold the rows that inverse_transform returns.
 MIN_SCALE = 1e-30
@@ -164,7 +165,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if self.early_stopping and self.init == "pca" and training.validation is None:
             warn_of_few_rows(self, job.split)
         else:
-            training.net.train(training.train, training.validation)
+            with in_span(training) as (train, validation):
+                training.net.train(train, validation)
         training.select()
         self._report(training)
         # What a warm start has to know.

@@ -50,6 +50,8 @@ class Loss(Prepared):
     reconstructs : bool
         Whether the decoder's output is the reconstruction, so that PCA's is one. Otherwise
         it is what a link function makes of the reconstruction, such as logits.
+    is_isotropic : bool
+        Whether the loss is the same in whatever axes rows and outputs are given.
     is_likelihood, learns_noise : bool
         Whether the loss is minus a log-likelihood, and whether that has a noise variance.
     """
@@ -60,6 +62,7 @@ class Loss(Prepared):
     high: ClassVar[float] = math.inf
     remedy: ClassVar[str] = ""
     reconstructs: ClassVar[bool] = True
+    is_isotropic: ClassVar[bool] = False
     is_likelihood: ClassVar[bool] = False
     learns_noise: ClassVar[bool] = False
 
@@ -123,7 +126,7 @@ class SquaredError(Substitutable, PlainLoss):
     """Half the squared distance of each row to its reconstruction: for real-valued data."""
 
     power, multiple = 2, 2.0
-    is_likelihood = learns_noise = True
+    is_isotropic = is_likelihood = learns_noise = True
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
         return self.run(x, output)
@@ -134,7 +137,10 @@ class SquaredError(Substitutable, PlainLoss):
     def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
         assert noise_variance is not None
         scaled = functional.gaussian_log_likelihood(x, output, noise_variance)
-        return scaled - x.shape[1] * self.units.scale.log()
+        # Of n rows in their span, x has n numbers, all others being zero.
+        n_features = self.units.n_features
+        zeros = 0.5 * (n_features - x.shape[1]) * (2 * math.pi * noise_variance).log()
+        return scaled - zeros - n_features * self.units.scale.log()
 
 
 class AbsoluteError(PlainLoss):

@@ -186,11 +186,15 @@ class Training:
                 "network of your own returns."
             )
         loss = self.start.loss
-        if self.validation is None:
-            self.best.rows_ = self.train.spread(N_COMPARED)
-            if math.isfinite(loss) and len(self.best.rows_) < len(self.train):
-                loss = float(self.net.losses(self.best.rows_)[0].mean())
+        self.compare(self.train)
+        compared = self.best.rows_
+        if compared is not None and math.isfinite(loss) and len(compared) < len(self.train):
+            loss = float(self.net.losses(compared)[0].mean())
         self.best.start(loss, self.net.module_)
+
+    def compare(self, train: RowDataset) -> None:
+        """Let epochs be compared by some of these training rows, where no rows validate."""
+        self.best.rows_ = train.spread(N_COMPARED) if self.validation is None else None
 
     def _start_at_pca(self, floor: PCAFloor) -> Start:
         net = self.net
