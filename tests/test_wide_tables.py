@@ -4,16 +4,16 @@ import pickle
 
 import numpy as np
 import pytest
+from estimators import ESTIMATORS, NETWORKS, WEAK_PRIOR
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
-
-import skae
-from estimators import ESTIMATORS, NETWORKS, WEAK_PRIOR
-from skae import AutoEncoder
 from watching import find, squared_error
 
-TRAINS = {"max_iter": 40, "learning_rate_init": 0.02, "random_state": 0}
+import skae
+from skae import AutoEncoder
+
+TRAINS = {"max_iter": 60, "learning_rate_init": 0.02, "random_state": 0}
 # A step this small leaves the weights where they start.
 AT_START = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}
 
