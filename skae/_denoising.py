@@ -73,6 +73,7 @@ class DenoisingModule(AutoEncoderModule):
     """min over f and g of the mean of L(x, g(f(x̃))), where x̃ is x spoiled anew in each epoch."""
 
     has_noise = True
+    is_isotropic = False  # rows are spoiled number by number
 
     def __init__(self, *parts: Any, noise: str | Noise, noise_level: float) -> None:
         super().__init__(*parts)

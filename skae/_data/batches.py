@@ -79,6 +79,13 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         """Whether rows have yet to cross to the device."""
         return self.device.type == "cuda" and self.units is not None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows may be copied at once, and all of their values are known."""
+        if isinstance(self.table, Tensor):
+            return self.observed is None
+        return self.table.may_be_copied and self.table.observed(slice(0, 1)) is None
+
     def mean(self, values: Array) -> float:
         """Return the mean of a number of each row, with their weights."""
         if self.weights is None:

@@ -48,6 +48,7 @@ from skae._start.pca import n_left_out
 from skae._training.make_net import make_net
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest, Training
+from skae._training.span import in_span
 
 # Beyond, float32 cannot hold the rows that inverse_transform returns.
 MIN_SCALE = 1e-30
@@ -156,7 +157,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if self.early_stopping and self.init == "pca" and training.validation is None:
             warn_of_few_rows(self, job.split)
         else:
-            training.net.train(training.train, training.validation)
+            with in_span(training) as (train, validation):
+                training.net.train(train, validation)
         training.select()
         self._report(training)
         self._stream: Stream | None = None
@@ -258,6 +260,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         options = training_options(self, self._module, spec, job.n_seen) | job.net_options
         net = make_net(module, best=best, device=job.device, generator=job.generator, **options)
         net.max_epochs, best.patience_ = job.epochs(self, net.batch_size)
+        best.may_give_up_ = self.n_iter_no_change == "auto"
         self._spec, self.n_components_ = spec, k
         self.mean_, self.scale_ = job.units.mean, job.units.exact_scale
         floor = job.floor(k, whole) if self.init == "pca" else None

@@ -52,6 +52,8 @@ class Loss(Prepared):
     reconstructs : bool
         Whether the decoder's output is the reconstruction, so that PCA's is one. Otherwise
         it is what a link function makes of the reconstruction, such as logits.
+    is_isotropic : bool
+        Whether the loss is the same in whatever axes rows and outputs are given.
     is_likelihood, learns_noise : bool
         Whether the loss is minus a log-likelihood, and whether that has a noise variance.
     """
@@ -62,6 +64,7 @@ class Loss(Prepared):
     high: ClassVar[float] = math.inf
     remedy: ClassVar[str] = ""
     reconstructs: ClassVar[bool] = True
+    is_isotropic: ClassVar[bool] = False
     is_likelihood: ClassVar[bool] = False
     learns_noise: ClassVar[bool] = False
 
@@ -125,7 +128,7 @@ class SquaredError(Substitutable, PlainLoss):
     """Half the squared distance of each row to its reconstruction: for real-valued data."""
 
     power, multiple = 2, 2.0
-    is_likelihood = learns_noise = True
+    is_isotropic = is_likelihood = learns_noise = True
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
         return self.run(x, output)
@@ -135,10 +138,13 @@ class SquaredError(Substitutable, PlainLoss):
 
     def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
         assert noise_variance is not None
-        observed = observed_values()
+        observed, n_features = observed_values(), self.units.n_features
         scaled = functional.gaussian_log_likelihood(x, output, noise_variance, observed)
-        n_values = x.shape[1] if observed is None else observed.sum(dim=1)
-        return scaled - n_values * self.units.scale.log()
+        if observed is not None:
+            return scaled - observed.sum(dim=1) * self.units.scale.log()
+        # Of rows in the span of few, x has some numbers, all others being zero.
+        zeros = 0.5 * (n_features - x.shape[1]) * (2 * math.pi * noise_variance).log()
+        return scaled - zeros - n_features * self.units.scale.log()
 
 
 class AbsoluteError(PlainLoss):

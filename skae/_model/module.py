@@ -52,8 +52,10 @@ class AutoEncoderModule(Drawing, ABC):
     outputs_per_component: ClassVar[int] = 1
     # whether it trains with noise of its own, so that residual_noise="auto" adds none;
     has_noise: ClassVar[bool] = False
-    # whether it trains on draws of codes, so that its gradients are noisy.
+    # whether it trains on draws of codes, so that its gradients are noisy;
     draws_codes: ClassVar[bool] = False
+    # whether it trains in the same way in whatever orthonormal axes rows are given.
+    is_isotropic: ClassVar[bool] = True
 
     host_generator: torch.Generator | None = None
     progress: float = 1.0

@@ -1,9 +1,10 @@
 """The loss terms of a pass over rows."""
 
 import torch
+from skorch.history import History
 from torch import Tensor
 
-from skae._data.batch import weighted_mean
+from skae._data.batch import row_weights, weighted_mean
 from skae._data.units import to_float64
 
 
@@ -35,3 +36,29 @@ class PassTerms:
         """Return the sum of all terms of every row, in float64."""
         terms = [torch.cat(batches) for batches in self.by_name.values()]
         return to_float64(torch.stack(terms).sum(dim=0))
+
+
+def step_loss(terms: dict[str, Tensor]) -> Tensor:
+    """Return the sum of the means of loss terms: of terms of single rows with their weights."""
+    weights = row_weights()
+    means = [
+        (term if weights is None or term.dim() == 0 else weights * term).mean()
+        for term in terms.values()
+    ]
+    return means[0] if len(means) == 1 else torch.stack(means).sum()
+
+
+def record_batch(history: History, prefix: str, loss: float, n_rows: int) -> None:
+    """Record the loss of a batch of so many rows."""
+    history.record_batch(f"{prefix}_loss", loss)
+    history.record_batch(f"{prefix}_batch_size", n_rows)
+
+
+def record_epoch(history: History, prefix: str, means: dict[str, float], lowest: float) -> float:
+    """Record the mean loss of an epoch and of its terms; return the lowest loss until now."""
+    loss = sum(means.values())
+    for name, mean in {"loss": loss, **means}.items():
+        history.record(f"{prefix}_{name}", mean)
+    # skorch's Checkpoint and PrintLog look for this column.
+    history.record(f"{prefix}_loss_best", loss < lowest)
+    return min(lowest, loss)

@@ -22,10 +22,10 @@ from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.seeding import Drawing
 from skae._training.callbacks import StopTraining, asks_to_stop
-from skae._training.engine.optimizer import FlatAdamW, one_cycle, warm_up
+from skae._training.engine.optimizer import COURSES, FlatAdamW
 from skae._training.engine.residual_noise import ResidualNoise
 from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread
-from skae._training.epoch import PassTerms
+from skae._training.epoch import PassTerms, record_batch, record_epoch, step_loss
 
 # The discriminator's optimizer, at a constant rate: see benchmarks/README.md.
 DISCRIMINATOR_RATE, DISCRIMINATOR_BETAS = 1e-2, (0.5, 0.95)
@@ -233,13 +233,7 @@ class AutoEncoderNet(NeuralNet):
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the mean over rows, with their weights, of the sum of the module's loss terms."""
-        _, terms = y_pred
-        weights = row_weights()
-        means = [
-            (term if weights is None or term.dim() == 0 else weights * term).mean()
-            for term in terms.values()
-        ]
-        return means[0] if len(means) == 1 else torch.stack(means).sum()
+        return step_loss(y_pred[1])
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Take one optimizer step; values that are not known count as they were filled."""
@@ -258,7 +252,7 @@ class AutoEncoderNet(NeuralNet):
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
         if self.learning_rate != "constant":
-            share = self._course(self.step_, self.n_steps_)
+            share = COURSES[self.learning_rate](self.step_, self.n_steps_, self.optimizer_)
             for group in self.optimizer_.param_groups:
                 group["lr"] = share * self.lr
             self.optimizer_.update()
@@ -270,12 +264,6 @@ class AutoEncoderNet(NeuralNet):
             with counting(None, batch.weights):
                 self._step_discriminator(self.discriminator_optimizer_)
         return {"y_pred": output}
-
-    def _course(self, step: int, n_steps: int) -> float:
-        """Return the share of the highest learning rate to take."""
-        if self.learning_rate == "one_cycle":
-            return one_cycle(step, n_steps)
-        return warm_up(self.optimizer_.n_steps)
 
     def _step_discriminator(self, optimizer: FlatAdamW) -> None:
         """Train the discriminator on the codes of the batch of this step."""
@@ -321,7 +309,11 @@ class AutoEncoderNet(NeuralNet):
                 self._report_batch(prefix, step, batch, training)
         if training and self.averages:
             self.optimizer_.swap_average()
-        self._record_epoch(prefix, collected.means(), len(iterator.rows), watched)
+        means = collected.means()
+        if not watched:  # for callbacks that average batches: the epoch as one
+            self.history.new_batch()
+            record_batch(self.history, prefix, sum(means.values()), len(iterator.rows))
+        self.lowest_[prefix] = record_epoch(self.history, prefix, means, self.lowest_[prefix])
         if self.discriminator_losses_:
             loss = torch.stack(self.discriminator_losses_).mean().item()
             self.history.record("discriminator_loss", loss)
@@ -333,26 +325,9 @@ class AutoEncoderNet(NeuralNet):
     ) -> None:
         with counting(None, batch.weights):
             loss = self.get_loss(step["y_pred"], batch[1]).detach()
-        self._record_batch(prefix, loss.item(), len(batch[0]))
+        record_batch(self.history, prefix, loss.item(), len(batch.x))
         x_hat = step["y_pred"][0].detach()
         self.notify("on_batch_end", batch=batch, training=training, loss=loss, y_pred=x_hat)
-
-    def _record_batch(self, prefix: str, loss: float, n_rows: int) -> None:
-        self.history.record_batch(f"{prefix}_loss", loss)
-        self.history.record_batch(f"{prefix}_batch_size", n_rows)
-
-    def _record_epoch(
-        self, prefix: str, means: dict[str, float], n_rows: int, watched: bool
-    ) -> None:
-        loss = sum(means.values())
-        if not watched:  # for callbacks that average batches: the epoch as one
-            self.history.new_batch()
-            self._record_batch(prefix, loss, n_rows)
-        for name, mean in {"loss": loss, **means}.items():
-            self.history.record(f"{prefix}_{name}", mean)
-        # skorch's Checkpoint and PrintLog look for this column.
-        self.history.record(f"{prefix}_loss_best", loss < self.lowest_[prefix])
-        self.lowest_[prefix] = min(self.lowest_[prefix], loss)
 
     # -- callbacks -------------------------------------------------------------------------
 

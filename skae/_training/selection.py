@@ -19,6 +19,7 @@ from skae._data.sources import Array
 from skae._model.weights import copy_weights, load_trained
 from skae._start.floor import PCAFloor, floor_state
 from skae._training.net import AutoEncoderNet
+from skae._training.patience import leads_nowhere
 
 # Without validation rows, epochs are compared by the losses of up to so many training rows.
 N_COMPARED = 1000
@@ -31,6 +32,8 @@ class KeepBest(Callback):
 
     The loss is that of the validation rows, or else that of ``rows_``, in evaluation mode: the
     losses of the steps have noise, and a method may change its objective from step to step.
+    Training ends after ``patience_`` epochs without progress; and, unless the user has set these,
+    where the validation rows show that it leads nowhere (:func:`leads_nowhere`).
 
     Parameters
     ----------
@@ -43,6 +46,8 @@ class KeepBest(Callback):
         Training rows whose loss is compared, where there are no validation rows.
     patience_ : int
         Epochs without progress after which training ends.
+    may_give_up_ : bool
+        Whether training also ends where it leads nowhere.
     loss_, epoch_ : float, int
         The lowest loss and its epoch, 0 for the start.
     diverged_at_ : int or None
@@ -51,6 +56,7 @@ class KeepBest(Callback):
 
     rows_: RowDataset | None = None
     patience_: int = 10
+    may_give_up_: bool = False
 
     def __init__(self, tol: float) -> None:
         self.tol = tol
@@ -59,7 +65,7 @@ class KeepBest(Callback):
         """Take the weights as they are, and their loss, as the ones to beat."""
         self.diverged_at_: int | None = None
         self.progress_loss_, self.progress_epoch_ = loss, 0
-        self.loss_, self.epoch_ = loss, 0
+        self.loss_, self.epoch_, self.start_loss_ = loss, 0, loss
         self.weights_ = self.start_weights_ = copy_weights(module)
 
     def forget(self) -> None:
@@ -94,6 +100,9 @@ class KeepBest(Callback):
         if loss < self.progress_loss_ - least:
             self.progress_loss_, self.progress_epoch_ = loss, epoch
         net.is_over_ = epoch - self.progress_epoch_ >= self.patience_
+        if self.may_give_up_ and self.rows_ is None:  # training rows do not show overfitting
+            losses = net.history[:, "valid_loss"]
+            net.is_over_ |= leads_nowhere(losses, self.start_loss_, net.max_epochs)
 
 
 @dataclass(frozen=True)
@@ -177,11 +186,15 @@ class Training:
                 "network of your own returns."
             )
         loss = self.start.loss
-        if self.validation is None:
-            self.best.rows_ = self.train.spread(N_COMPARED)
-            if math.isfinite(loss) and len(self.best.rows_) < len(self.train):
-                loss = self.best.rows_.mean(self.net.losses(self.best.rows_)[0])
+        self.compare(self.train)
+        compared = self.best.rows_
+        if compared is not None and math.isfinite(loss) and len(compared) < len(self.train):
+            loss = compared.mean(self.net.losses(compared)[0])
         self.best.start(loss, self.net.module_)
+
+    def compare(self, train: RowDataset) -> None:
+        """Let epochs be compared by some of these training rows, where no rows validate."""
+        self.best.rows_ = train.spread(N_COMPARED) if self.validation is None else None
 
     def _start_at_pca(self, floor: PCAFloor) -> Start:
         net = self.net

@@ -267,7 +267,10 @@ class SharedParameters:
         integer(1) | options("auto"),
         """
         Epochs without progress after which training stops. "auto" is half of the epochs
-        and 20 at least, for the loss may rise while the learning rate is high.
+        and 20 at least, for the loss may rise while the learning rate is high; it also stops a
+        training whose loss on the validation rows has been higher than PCA's for a twentieth of the
+        epochs, 20 at least, and does not fall: such a network overfits. Give a number where
+        the learning rate, or a loss of your own, makes losses rise far before they fall.
         """,
     )
     tol: float = parameter(

@@ -1,7 +1,7 @@
 """The optimizer and the course of its learning rate."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,11 +172,6 @@ class FlatAdamW(torch.optim.Optimizer):
         self._flat.clear()
 
 
-def warm_up(step: int) -> float:
-    """Return the share of the learning rate to take where no end of the training is known."""
-    return WARM_SHARE * min(1.0, (step + 1) / WARM_STEPS)
-
-
 def one_cycle(step: int, n_steps: int) -> float:
     """Return the share of the highest learning rate to take in step 0, 1, … of ``n_steps``.
 
@@ -189,3 +184,16 @@ def one_cycle(step: int, n_steps: int) -> float:
         return low + (1 - low) * (1 - math.cos(math.pi * share)) / 2
     low, share = 1e-4 / 25, (step - peak) / (n_steps - peak)
     return low + (1 - low) * (1 + math.cos(math.pi * share)) / 2
+
+
+def warm_up(n_steps_before: int) -> float:
+    """Return the share of the learning rate to take where no end of the training is known."""
+    return WARM_SHARE * min(1.0, (n_steps_before + 1) / WARM_STEPS)
+
+
+# The share of the highest learning rate to take in a step, given its number in this training, the
+# number of all steps, and the optimizer, which knows of steps before this training.
+COURSES: dict[str, Callable[[int, int, FlatAdamW], float]] = {
+    "one_cycle": lambda step, n_steps, optimizer: one_cycle(step, n_steps),
+    "warm_up": lambda step, n_steps, optimizer: warm_up(optimizer.n_steps),
+}
