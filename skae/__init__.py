@@ -10,6 +10,7 @@ from skae._autoencoder import AutoEncoder
 from skae._contractive import ContractiveAutoEncoder
 from skae._denoising import DenoisingAutoEncoder
 from skae._dropout import DropoutAutoEncoder
+from skae._imputer import AutoEncoderImputer
 from skae._sparse import SparseAutoEncoder
 from skae._variational import VariationalAutoEncoder
 from skae._wasserstein import WassersteinAutoEncoder
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AdversarialAutoEncoder",
     "AutoEncoder",
+    "AutoEncoderImputer",
     "ContractiveAutoEncoder",
     "DenoisingAutoEncoder",
     "DropoutAutoEncoder",

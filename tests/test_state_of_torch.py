@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from estimators import ESTIMATORS
 from sklearn.base import clone
 from torch import nn
 
-import skae
 from skae import AutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder
 
 
@@ -63,7 +63,7 @@ def laplace():
 TRAINED = {"max_iter": 3, "init": "random", "random_state": 0}
 FROM_PCA = {"max_iter": 12, "batch_size": 32, "early_stopping": False, "random_state": 0}
 MODELS = [
-    *[getattr(skae, name)(2, **TRAINED) for name in skae.__all__],
+    *[estimator(2, **TRAINED) for estimator in ESTIMATORS],
     AutoEncoder(2, loss="binary_cross_entropy", **TRAINED),
     AutoEncoder(2, loss="huber", tied_weights=True, **TRAINED),
     AutoEncoder(2, image_shape=(8, 8), hidden_layer_sizes=(4,), **TRAINED),

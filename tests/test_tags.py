@@ -1,6 +1,7 @@
 """An estimator with a parameter that is not valid is still an estimator."""
 
 import pytest
+from estimators import ESTIMATORS
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -8,8 +9,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 import skae
-
-ESTIMATORS = [getattr(skae, name) for name in skae.__all__]
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

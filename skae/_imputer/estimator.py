@@ -1,0 +1,307 @@
+"""Imputation: missing values filled by an autoencoder that starts at a Gaussian's expectations."""
+
+import math
+import secrets
+import warnings
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.impute import MissingIndicator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight
+
+from skae._data.batches import RowDataset
+from skae._data.checks import Array
+from skae._data.sources import ArraySource, rows_at_once
+from skae._data.split import Split, group_rows, row_keys, split_rows
+from skae._estimator.environment import (
+    as_if_alone,
+    replace_attributes,
+    resolve_device,
+    snapshot,
+)
+from skae._estimator.parameters import (
+    Rule,
+    boolean,
+    check_parameters,
+    estimator,
+    integer,
+    options,
+    parameter,
+    random_state_rule,
+    sizes,
+)
+from skae._imputer.fitted import FittedImputer
+from skae._imputer.module import build
+from skae._imputer.training import (
+    VALIDATION_COPIES,
+    HiddenEntries,
+    count_copies,
+    train_imputer,
+)
+from skae._start.gaussian import fit_gaussian
+from skae._training.defaults import AUTO_BATCH_SIZE, auto_rate
+
+# Steps of the optimizer, rows that train at most, and features beyond which no network trains.
+N_STEPS, MOST_ROWS, MOST_FEATURES = 1000, 50_000, 2000
+
+
+@estimator
+class AutoEncoderImputer(FittedImputer):
+    r"""Fills missing values; a transformer like scikit-learn's ``SimpleImputer``.
+
+    NaN is missing. A Gaussian is fitted by EM, and gives every missing value its expectation x̃
+    given what is observed of the row. Then a full-rank autoencoder g(f(x̃)), which starts at the
+    identity, is trained on rows of which more entries are hidden, to minimise over the rows
+
+    .. math:: \frac{1}{2n} \sum_i \sum_{j \text{ observed}} (g(f(\tilde x_i))_j - x_{ij})^2
+
+    Some rows do not train but validate. The autoencoder of the best epoch stays if it predicts
+    the hidden entries of the validation rows better than the Gaussian beyond chance; otherwise
+    the Gaussian of all rows fills missing values. Columns are standardised within, so that
+    units do not matter.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    sklearn.impute.IterativeImputer : Regressions of each column on the others, in turn.
+    sklearn.impute.KNNImputer : Means of similar rows.
+
+    Notes
+    -----
+    Fewer than 40 rows cannot show an improvement, and more than 2,000 features get no
+    network: the Gaussian fills these. Of more than 50,000 rows some are drawn for training.
+
+    Observed entries are returned as they are. Missing ones get values from the range that the
+    column has in training. ``transform`` fills new rows, which may miss other entries; a
+    row of which nothing is observed becomes the mean. Those values are expectations: they vary
+    less than what is missing.
+
+    References
+    ----------
+    .. [1] Little, R. and Rubin, D., "Statistical analysis with missing data", 3rd edition, 2019.
+    .. [2] Gondara, L. and Wang, K., "MIDA: multiple imputation using denoising autoencoders",
+       PAKDD 2018, arXiv 1705.02737.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skae import AutoEncoderImputer
+    >>> X = load_iris().data
+    >>> X[::3, 2] = np.nan
+    >>> imputer = AutoEncoderImputer(max_iter=5, random_state=0).fit(X)
+    >>> filled = imputer.transform(X)
+    >>> bool(np.abs(filled - load_iris().data).mean() < 0.15)
+    True
+    """
+
+    add_indicator: bool = parameter(
+        False,
+        boolean,
+        """
+        Whether to append a column of zeros and ones for each column that has missing values
+        in ``fit``. Set it where that a value is missing may itself tell something.
+        """,
+    )
+    keep_empty_features: bool = parameter(
+        False,
+        boolean,
+        """
+        Whether a column without any observed value in ``fit`` becomes zeros. Otherwise it is
+        dropped.
+        """,
+    )
+    hidden_layer_sizes: tuple[int, ...] = parameter(
+        (128, 128),
+        sizes,
+        """
+        Widths of the encoder's hidden layers, which the decoder has in reverse. () means
+        no network: the Gaussian alone, many times faster.
+        """,
+    )
+    max_iter: int | str = parameter(
+        "auto",
+        integer(1) | options("auto"),
+        f"""
+        Number of passes over the training rows, of which there are up to twelve copies with
+        other entries hidden. "auto" makes {N_STEPS:,} steps.
+        """,
+    )
+    random_state: int | np.random.RandomState | None = parameter(
+        None,
+        random_state_rule,
+        """
+        Source of every random draw: hidden entries, weights, validation rows. None draws from
+        the operating system; NumPy's global state is left alone.
+        """,
+    )
+    device: str = parameter(
+        "auto",
+        Rule("str, a torch device or 'auto'", lambda value: isinstance(value, str)),
+        """Where to train and compute. "auto" is CUDA where there is one, otherwise the CPU.""",
+    )
+    verbose: int | bool = parameter(
+        0, integer(0) | boolean, """Whether to print a line per epoch."""
+    )
+
+    _attributes = """
+        statistics_ : ndarray of shape (n_features_in_,)
+            Mean of each column under the Gaussian; for a column without any observed value NaN, or
+            0 with ``keep_empty_features=True``.
+        indicator_ : sklearn.impute.MissingIndicator or None
+            What appends columns; None with ``add_indicator=False``.
+        best_iter_ : int
+            The epoch whose weights were kept; 0 where the Gaussian stayed.
+        n_iter_ : int
+            Number of epochs run.
+        n_features_in_ : int
+            Number of columns.
+        feature_names_in_ : ndarray of shape (n_features_in_,)
+            Their names, where X had them.
+        net_ : skorch.NeuralNet or None
+            The trained net; None where the Gaussian stayed.
+        """
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit the imputer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            NaN is missing; never changed.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,) or None
+            How much each row counts. Rows of weight 0 are ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For bad parameters, and for infinite values.
+
+        Warns
+        -----
+        UserWarning
+            When a column without any observed value is dropped.
+        """
+        with as_if_alone():
+            before, fitted = dict(vars(self)), snapshot(self)
+            fitted._fit(X, sample_weight)
+            replace_attributes(self, before, dict(vars(fitted)))
+        return self
+
+    # -- fit -------------------------------------------------------------------------------
+
+    def _fit(self, X: Any, sample_weight: Any) -> None:
+        check_parameters(self)
+        X = self._check(X, fitting=True)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        counts = np.flatnonzero(weights > 0)
+        device = resolve_device(self.device)
+        self._kept = find_observed(ArraySource(X, counts))
+        self._warn_of_empty()
+        self.indicator_ = None
+        if self.add_indicator:
+            self.indicator_ = MissingIndicator(error_on_new=False).fit(X)
+        self.net_, self.best_iter_, self.n_iter_ = None, 0, 0
+        self.statistics_ = np.where(self._kept, 0.0, 0.0 if self.keep_empty_features else np.nan)
+        if self._kept.any():
+            table = X[np.ix_(counts, self._kept)]
+            self._train(table, weights[counts] / weights[counts].mean(), device)
+            self.statistics_[self._kept] = self._gaussian.mean
+
+    def _warn_of_empty(self) -> None:
+        if self.keep_empty_features or self._kept.all():
+            return
+        names = getattr(self, "feature_names_in_", np.arange(len(self._kept)))[~self._kept]
+        warnings.warn(
+            f"Columns without any observed value are dropped: {', '.join(map(str, names))}. "
+            "keep_empty_features=True would fill them with zeros.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+    def _train(self, X: Array, weights: Array, device: str) -> None:
+        """Fit the Gaussian, and train a network on top of it where that is possible."""
+        seed = secrets.randbits(31)
+        if self.random_state is not None:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        generator = torch.Generator("cpu").manual_seed(seed)
+        # Sorted, because rows are read in order of position.
+        rows = np.sort(torch.randperm(len(X), generator=generator)[:MOST_ROWS].numpy())
+        split = self._split(X, rows, generator)
+        if split is not None:
+            training, validation = np.sort(rows[split.training]), rows[split.validation]
+            self._gaussian = fit_gaussian(ArraySource(X, training), seed, weights[training])
+            rng = np.random.default_rng((seed, 2))
+            train, judges = (
+                HiddenEntries(self._gaussian, X[which].astype(np.float64), weights[which], rng)
+                for which in (training, validation)
+            )
+            self._train_network(train, judges, device, generator)
+        if not self.best_iter_:
+            self.net_ = None
+            self._gaussian = fit_gaussian(ArraySource(X), seed, weights)
+
+    def _split(self, X: Array, rows: NDArray[np.int64], generator: torch.Generator) -> Split | None:
+        """Choose the validation rows; None where no network is to be trained."""
+        if not self.hidden_layer_sizes or not 1 < X.shape[1] <= MOST_FEATURES:
+            return None
+        order = torch.randperm(len(rows), generator=generator).numpy()
+        equal = group_rows(row_keys(ArraySource(X, rows), np.float64), None)
+        split = split_rows(equal, "auto", order, np.zeros(len(rows), dtype=bool))
+        return split if len(split.validation) else None
+
+    def _train_network(
+        self,
+        train: HiddenEntries,
+        validation: HiddenEntries,
+        device: str,
+        generator: torch.Generator,
+    ) -> None:
+        """Train, and set what tells how that went."""
+        n, d = train.X.shape
+        table = train.table(count_copies(n, d), judges=False)
+        judges = validation.table(VALIDATION_COPIES, judges=True)
+        self._sizes = widths = tuple(map(int, self.hidden_layer_sizes))
+        module = build(d, widths, generator)
+        module.start(table)
+        rate, betas = auto_rate(widths, d, draws_codes=False)
+        n_batches = math.ceil(len(table) / AUTO_BATCH_SIZE)
+        auto = math.ceil(N_STEPS / n_batches)
+        self.net_, self.best_iter_ = train_imputer(
+            module,
+            RowDataset(table.to(device), device=device),
+            RowDataset(judges.to(device), device=device),
+            n_epochs=auto if self.max_iter == "auto" else int(self.max_iter),
+            device=device,
+            generator=generator,
+            batch_size=AUTO_BATCH_SIZE,
+            lr=rate,
+            learning_rate="one_cycle",
+            optimizer__betas=betas,
+            optimizer__weight_decay=0.01,
+            verbose=int(self.verbose),
+        )
+        self.n_iter_ = len(self.net_.history)
+
+
+def find_observed(source: ArraySource) -> NDArray[np.bool_]:
+    """Return for each column whether any of its entries is observed."""
+    observed = np.zeros(source.n_features, dtype=bool)
+    for _, part in source.chunks(rows_at_once(source.n_features)):
+        observed |= ~np.isnan(part).all(axis=0)
+    return observed
