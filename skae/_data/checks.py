@@ -12,6 +12,7 @@ from skae._data.tables import to_numbers, with_names
 
 # Memory maps up to this size are read row by row, as arrays are: the system keeps them in memory.
 MAX_MAPPED = 2**28
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
@@ -25,17 +26,7 @@ def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
     if is_stored(X):
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
         return StoredSource(require_table(estimator, X, least))
-    table = check_array(
-        to_numbers(X),
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        ensure_all_finite=False,
-        ensure_min_samples=least,
-        input_name="X",
-        estimator=estimator,
-    )
-    # Names of columns are the frame's, and only scikit-learn knows where they are.
-    validate_data(estimator, with_names(X, table), reset=fitting, skip_check_array=True)
+    table = read_table(estimator, X, fitting=fitting, accept_sparse="csr", ensure_min_samples=least)
     if not sparse.issparse(table):
         return ArraySource(table)
     table = sparse.csr_array(table)
@@ -43,6 +34,24 @@ def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
         table = table.copy()
         table.sum_duplicates()
     return SparseSource(table)
+
+
+def read_table(estimator: Any, X: Any, *, fitting: bool, **checks: Any) -> Any:
+    """Return a table of any kind as an array of float32 or float64, or raise ValueError.
+
+    ``checks`` are those of scikit-learn's ``check_array``; values may be missing or infinite.
+    """
+    table = check_array(
+        to_numbers(X),
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
+        input_name="X",
+        estimator=estimator,
+        **checks,
+    )
+    # Names of columns are the frame's, and only scikit-learn knows where they are.
+    validate_data(estimator, with_names(X, table), reset=fitting, skip_check_array=True)
+    return table
 
 
 def is_stored(X: Any) -> bool:
@@ -107,12 +116,11 @@ def stored_numbers(source: Source) -> Array:
     return numbers
 
 
-def part_has_missing(part: Array, first: int) -> bool:
+def part_has_missing(part: Array, first: int = 0, largest: float = MAX_FLOAT32) -> bool:
     """Tell whether numbers are missing; raise ValueError for infinite and too large ones.
 
     ``first`` is the position of the part's first row.
     """
-    largest = np.finfo(np.float32).max
     with np.errstate(all="ignore"):
         if np.isfinite(part.sum()) and (
             part.dtype == np.float32 or not part.size or max(part.max(), -part.min()) < largest

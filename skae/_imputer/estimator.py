@@ -13,8 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
 from skae._data.batches import RowDataset
-from skae._data.checks import Array
-from skae._data.sources import ArraySource, rows_at_once
+from skae._data.sources import Array, ArraySource, rows_at_once
 from skae._data.split import Split, group_rows, row_keys, split_rows
 from skae._estimator.environment import (
     as_if_alone,
@@ -22,7 +21,7 @@ from skae._estimator.environment import (
     resolve_device,
     snapshot,
 )
-from skae._estimator.parameters import (
+from skae._estimator.parameters.rules import (
     Rule,
     boolean,
     check_parameters,

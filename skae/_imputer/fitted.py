@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skae._data.checks import Array, refuse_masked
-from skae._data.sources import rows_at_once, slices
+from skae._data.checks import part_has_missing, read_table
+from skae._data.sources import Array, rows_at_once, slices
 from skae._estimator.environment import as_if_alone, resolve_device, snapshot
 from skae._imputer.module import build
 from skae._imputer.training import to_network
@@ -90,14 +90,8 @@ class FittedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _check(self, X: Any, *, fitting: bool) -> Array:
         """Return X as an array of float32 or float64, or raise ValueError."""
-        refuse_masked(X)
-        rows: Array = validate_data(
-            self,
-            X,
-            reset=fitting,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
-        )
+        rows: Array = read_table(self, X, fitting=fitting)
+        part_has_missing(rows, largest=np.inf)
         return rows
 
     # -- transform -------------------------------------------------------------------------

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skae._data.batches import RowDataset
-from skae._data.checks import Array
-from skae._data.sources import rows_at_once, slices
+from skae._data.sources import Array, rows_at_once, slices
 from skae._model.module import AutoEncoderModule
 from skae._start.gaussian import Gaussian, standardise
 from skae._training.make_net import make_net
