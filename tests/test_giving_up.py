@@ -72,6 +72,6 @@ def test_a_number_of_epochs_without_progress_is_kept_to(noise):
 
 @pytest.mark.parametrize("parameters", [{"init": "random"}, {"early_stopping": False}])
 def test_only_validation_rows_and_a_start_at_pca_end_a_training_early(parameters, noise):
-    fast = {**FAST, "max_iter": 60, "learning_rate_init": 0.5}
+    fast = {**FAST, "max_iter": 60, "learning_rate_init": 0.3}
     assert AutoEncoder(4, **fast).fit(noise).n_iter_ < 30
     assert AutoEncoder(4, **fast, **parameters).fit(noise).n_iter_ >= 30

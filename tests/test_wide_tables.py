@@ -12,6 +12,7 @@ from watching import find, squared_error
 
 import skae
 from skae import AutoEncoder
+from skae._data.sources import ArraySource
 
 TRAINS = {"max_iter": 60, "learning_rate_init": 0.02, "random_state": 0}
 # A step this small leaves the weights where they start.
@@ -134,7 +135,7 @@ def test_losses_of_the_last_epoch_are_those_of_the_fitted_network(estimator, tab
     parameters = {**TRAINS, **WEAK_PRIOR.get(estimator, {}), "early_stopping": False}
     model = estimator(1, **parameters).fit(tables[0])
     compared = model.net_.history[model.best_iter_ - 1]["compared_loss"]
-    module, x = model.net_.module_, next(x for _, x in model._batches(tables[0]))
+    module, x = model.net_.module_, next(x for _, x in model._batches(ArraySource(tables[0])))
     losses = sum(term.mean() for term in module(x)[1].values())
     np.testing.assert_allclose(losses.item(), compared, rtol=0.02)
 
