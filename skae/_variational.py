@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from skae._data.units import widest_float
 from skae._estimator.environment import as_if_alone
 from skae._estimator.fit import BaseLatentModel
 from skae._estimator.generative import Generative
+from skae._estimator.impute import Imputing
 from skae._estimator.missing import rows_for_use
 from skae._estimator.parameters.rules import boolean, estimator, parameter, real
 from skae._estimator.scores import LikelihoodScores
@@ -127,15 +129,20 @@ class VariationalModule(AutoEncoderModule):
 
     def importance_bound(self, x: Tensor, draws: Tensor) -> Tensor:
         """Return log of the mean of p(x, z) / q(z|x) over the draws of z, of every row."""
+        total = torch.full((len(x),), -torch.inf, dtype=widest_float(x.device), device=x.device)
+        for log_weight, _ in self.importance_draws(x, draws):
+            total = torch.logaddexp(total, log_weight)
+        return total - math.log(len(draws))
+
+    def importance_draws(self, x: Tensor, draws: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield log p(x, z) / q(z|x) of every row, and the decoder's output, for each draw of z."""
         mean, log_var = self.posterior(x)
-        wide, noise = widest_float(x.device), self.noise_variance
-        total = torch.full((len(x),), -torch.inf, dtype=wide, device=x.device)
+        noise = self.noise_variance
         for draw, z in zip(draws, reparameterise(mean, log_var, draws), strict=True):
             log_q = standard_normal_log_density(draw) - 0.5 * log_var.sum(dim=1)
-            likelihood = self.loss.log_likelihood(x, self.decoder(z), noise)
-            log_p = likelihood + standard_normal_log_density(z)
-            total = torch.logaddexp(total, (log_p - log_q).to(wide))
-        return total - math.log(len(draws))
+            output = self.decoder(z)
+            log_p = self.loss.log_likelihood(x, output, noise) + standard_normal_log_density(z)
+            yield (log_p - log_q).to(widest_float(x.device)), output
 
     def calibrate(self, terms: dict[str, float], n_values: float) -> None:
         """Raise the noise variance to that of validation rows: training rows have less noise."""
@@ -166,7 +173,7 @@ class VariationalModule(AutoEncoderModule):
 
 
 @estimator
-class VariationalAutoEncoder(Generative, LikelihoodScores, BaseLatentModel):
+class VariationalAutoEncoder(Imputing, Generative, LikelihoodScores, BaseLatentModel):
     r"""Variational autoencoder that starts at probabilistic PCA.
 
     A model p(x, z) of rows x with codes z, and the posterior q(z|x) = N(m(x), diag s(x)²) that

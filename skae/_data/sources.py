@@ -104,6 +104,10 @@ class Source(ABC):
         """Return which values of the rows at these positions are known; None means all."""
         return None
 
+    def given(self, rows: slice) -> Array:
+        """Return rows as they were given: what is missing is NaN."""
+        return self.read(rows if self.index is None else self.index[rows])
+
     def parts(self) -> Iterator[tuple[slice, Array]]:
         """Yield as many rows at a time as a processor caches, and which they are."""
         return self.chunks(max(256, PART_SIZE // self.n_features))
@@ -267,6 +271,10 @@ class FilledSource(Source):
     def read(self, positions: Positions | slice) -> Array:
         """Return filled rows."""
         return self.filler.fill(self.source.read(positions))
+
+    def given(self, rows: slice) -> Array:
+        """Return rows as they were given: what is missing is NaN."""
+        return self.source.read(rows if self.index is None else self.index[rows])
 
     def observed(self, index: Positions | slice) -> Mask | None:
         """Return which values of the rows at these positions are known."""

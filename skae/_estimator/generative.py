@@ -34,6 +34,16 @@ PRIOR_TEXT = """
     """
 
 
+def make_generator(random_state: int | np.random.RandomState | None) -> torch.Generator:
+    """Return the source of random draws that a ``random_state`` stands for, on the host."""
+    generator = torch.Generator("cpu")
+    if random_state is None:
+        generator.seed()
+    else:
+        generator.manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
+    return generator
+
+
 class Generative(FittedAutoEncoder):
     """An autoencoder whose codes have a prior, from which rows can be drawn."""
 
@@ -56,11 +66,7 @@ class Generative(FittedAutoEncoder):
         fitted = self._fitted()
         check_argument("n_samples", n_samples, integer(1))
         check_argument("random_state", random_state, random_state_rule)
-        generator = torch.Generator("cpu")
-        if random_state is None:
-            generator.seed()
-        else:
-            generator.manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
+        generator = make_generator(random_state)
         module = fitted.net_.module_
         with as_if_alone(inference=True):
             z = module.draw_prior(int(n_samples), generator).to(fitted.net_.device)
