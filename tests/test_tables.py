@@ -345,6 +345,8 @@ def test_columns_that_are_not_numbers_are_named_with_a_remedy_that_works(kind):
         (pyarrow.table({"l": [[1, 2], [3]]}), r"leave out \['l'\]"),
         (SPOTS[0].astype(str), "Expected 2D array"),
         (torch.zeros(3), "Expected 2D array"),
+        (polars.Series([1.0, 2.0]), "Expected 2D array"),
+        (polars.DataFrame({"a": [1.0]}).lazy(), r"LazyFrame.*pass X\.collect\(\)"),
         (np.zeros((0, 3), object), "0 sample"),
         (pandas.DataFrame({"a": []}, dtype=object), "0 sample"),
         (pandas.DataFrame(index=range(3)), "0 feature"),

@@ -62,8 +62,10 @@ def is_stored(X: Any) -> bool:
     if isinstance(X, np.ndarray):
         return isinstance(X, np.memmap) and X.nbytes > MAX_MAPPED
     has_slices = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
-    return has_slices and not (
-        sparse.issparse(X) or hasattr(X, "iloc") or isinstance(X, torch.Tensor)
+    return (
+        has_slices
+        and len(X.shape) == 2
+        and not (sparse.issparse(X) or hasattr(X, "iloc") or isinstance(X, torch.Tensor))
     )
 
 

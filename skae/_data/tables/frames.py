@@ -67,6 +67,8 @@ def pandas_column(series: Any, name: Any) -> Column:
 
 def from_polars(X: Any) -> Any:
     """Return a frame of polars as an array."""
+    if hasattr(X, "collect"):
+        raise ValueError("X is a polars.LazyFrame, whose rows are not there yet; pass X.collect().")
     require_numbers([polars_column(X[name]) for name in X.columns], "polars")
     polars = sys.modules["polars"]
     small = float_type(str(dtype) for dtype in X.dtypes) is np.float32

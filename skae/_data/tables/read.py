@@ -13,7 +13,11 @@ import torch
 from skae._data.tables.arrays import from_list, from_numpy, from_torch
 from skae._data.tables.frames import from_arrow, from_pandas, from_polars
 
-FRAMES = {"pandas": {"DataFrame"}, "polars": {"DataFrame"}, "pyarrow": {"Table", "RecordBatch"}}
+FRAMES = {
+    "pandas": {"DataFrame"},
+    "polars": {"DataFrame", "LazyFrame"},
+    "pyarrow": {"Table", "RecordBatch"},
+}
 READERS: dict[str | None, Callable[[Any], Any]] = {
     "pandas": from_pandas,
     "polars": from_polars,
