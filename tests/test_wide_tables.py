@@ -152,6 +152,17 @@ def test_the_network_is_one_of_all_features(trained, tables):
     assert trained.inverse_transform(trained.transform(tables[1])).shape == (60, 400)
 
 
+def test_far_from_the_training_rows_the_network_stays_within_their_range(tables):
+    X = tables[0]
+    model = AutoEncoder(1, **TRAINS, early_stopping=False).fit(X)
+    assert model.best_iter_ > 0
+    encoder, x = model.net_.module_.encoder, (X - model.mean_) / model.scale_
+    np.testing.assert_allclose(encoder.low, x.min(axis=0), atol=1e-5)
+    np.testing.assert_allclose(encoder.high, x.max(axis=0), atol=1e-5)
+    far = 1000 * tables[1]
+    assert squared_error(model, far) < 1.1 * squared_error(PCA(1).fit(X), far)
+
+
 @pytest.mark.parametrize("estimator", [AutoEncoder, skae.ContractiveAutoEncoder])
 def test_codes_are_centred_uncorrelated_and_ordered(estimator, tables):
     model = estimator(2, **TRAINS, early_stopping=False).fit(tables[0])
