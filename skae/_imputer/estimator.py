@@ -34,7 +34,10 @@ from skae._estimator.parameters.rules import (
 )
 from skae._imputer.fitted import FittedImputer
 from skae._imputer.module import build
+from skae._imputer.scores import NormalScores
 from skae._imputer.training import (
+    COPIES,
+    MOST_NUMBERS,
     VALIDATION_COPIES,
     HiddenEntries,
     count_copies,
@@ -52,10 +55,14 @@ class AutoEncoderImputer(FittedImputer):
     r"""Fills missing values; a transformer like scikit-learn's ``SimpleImputer``.
 
     NaN is missing. A Gaussian is fitted by EM, and gives every missing value its expectation x̃
-    given what is observed of the row. Then a full-rank autoencoder g(f(x̃)), which starts at the
-    identity, is trained on rows of which more entries are hidden, to minimise over the rows
+    given what is observed of the row. Another one fills, likewise, the normal scores s̃ of the
+    columns: the values by their ranks, as if each column were normal. Then a full-rank
+    autoencoder g(f(x̃, s̃)), which starts at x̃, is trained on rows of which more entries are
+    hidden, to minimise over the rows
 
-    .. math:: \frac{1}{2n} \sum_i \sum_{j \text{ observed}} (g(f(\tilde x_i))_j - x_{ij})^2
+    .. math:: \frac{1}{2n} \sum_i \sum_{j \in O_i} (g(f(\tilde x_i, \tilde s_i))_j - x_{ij})^2
+
+    where O_i are the columns in which row i was observed before some of them were hidden.
 
     Some rows do not train but validate. The autoencoder of the best epoch stays if it predicts
     the hidden entries of the validation rows better than the Gaussian beyond chance; otherwise
@@ -77,8 +84,9 @@ class AutoEncoderImputer(FittedImputer):
 
     Notes
     -----
-    Fewer than 40 rows cannot show an improvement, and more than 2,000 features get no
-    network: the Gaussian fills these. Of more than 50,000 rows some are drawn for training.
+    Fewer than 20 rows cannot show an improvement, and more than 2,000 features get no
+    network: the Gaussian fills these. Of more than 50,000 rows, or fewer of wide tables, some
+    are drawn for training.
 
     Observed entries are returned as they are. Missing ones get values from the range that the
     column has in training. ``transform`` fills new rows, which may miss other entries; a
@@ -240,19 +248,24 @@ class AutoEncoderImputer(FittedImputer):
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         generator = torch.Generator("cpu").manual_seed(seed)
         # Sorted, because rows are read in order of position.
-        rows = np.sort(torch.randperm(len(X), generator=generator)[:MOST_ROWS].numpy())
+        most = min(MOST_ROWS, MOST_NUMBERS // (4 * X.shape[1]))
+        rows = np.sort(torch.randperm(len(X), generator=generator)[:most].numpy())
         split = self._split(X, rows, generator)
         if split is not None:
             training, validation = np.sort(rows[split.training]), rows[split.validation]
             self._gaussian = fit_gaussian(ArraySource(X, training), seed, weights[training])
+            self._scores = NormalScores.fit(X[training], weights[training], seed)
             rng = np.random.default_rng((seed, 2))
             train, judges = (
-                HiddenEntries(self._gaussian, X[which].astype(np.float64), weights[which], rng)
+                HiddenEntries(
+                    self._gaussian, self._scores, X[which].astype(np.float64), weights[which], rng
+                )
                 for which in (training, validation)
             )
             self._train_network(train, judges, device, generator)
         if not self.best_iter_:
             self.net_ = None
+            self.__dict__.pop("_scores", None)
             self._gaussian = fit_gaussian(ArraySource(X), seed, weights)
 
     def _split(self, X: Array, rows: NDArray[np.int64], generator: torch.Generator) -> Split | None:
@@ -273,8 +286,10 @@ class AutoEncoderImputer(FittedImputer):
     ) -> None:
         """Train, and set what tells how that went."""
         n, d = train.X.shape
-        table = train.table(count_copies(n, d), judges=False)
-        judges = validation.table(VALIDATION_COPIES, judges=True)
+        n_validation = len(validation.X)
+        table = train.table(count_copies(n, d, COPIES), judges=False)
+        copies = count_copies(n_validation, d, VALIDATION_COPIES)
+        judges = validation.table(copies, judges=True)
         self._sizes = widths = tuple(map(int, self.hidden_layer_sizes))
         module = build(d, widths, generator)
         module.start(table)
@@ -285,6 +300,7 @@ class AutoEncoderImputer(FittedImputer):
             module,
             RowDataset(table.to(device), device=device),
             RowDataset(judges.to(device), device=device),
+            n_validation,
             n_epochs=auto if self.max_iter == "auto" else int(self.max_iter),
             device=device,
             generator=generator,

@@ -14,7 +14,7 @@ from skae._data.checks import part_has_missing, read_table
 from skae._data.sources import Array, rows_at_once, slices
 from skae._estimator.environment import as_if_alone, resolve_device, snapshot
 from skae._imputer.module import build
-from skae._imputer.training import to_network
+from skae._imputer.scores import NormalScores, to_network
 from skae._model.weights import load_arrays, weights_to_arrays
 from skae._start.gaussian import Gaussian
 from skae._training.make_net import make_fitted_net
@@ -30,6 +30,8 @@ class FittedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Which columns had an observed entry.
     _gaussian : Gaussian
         Of these columns.
+    _scores : NormalScores
+        Of these columns, where there is a net.
     _sizes : tuple of int
         Widths of the hidden layers of the net, where there is one.
     """
@@ -40,6 +42,7 @@ class FittedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     keep_empty_features: bool
     _kept: NDArray[np.bool_]
     _gaussian: Gaussian
+    _scores: NormalScores
     _sizes: tuple[int, ...]
 
     def transform(self, X: Any) -> Array:
@@ -107,9 +110,11 @@ class FittedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             missing = np.isnan(X[part])
             rows = np.flatnonzero(missing.any(axis=1))
             missing, start = missing[rows], filled[part][rows]
-            z = torch.from_numpy(to_network(gaussian, start)).to(self.net_.device)
+            z = to_network(gaussian, start)
+            inputs = np.hstack([z, self._scores.fill(X[part][rows])])
+            output = module.predict(torch.from_numpy(inputs).to(self.net_.device))
             # The network's part alone is in float32.
-            change = (module.predict(z) - z).cpu().numpy() * gaussian.scale
+            change = (output.cpu().numpy() - z) * gaussian.scale
             expected = np.clip(start + change, gaussian.low, gaussian.high).astype(X.dtype)
             filled[part][rows] = np.where(missing, expected, start)
         return filled
@@ -130,6 +135,8 @@ class FittedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             state["_gaussian"] = vars(state["_gaussian"])
         net = state.pop("net_", None)
         if net is not None:
+            scores = vars(self._scores)
+            state["_scores"] = {**scores, "gaussian": vars(self._scores.gaussian)}
             state["_weights"] = weights_to_arrays(net.module_)
             state["_history"] = [dict(row) for row in net.history]
         return state
@@ -139,6 +146,11 @@ class FittedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         weights, history = state.pop("_weights", None), state.pop("_history", None)
         if "_gaussian" in state:
             state["_gaussian"] = Gaussian(**state["_gaussian"])
+        if weights is not None:
+            scores = state["_scores"]
+            state["_scores"] = NormalScores(
+                **{**scores, "gaussian": Gaussian(**scores["gaussian"])}
+            )
         super().__setstate__(state)
         if "best_iter_" in state:
             self.net_ = None
