@@ -259,7 +259,7 @@ class SharedParameters:
         Epochs without progress after which training stops. "auto" is half of the epochs
         and 20 at least, for the loss may rise while the learning rate is high; it also stops a
         training whose loss on the validation rows has been above PCA's for a twentieth of the
-        epochs, 20 at least, and does not fall. Give a number where losses rise far before they fall.
+        epochs, 20 at least, and does not fall. Give a number where losses rise before they fall.
         """,
     )
     tol: float = parameter(
