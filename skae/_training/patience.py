@@ -1,9 +1,8 @@
 """When a training leads nowhere."""
 
 import math
+import statistics
 from collections.abc import Sequence
-
-import numpy as np
 
 # Evidence for these numbers: see benchmarks/README.md. A twentieth of the epochs, 20 at least,
 # is a stretch; none ends a training within its first tenth.
@@ -32,4 +31,4 @@ def leads_nowhere(losses: Sequence[float], start: float, n_epochs: int) -> bool:
         return False
     last = losses[-stretch:]
     first, second = last[: stretch // 2], last[stretch // 2 :]
-    return min(last) > start and bool(np.median(second) >= np.median(first))
+    return min(last) > start and statistics.median(second) >= statistics.median(first)

@@ -66,6 +66,7 @@ class KeepBest(Callback):
         self.diverged_at_: int | None = None
         self.progress_loss_, self.progress_epoch_ = loss, 0
         self.loss_, self.epoch_, self.start_loss_ = loss, 0, loss
+        self.losses_: list[float] = []
         self.weights_ = self.start_weights_ = copy_weights(module)
 
     def forget(self) -> None:
@@ -99,10 +100,10 @@ class KeepBest(Callback):
         least = self.tol * abs(self.progress_loss_) if math.isfinite(self.progress_loss_) else 0.0
         if loss < self.progress_loss_ - least:
             self.progress_loss_, self.progress_epoch_ = loss, epoch
+        self.losses_.append(loss)
         net.is_over_ = epoch - self.progress_epoch_ >= self.patience_
         if self.may_give_up_ and self.rows_ is None:  # training rows do not show overfitting
-            losses = net.history[:, "valid_loss"]
-            net.is_over_ |= leads_nowhere(losses, self.start_loss_, net.max_epochs)
+            net.is_over_ |= leads_nowhere(self.losses_, self.start_loss_, net.max_epochs)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ A table of n rows spans no more than n dimensions. In an orthonormal basis B of 
 Bx, and every squared distance is what it was: of training rows and of validation rows, since B
 spans them all. So a network trains there, on n numbers a row instead of n_features, from PCA as
 everywhere. Then it becomes a network of n_features inputs and outputs again: Wx in the basis is
-(WB)x. What a new row has outside the span is seen by no network and reconstructed by none, as by
-PCA, whose components lie in the span too.
+(WB)x. What a new row has outside the span no network sees, but for the clip of its inputs, and
+none reconstructs; nor does PCA, whose components lie in the span too.
 """
 
 from collections.abc import Iterator

@@ -268,9 +268,8 @@ class SharedParameters:
         """
         Epochs without progress after which training stops. "auto" is half of the epochs
         and 20 at least, for the loss may rise while the learning rate is high; it also stops a
-        training whose loss on the validation rows has been higher than PCA's for a twentieth of the
-        epochs, 20 at least, and does not fall: such a network overfits. Give a number where
-        the learning rate, or a loss of your own, makes losses rise far before they fall.
+        training whose loss on the validation rows has been above PCA's for a twentieth of the
+        epochs, 20 at least, and does not fall. Give a number where losses rise before they fall.
         """,
     )
     tol: float = parameter(
@@ -314,7 +313,8 @@ class SharedParameters:
         ),
         """
         skorch callbacks, alone or as (name, callback). ``fit`` works on copies, which it
-        leaves in ``net_.callbacks_``.
+        leaves in ``net_.callbacks_``. Where X has more than twice as many features as rows, what
+        they see of rows and networks is in coordinates of the space that the rows span.
         """,
     )
     verbose: int | bool = parameter(
