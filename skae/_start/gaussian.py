@@ -29,8 +29,6 @@ FACTOR_SHARES = (0.5, 0.2, 0.06, 0.01, 1e-3)
 # where fewer than so many would be, and steps of EM for each and at last.
 HIDDEN, FEWEST_HIDDEN, DEFAULT_SHARE = 0.1, 20, 0.5
 N_TRIED, N_TRIED_FEW, N_LAST, N_LAST_FEW = 4, 2, 12, 3
-# Squared errors of standardised entries are cut there, or a few far entries make the choice.
-MOST_SQUARE = 4.0
 # Tells these random draws from others of the same seed.
 STREAM = 1
 
@@ -221,8 +219,7 @@ def choose_share(
     for share in shares:
         for _ in range(N_TRIED if len(shares) == len(SHARES) else N_TRIED_FEW):
             model = model.improve(part, share)
-        squares = np.square(model.fill(part)[hidden] - truth)
-        error = float(weights @ np.minimum(squares, MOST_SQUARE))
+        error = float(weights @ np.square(model.fill(part)[hidden] - truth))
         n_worse += 1
         if error < least:
             best, least, n_worse = (model, share), error, 0
