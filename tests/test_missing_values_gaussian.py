@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from skae._data.sources import ArraySource
+from skae._start import full_gaussian
 from skae._start import gaussian as _gaussian
 from skae._start.factor_gaussian import FactorGaussian
 from skae._start.full_gaussian import FullGaussian
@@ -28,6 +29,15 @@ def incomplete(X, weights=None):
     return Incomplete(np.where(missing, 0.0, X), missing, weights)
 
 
+def use(kind, monkeypatch):
+    """Let narrow tables be fitted as wider ones are."""
+    if kind == "factors":
+        monkeypatch.setattr(_gaussian, "MAX_FULL", 0)
+    if kind == "gradients":
+        for module in (_gaussian, full_gaussian):
+            monkeypatch.setattr(module, "MAX_DIRECT", 0)
+
+
 def expectations(mean, covariance, X):
     """E[row | observed], row by row, by the formula for blocks of a normal distribution."""
     filled = X.copy()
@@ -39,13 +49,16 @@ def expectations(mean, covariance, X):
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.9])
-@pytest.mark.parametrize("kind", ["full", "factors"])
-def test_it_fills_with_conditional_expectations(kind, share):
+@pytest.mark.parametrize("kind", ["full", "gradients", "factors"])
+def test_it_fills_with_conditional_expectations(kind, share, monkeypatch):
+    if kind == "gradients":
+        monkeypatch.setattr(full_gaussian, "MAX_DIRECT", 5)
+        monkeypatch.setattr(full_gaussian, "FILL_PRECISION", (1e-10, 60))
     rng = np.random.default_rng(0)
     mean, scale, W = rng.normal(size=9), rng.uniform(1, 5, size=9), rng.normal(size=(9, 3))
     noise = rng.uniform(0.5, 1, size=9)
     covariance = W @ W.T + np.diag(noise)
-    matrix, rest = (covariance, np.empty(0)) if kind == "full" else (W, noise)
+    matrix, rest = (covariance, np.empty(0)) if kind != "factors" else (W, noise)
     X = hide(mean + 3 * rng.normal(size=(200, 9)), share)
     X[0] = np.nan
     bounds = np.full((2, 9), [[-np.inf], [np.inf]])
@@ -135,9 +148,9 @@ def test_rows_of_weight_zero_are_absent():
         np.testing.assert_array_equal(value, vars(expected)[name])
 
 
-@pytest.mark.parametrize("most_full", [128, 5])
-def test_it_predicts_what_columns_say_of_each_other(most_full, monkeypatch):
-    monkeypatch.setattr(_gaussian, "MAX_FULL", most_full)
+@pytest.mark.parametrize("kind", ["full", "gradients", "factors"])
+def test_it_predicts_what_columns_say_of_each_other(kind, monkeypatch):
+    use(kind, monkeypatch)
     X = make(400, 20) * np.geomspace(1e-3, 1e3, 20) + 100
     train, test = hide(X[:300], 0.3), hide(X[300:], 0.3, seed=1)
     fitted = fit_gaussian(ArraySource(train), 0)
@@ -162,7 +175,7 @@ def edge_cases():
     yield "equal columns", np.where(np.isnan(hide(equal, 0.1)), np.nan, equal)
     yield "more columns than rows", np.vstack([hide(make(9, 40), 0.3), make(1, 40)])
     yield (
-        "more columns than a full covariance has",
+        "more columns than are solved directly",
         np.vstack([hide(make(9, 300), 0.3), make(1, 300)]),
     )
     yield "two rows", np.array([[1.0, np.nan, 3.0], [2.0, 5.0, np.nan]])
@@ -186,8 +199,10 @@ def edge_cases():
     yield "nothing missing and nothing varies", np.ones((5, 3))
 
 
+@pytest.mark.parametrize("kind", ["full", "gradients", "factors"])
 @pytest.mark.parametrize("X", [pytest.param(X, id=name) for name, X in edge_cases()])
-def test_any_table_is_filled_with_numbers_from_the_range_of_its_columns(X):
+def test_any_table_is_filled_with_numbers_from_the_range_of_its_columns(X, kind, monkeypatch):
+    use(kind, monkeypatch)
     before = X.copy()
     fitted = fit_gaussian(ArraySource(X), 0)
     filled = fitted.fill(X)
@@ -211,7 +226,9 @@ def test_columns_that_only_left_out_rows_show_are_found(monkeypatch):
     np.testing.assert_allclose(filled[:, 2], 6)
 
 
-def test_rows_are_filled_alike_in_any_company():
+@pytest.mark.parametrize("kind", ["full", "gradients", "factors"])
+def test_rows_are_filled_alike_in_any_company(kind, monkeypatch):
+    use(kind, monkeypatch)
     X = hide(make(300, 8), 0.3)
     fitted = fit_gaussian(ArraySource(X), 0)
     together = fitted.fill(X)

@@ -4,8 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+<<<<<<< HEAD
 from skae._data.sources import Array
+=======
+from skae._data.sources import Array
+from skae._start.conjugate_gradients import expect
+>>>>>>> imputer
 from skae._start.incomplete import Group, Incomplete
+
+# For more features than this, expectations are found by conjugate gradients: to which relative
+# size of the residuals and in how many steps, in EM and to fill.
+MAX_DIRECT = 128
+EM_PRECISION, FILL_PRECISION = (1e-2, 12), (1e-4, 60)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,8 @@ class FullGaussian:
     def fill(self, rows: Incomplete) -> Array:
         """Return rows with E[missing | observed] in place of what is missing."""
         u, precision = rows.centred(self.mean), np.linalg.inv(self.covariance)
+        if len(self.mean) > MAX_DIRECT:
+            return expect(u, rows.missing, precision, *FILL_PRECISION) + self.mean
         for group in rows.groups:
             blocks = group.blocks(precision if group.by_missing else self.covariance)
             right = self._right_side(u, group, precision)
@@ -49,9 +61,26 @@ class FullGaussian:
         share : float
             Share of the covariance's diagonal in it, λ / (n + λ).
         """
-        d, total = len(self.mean), rows.weights.sum()
-        u, precision = rows.centred(self.mean), np.linalg.inv(self.covariance)
-        # Σ wᵢ Cov[row i | observed]. By its observed block A, that of a row is Σ − Σ A⁻¹ Σ.
+        total, precision = rows.weights.sum(), np.linalg.inv(self.covariance)
+        u = rows.centred(self.mean)
+        if len(self.mean) > MAX_DIRECT:
+            u = expect(u, rows.missing, precision, *EM_PRECISION)
+            # Of what is unknown of a row, the variance of each entry given all others.
+            unknown = np.diag(rows.weights @ rows.missing / precision.diagonal())
+        else:
+            unknown = self._fill_and_measure(u, rows, precision)
+        shift = rows.weights @ u / total
+        u -= shift
+        covariance = ((u * rows.weights[:, None]).T @ u + unknown) / total
+        return FullGaussian(self.mean + shift, shrink(covariance, share))
+
+    def _fill_and_measure(self, u: Array, rows: Incomplete, precision: Array) -> Array:
+        """Fill rows less their mean, and return the sum of what is unknown: their covariances.
+
+        By its observed block A, that of a row is Σ − Σ A⁻¹ Σ; by its missing block of the
+        precision, the inverse of that.
+        """
+        d = len(self.mean)
         unknown, explained, by_observed = np.zeros((d, d)), np.zeros((d, d)), 0.0
         for group in rows.groups:
             blocks = group.blocks(precision if group.by_missing else self.covariance)
@@ -68,10 +97,7 @@ class FullGaussian:
         if by_observed:
             unknown += self.covariance * by_observed
             unknown -= self.covariance @ explained @ self.covariance
-        shift = rows.weights @ u / total
-        u -= shift
-        covariance = ((u * rows.weights[:, None]).T @ u + unknown) / total
-        return FullGaussian(self.mean + shift, shrink(covariance, share))
+        return unknown
 
     @staticmethod
     def _right_side(u: Array, group: Group, precision: Array) -> Array:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from skae._data.sources import PART_SIZE, Array, Source, slices
 from skae._start.factor_gaussian import FactorGaussian
-from skae._start.full_gaussian import FullGaussian
+from skae._start.full_gaussian import MAX_DIRECT, FullGaussian
 from skae._start.incomplete import Incomplete
 
 Shares = tuple[float, ...]
@@ -16,16 +16,18 @@ Positions = NDArray[np.int64]
 Model = TypeVar("Model", FullGaussian, FactorGaussian)
 
 # Tables of up to so many features get a full covariance, wider ones factors.
-MAX_FULL = 128
+MAX_FULL = 1000
 # How many rows are fitted: at most, at least, and in between so many numbers of a covariance.
 MOST_ROWS, FEWEST_ROWS, FIT_SIZE = 3000, 800, 2**23
 # Shares λ / (n + λ) of the diagonal in the covariance that are tried, from the largest on.
 SHARES = (0.5, 0.25, 0.12, 0.06, 0.03, 0.01, 3e-3, 1e-3, 1e-4)
+# For wide tables, whose steps take longer, there are fewer.
+FEW_SHARES = (0.2, 0.06, 0.02, 5e-3)
 FACTOR_SHARES = (0.5, 0.2, 0.06, 0.01, 1e-3)
 # Which share of the observed entries is hidden to choose among these, the share that is taken
 # where fewer than so many would be, and steps of EM for each and at last.
 HIDDEN, FEWEST_HIDDEN, DEFAULT_SHARE = 0.1, 20, 0.5
-N_TRIED, N_LAST, N_LAST_FACTOR = 4, 12, 3
+N_TRIED, N_TRIED_FEW, N_LAST, N_LAST_FEW = 4, 2, 12, 3
 # Tells these random draws from others of the same seed.
 STREAM = 1
 
@@ -122,11 +124,12 @@ def fit_gaussian(source: Source, seed: int, weights: Array | None = None) -> Gau
     rows = Incomplete(z[some], missing[some], weights[some])
     # The mean of standardised columns under EM is not zero: values may be missing for a reason.
     if source.n_features <= MAX_FULL:
-        full = run_em(FullGaussian.start(rows), rows, rng, SHARES, N_LAST)
+        plan = (SHARES, N_LAST) if source.n_features <= MAX_DIRECT else (FEW_SHARES, N_LAST_FEW)
+        full = run_em(FullGaussian.start(rows), rows, rng, *plan)
         mean, none = mean + scale * full.mean, np.empty(0)
         return Gaussian(mean, scale, full.covariance, none, *observed_range(X, mean))
     start = FactorGaussian.start(rows, seed)
-    factor = run_em(start, rows, rng, FACTOR_SHARES, N_LAST_FACTOR)
+    factor = run_em(start, rows, rng, FACTOR_SHARES, N_LAST_FEW)
     mean = mean + scale * factor.mean
     return Gaussian(mean, scale, factor.loadings, factor.noise, *observed_range(X, mean))
 
@@ -236,7 +239,7 @@ def choose_share(
     weights = np.broadcast_to(rows.weights[:, None], hidden.shape)[hidden]
     best, least, n_worse = (model, DEFAULT_SHARE), np.inf, 0
     for share in shares:
-        for _ in range(N_TRIED):
+        for _ in range(N_TRIED if len(shares) == len(SHARES) else N_TRIED_FEW):
             model = model.improve(part, share)
         error = float(weights @ np.square(model.fill(part)[hidden] - truth))
         n_worse += 1
