@@ -19,8 +19,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skae import AutoEncoder, AutoEncoderImputer
 from skae._data.sources import ArraySource
-from skae._imputer.scores import NormalScores, apply_maps, fit_map
 from skae._start.gaussian import Gaussian, fit_gaussian
+from skae._training.imputer.scores import NormalScores, apply_maps, fit_map
 
 TRAINS = {"hidden_layer_sizes": (64, 64), "max_iter": 8, "random_state": 0}
 
@@ -341,4 +341,4 @@ def test_checks_outside_scikit_learns_list_pass(check):
 
 def test_tags_say_that_it_takes_nan():
     assert get_tags(AutoEncoderImputer()).input_tags.allow_nan
-    assert isinstance(AutoEncoderImputer().fit(spots(5))._gaussian, Gaussian)
+    assert isinstance(AutoEncoderImputer().fit(spots(5))._filler.gaussian, Gaussian)

@@ -55,3 +55,11 @@ def resolve_device(device: str) -> str:
             f"device={device!r} cannot be used here ({reason}); pass 'auto' or 'cpu'."
         ) from error
     return device
+
+
+def device_to_load_on(device: str) -> str:
+    """Return the device of a model that is loaded: the CPU where this machine lacks its own."""
+    try:
+        return resolve_device(device)
+    except ValueError:
+        return "cpu"

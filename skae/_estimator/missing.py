@@ -8,36 +8,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skae._data.checks import has_missing, read_rows
-from skae._data.sources import Array, FilledSource, Mask, Source, fill
+from skae._data.sources import Array, FilledSource, Filler, Mask, Source, fill
+from skae._estimator.environment import resolve_device
 from skae._estimator.parameters.arguments import check_groups, check_weights, require_two_rows
 from skae._model.losses import loss_class, require_valid
 from skae._start.gaussian import Gaussian, fit_gaussian
+from skae._training.defaults import SHALLOW
+from skae._training.imputer.filler import fit_filler
 
 
 @dataclass(frozen=True)
 class DomainFiller:
-    """Fills with the expectation under a Gaussian, moved into the domain of a loss.
+    """Fills as another filler does, and moves values into the domain of a loss.
 
     Attributes
     ----------
-    gaussian : Gaussian
+    filler : Filler
     low, high : float
         What values X may have.
     """
 
-    gaussian: Gaussian
+    filler: Filler
     low: float
     high: float
 
     @classmethod
-    def for_loss(cls, gaussian: Gaussian, loss: Any) -> "DomainFiller":
+    def for_loss(cls, filler: Filler, loss: Any) -> "DomainFiller":
         """Return the filler for the parameter ``loss``."""
         kind = loss_class(loss)
-        return cls(gaussian, kind.low, kind.high)
+        return cls(filler, kind.low, kind.high)
 
     def fill(self, X: Array) -> Array:
         """Return a copy of rows in which no value is NaN."""
-        filled = self.gaussian.fill(X)
+        filled = self.filler.fill(X)
         if self.low == -np.inf and self.high == np.inf:
             return filled
         return np.where(np.isnan(X), filled.clip(self.low, self.high), X)
@@ -115,8 +118,31 @@ def rows_for_fit(
         require_two_rows(source.n_rows)
     if not lacks:
         return source, numbers, None
-    gaussian = fit_gaussian(source, seed, source.weights)
-    return fill(source, DomainFiller.for_loss(gaussian, estimator.loss)), numbers, gaussian
+    filler, gaussian = learn_to_fill(source, seed, resolve_device(estimator.device))
+    return fill(source, DomainFiller.for_loss(filler, estimator.loss)), numbers, gaussian
+
+
+def learn_to_fill(source: Source, seed: int, device: str) -> tuple[Filler, Gaussian]:
+    """Return what fills the rows of a fit, and the Gaussian that fills new rows.
+
+    For an array it is what :class:`skae.AutoEncoderImputer` uses: a network beside a Gaussian,
+    because what it fills better, the model learns better.
+    """
+    if not source.may_be_copied:
+        gaussian = fit_gaussian(source, seed, source.weights)
+        return gaussian, gaussian
+    rows = source.take(np.arange(source.n_rows))
+    weights = np.ones(len(rows)) if source.weights is None else source.weights
+    filler = fit_filler(
+        rows,
+        weights / weights.mean(),
+        seed,
+        sizes=SHALLOW,
+        max_iter="auto",
+        device=device,
+        verbose=0,
+    )
+    return filler, filler.gaussian
 
 
 def rows_for_part(estimator: Any, X: Any, sample_weight: Any) -> Source:

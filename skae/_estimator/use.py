@@ -15,7 +15,7 @@ from skae._data.batch import counting
 from skae._data.checks import check_codes
 from skae._data.sources import Array, Source, rows_at_once, slices
 from skae._data.units import Units
-from skae._estimator.environment import as_if_alone, resolve_device, snapshot
+from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
 from skae._estimator.missing import rows_for_use
 from skae._estimator.stream import Stream
 from skae._model.losses import takes_any_row
@@ -179,15 +179,11 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _load_net(self, weights: dict[str, np.ndarray]) -> AutoEncoderNet:
         """Build the fitted net anew."""
-        try:
-            device = resolve_device(self.device)
-        except ValueError:  # fitted where there was such a device
-            device = "cpu"
         units = Units(self.mean_, self.scale_, self._spec.dtype)
         # The weights drawn here are replaced at once, and must not come from torch's generator.
         draws = torch.Generator("cpu").manual_seed(0)
         module = make_module(self._module, self._spec, units, draws)
         load_arrays(module, weights)
-        net = make_fitted_net(module, device)
+        net = make_fitted_net(module, device_to_load_on(self.device))
         net.module_.eval()
         return net

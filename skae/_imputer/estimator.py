@@ -1,20 +1,16 @@
 """Imputation: missing values filled by an autoencoder that starts at a Gaussian's expectations."""
 
-import math
 import secrets
 import warnings
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
-from skae._data.batches import RowDataset
-from skae._data.sources import Array, ArraySource, rows_at_once
-from skae._data.split import Split, group_rows, row_keys, split_rows
+from skae._data.sources import ArraySource, rows_at_once
 from skae._estimator.environment import (
     as_if_alone,
     replace_attributes,
@@ -33,21 +29,7 @@ from skae._estimator.parameters.rules import (
     sizes,
 )
 from skae._imputer.fitted import FittedImputer
-from skae._imputer.module import build
-from skae._imputer.scores import NormalScores
-from skae._imputer.training import (
-    COPIES,
-    MOST_NUMBERS,
-    VALIDATION_COPIES,
-    HiddenEntries,
-    count_copies,
-    train_imputer,
-)
-from skae._start.gaussian import fit_gaussian
-from skae._training.defaults import AUTO_BATCH_SIZE, auto_rate
-
-# Steps of the optimizer, rows that train at most, and features beyond which no network trains.
-N_STEPS, MOST_ROWS, MOST_FEATURES = 1000, 50_000, 2000
+from skae._training.imputer.filler import N_STEPS, fit_filler
 
 
 @estimator
@@ -223,12 +205,24 @@ class AutoEncoderImputer(FittedImputer):
         self.indicator_ = None
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(X)
-        self.net_, self.best_iter_, self.n_iter_ = None, 0, 0
+        self._filler, self.best_iter_, self.n_iter_ = None, 0, 0
         self.statistics_ = np.where(self._kept, 0.0, 0.0 if self.keep_empty_features else np.nan)
         if self._kept.any():
             table = X[np.ix_(counts, self._kept)]
-            self._train(table, weights[counts] / weights[counts].mean(), device)
-            self.statistics_[self._kept] = self._gaussian.mean
+            seed = secrets.randbits(31)
+            if self.random_state is not None:
+                seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            self._filler = fit_filler(
+                table,
+                weights[counts] / weights[counts].mean(),
+                seed,
+                sizes=tuple(map(int, self.hidden_layer_sizes)),
+                max_iter=self.max_iter,
+                device=device,
+                verbose=int(self.verbose),
+            )
+            self.best_iter_, self.n_iter_ = self._filler.best_iter, self._filler.n_iter
+            self.statistics_[self._kept] = self._filler.gaussian.mean
 
     def _warn_of_empty(self) -> None:
         if self.keep_empty_features or self._kept.all():
@@ -240,78 +234,6 @@ class AutoEncoderImputer(FittedImputer):
             UserWarning,
             stacklevel=5,
         )
-
-    def _train(self, X: Array, weights: Array, device: str) -> None:
-        """Fit the Gaussian, and train a network on top of it where that is possible."""
-        seed = secrets.randbits(31)
-        if self.random_state is not None:
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        generator = torch.Generator("cpu").manual_seed(seed)
-        # Sorted, because rows are read in order of position.
-        most = min(MOST_ROWS, MOST_NUMBERS // (4 * X.shape[1]))
-        rows = np.sort(torch.randperm(len(X), generator=generator)[:most].numpy())
-        split = self._split(X, rows, generator)
-        if split is not None:
-            training, validation = np.sort(rows[split.training]), rows[split.validation]
-            self._gaussian = fit_gaussian(ArraySource(X, training), seed, weights[training])
-            self._scores = NormalScores.fit(X[training], weights[training], seed)
-            rng = np.random.default_rng((seed, 2))
-            train, judges = (
-                HiddenEntries(
-                    self._gaussian, self._scores, X[which].astype(np.float64), weights[which], rng
-                )
-                for which in (training, validation)
-            )
-            self._train_network(train, judges, device, generator)
-        if not self.best_iter_:
-            self.net_ = None
-            self.__dict__.pop("_scores", None)
-            self._gaussian = fit_gaussian(ArraySource(X), seed, weights)
-
-    def _split(self, X: Array, rows: NDArray[np.int64], generator: torch.Generator) -> Split | None:
-        """Choose the validation rows; None where no network is to be trained."""
-        if not self.hidden_layer_sizes or not 1 < X.shape[1] <= MOST_FEATURES:
-            return None
-        order = torch.randperm(len(rows), generator=generator).numpy()
-        equal = group_rows(row_keys(ArraySource(X, rows), np.float64), None)
-        split = split_rows(equal, "auto", order, np.zeros(len(rows), dtype=bool))
-        return split if len(split.validation) else None
-
-    def _train_network(
-        self,
-        train: HiddenEntries,
-        validation: HiddenEntries,
-        device: str,
-        generator: torch.Generator,
-    ) -> None:
-        """Train, and set what tells how that went."""
-        n, d = train.X.shape
-        n_validation = len(validation.X)
-        table = train.table(count_copies(n, d, COPIES), judges=False)
-        copies = count_copies(n_validation, d, VALIDATION_COPIES)
-        judges = validation.table(copies, judges=True)
-        self._sizes = widths = tuple(map(int, self.hidden_layer_sizes))
-        module = build(d, widths, generator)
-        module.start(table)
-        rate, betas = auto_rate(widths, d, draws_codes=False)
-        n_batches = math.ceil(len(table) / AUTO_BATCH_SIZE)
-        auto = math.ceil(N_STEPS / n_batches)
-        self.net_, self.best_iter_ = train_imputer(
-            module,
-            RowDataset(table.to(device), device=device),
-            RowDataset(judges.to(device), device=device),
-            n_validation,
-            n_epochs=auto if self.max_iter == "auto" else int(self.max_iter),
-            device=device,
-            generator=generator,
-            batch_size=AUTO_BATCH_SIZE,
-            lr=rate,
-            learning_rate="one_cycle",
-            optimizer__betas=betas,
-            optimizer__weight_decay=0.01,
-            verbose=int(self.verbose),
-        )
-        self.n_iter_ = len(self.net_.history)
 
 
 def find_observed(source: ArraySource) -> NDArray[np.bool_]:

@@ -4,12 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-<<<<<<< HEAD
-from skae._data.sources import Array
-=======
 from skae._data.sources import Array
 from skae._start.conjugate_gradients import expect
->>>>>>> imputer
 from skae._start.incomplete import Group, Incomplete
 
 # For more features than this, expectations are found by conjugate gradients: to which relative

@@ -17,6 +17,8 @@ Model = TypeVar("Model", FullGaussian, FactorGaussian)
 
 # Tables of up to so many features get a full covariance, wider ones factors.
 MAX_FULL = 1000
+# Of complete rows, whose Gaussian every model keeps, up to so many: half a megabyte.
+MAX_COMPLETE = 256
 # How many rows are fitted: at most, at least, and in between so many numbers of a covariance.
 MOST_ROWS, FEWEST_ROWS, FIT_SIZE = 3000, 800, 2**23
 # Shares λ / (n + λ) of the diagonal in the covariance that are tried, from the largest on.
@@ -141,7 +143,7 @@ def gaussian_of_complete(source: Source) -> Gaussian:
     it costs next to nothing.
     """
     n, d = source.n_rows, source.n_features
-    most = MOST_ROWS if d <= MAX_FULL else FEWEST_ROWS
+    most = MOST_ROWS if d <= MAX_COMPLETE else FEWEST_ROWS
     index = np.arange(min(n, most)) * (n - 1) // max(1, min(n, most) - 1)
     weights = np.ones(n) if source.weights is None else source.weights
     X, weights = source.take(index).astype(np.float64), weights[index]
@@ -150,7 +152,7 @@ def gaussian_of_complete(source: Source) -> Gaussian:
     rows = Incomplete(z, np.zeros(z.shape, dtype=bool), weights)
     share = float(np.clip(d / (len(X) + d), min(SHARES), max(SHARES)))
     span = observed_range(X, mean)
-    if d <= MAX_FULL:
+    if d <= MAX_COMPLETE:
         covariance = FullGaussian.start(rows).improve(rows, share).covariance
         return Gaussian(mean, scale, covariance, np.empty(0), *span)
     factor = FactorGaussian.of_complete(rows, share)

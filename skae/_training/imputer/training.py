@@ -9,9 +9,9 @@ from torch import Tensor
 
 from skae._data.batches import RowDataset
 from skae._data.sources import Array, rows_at_once, slices
-from skae._imputer.scores import NormalScores, to_network
 from skae._model.module import AutoEncoderModule
 from skae._start.gaussian import Gaussian
+from skae._training.imputer.scores import NormalScores, to_network
 from skae._training.make_net import make_net
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest, is_improvement

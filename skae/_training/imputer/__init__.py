@@ -1,0 +1,1 @@
+"""A network that fills missing values, on top of a Gaussian."""
