@@ -138,16 +138,12 @@ def fit_filler(
     split = split_for_filler(X, rows, generator) if sizes else None
     if split is not None:
         training, validation = np.sort(rows[split.training]), rows[split.validation]
-        filler = NetworkFiller(
-            fit_gaussian(ArraySource(X, training), seed, weights[training]),
-            sizes,
-            NormalScores.fit(X[training], weights[training], seed),
-        )
+        gaussian = fit_gaussian(ArraySource(X, training), seed, weights[training])
+        scores = NormalScores.fit(X[training], weights[training], seed)
+        filler = NetworkFiller(gaussian, sizes, scores)
         rng = np.random.default_rng((seed, 2))
         train, judges = (
-            HiddenEntries(
-                filler.gaussian, filler.scores, X[which].astype(np.float64), weights[which], rng
-            )
+            HiddenEntries(gaussian, scores, X[which].astype(np.float64), weights[which], rng)
             for which in (training, validation)
         )
         options = {"device": device, "generator": generator, "verbose": verbose}
