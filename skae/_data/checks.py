@@ -18,17 +18,19 @@ def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
     """Return the rows of X as a source of floating-point numbers, or raise ValueError.
 
     float32 stays float32, everything else becomes float64: rows are centred before they
-    are cast, so that large offsets cost no precision. What is stored elsewhere stays there.
-    NaN is a missing value.
+    are cast, so that large offsets cost no precision. A fit in float64 has all rows in float64,
+    so that sums over them have its precision. What is stored elsewhere stays there. NaN is a
+    missing value.
     """
     least = 2 if fitting else 1
+    wide = fitting and estimator.dtype == "float64"
     if is_stored(X):
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
-        return StoredSource(require_table(estimator, X, least))
+        return StoredSource(require_table(estimator, X, least), wide=wide)
     table = check_array(
         to_numbers(X),
         accept_sparse="csr",
-        dtype=[np.float64, np.float32],
+        dtype=np.float64 if wide else [np.float64, np.float32],
         ensure_all_finite=False,
         ensure_min_samples=least,
         input_name="X",
