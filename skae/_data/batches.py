@@ -145,11 +145,18 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         weights = None if self.weights is None else self.weights[which].to(self.device)
         return None if observed is None else observed.to(self.device), weights
 
-    def order(self, generator: torch.Generator) -> Tensor:
+    def order(self, generator: torch.Generator, sizes: list[int]) -> Tensor:
         """Return the positions of all rows in a random order.
 
         Rows that are stored lie in blocks of neighbours, which are read in a random order; those
         that are read at once are shuffled.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+        sizes : list of int
+            How many rows are read at once, one after the other. If rows were shuffled across
+            these, blocks would be read twice.
         """
         n_rows = len(self)
         n_at_once = max(N_BLOCKS, BUFFER_SIZE // self.n_features)
@@ -158,7 +165,7 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         by_position = torch.argsort(self.index)
         blocks = by_position.split(n_at_once // N_BLOCKS)
         order = torch.cat([blocks[i] for i in torch.randperm(len(blocks), generator=generator)])
-        parts = order.split(n_at_once)
+        parts = order.split(sizes)
         return torch.cat([p[torch.randperm(len(p), generator=generator)] for p in parts])
 
     @property
@@ -226,14 +233,16 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         n_rows = len(self.rows)
-        order = torch.arange(n_rows) if self.generator is None else self.rows.order(self.generator)
-        order = order.to(self.rows.index.device)
         # Many batches are gathered at once, and are views of that: far cheaper than each.
         smallest, n_larger = divmod(n_rows, self.n_batches)
         sizes = [smallest + 1] * n_larger + [smallest] * (self.n_batches - n_larger)
         n_together = max(1, self.rows.n_read_at_once // (sizes[0] * self.rows.n_features))
         groups = [sizes[i : i + n_together] for i in range(0, self.n_batches, n_together)]
-        orders = order.split([sum(group) for group in groups])
+        together = [sum(group) for group in groups]
+        order = torch.arange(n_rows)
+        if self.generator is not None:
+            order = self.rows.order(self.generator, together)
+        orders = order.to(self.rows.index.device).split(together)
         read = self._read_ahead if self.rows.streams else self._read
         for part, group in zip(read(orders), groups, strict=True):
             yield from part.split(group)
