@@ -83,7 +83,12 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         """Return the mean of a number of each row, with their weights."""
         if self.weights is None:
             return float(values.mean())
-        return float(np.average(values, weights=self.weights[self.index].numpy()))
+        return float(np.average(values, weights=self.weights[self.index.cpu()].numpy()))
+
+    @property
+    def mean_weight(self) -> float:
+        """The mean of the rows' weights."""
+        return 1.0 if self.weights is None else float(self.weights[self.index.cpu()].mean())
 
     @property
     def n_values(self) -> float:
@@ -108,7 +113,7 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
             return self
         every = torch.arange(len(self))
         observed, _ = self.counts(every)
-        weights = None if self.weights is None else self.weights[self.index]
+        weights = None if self.weights is None else self.weights[self.index.cpu()]
         x = self.take(every)
         return RowDataset(x, device=self.device, observed=observed, weights=weights)
 
@@ -142,7 +147,7 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         else:
             known = self.table.observed(which.numpy())
             observed = None if known is None else torch.from_numpy(known)
-        weights = None if self.weights is None else self.weights[which].to(self.device)
+        weights = None if self.weights is None else self.weights[which.cpu()].to(self.device)
         return None if observed is None else observed.to(self.device), weights
 
     def order(self, generator: torch.Generator, sizes: list[int]) -> Tensor:
