@@ -90,7 +90,12 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         """Return the mean of a number of each row, with their weights."""
         if self.weights is None:
             return float(values.mean())
-        return float(np.average(values, weights=self.weights[self.index].numpy()))
+        return float(np.average(values, weights=self.weights[self.index.cpu()].numpy()))
+
+    @property
+    def mean_weight(self) -> float:
+        """The mean of the rows' weights."""
+        return 1.0 if self.weights is None else float(self.weights[self.index.cpu()].mean())
 
     @property
     def n_values(self) -> float:
@@ -115,7 +120,7 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
             return self
         every = torch.arange(len(self))
         observed, _ = self.counts(every)
-        weights = None if self.weights is None else self.weights[self.index]
+        weights = None if self.weights is None else self.weights[self.index.cpu()]
         x = self.take(every)
         return RowDataset(x, device=self.device, observed=observed, weights=weights)
 
@@ -149,14 +154,21 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         else:
             known = self.table.observed(which.numpy())
             observed = None if known is None else torch.from_numpy(known)
-        weights = None if self.weights is None else self.weights[which].to(self.device)
+        weights = None if self.weights is None else self.weights[which.cpu()].to(self.device)
         return None if observed is None else observed.to(self.device), weights
 
-    def order(self, generator: torch.Generator) -> Tensor:
+    def order(self, generator: torch.Generator, sizes: list[int]) -> Tensor:
         """Return the positions of all rows in a random order.
 
         Rows that are stored lie in blocks of neighbours, which are read in a random order; those
         that are read at once are shuffled.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+        sizes : list of int
+            How many rows are read at once, one after the other. If rows were shuffled across
+            these, blocks would be read twice.
         """
         n_rows = len(self)
         n_at_once = max(N_BLOCKS, BUFFER_SIZE // self.n_features)
@@ -165,7 +177,7 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         by_position = torch.argsort(self.index)
         blocks = by_position.split(n_at_once // N_BLOCKS)
         order = torch.cat([blocks[i] for i in torch.randperm(len(blocks), generator=generator)])
-        parts = order.split(n_at_once)
+        parts = order.split(sizes)
         return torch.cat([p[torch.randperm(len(p), generator=generator)] for p in parts])
 
     @property
@@ -233,14 +245,16 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         n_rows = len(self.rows)
-        order = torch.arange(n_rows) if self.generator is None else self.rows.order(self.generator)
-        order = order.to(self.rows.index.device)
         # Many batches are gathered at once, and are views of that: far cheaper than each.
         smallest, n_larger = divmod(n_rows, self.n_batches)
         sizes = [smallest + 1] * n_larger + [smallest] * (self.n_batches - n_larger)
         n_together = max(1, self.rows.n_read_at_once // (sizes[0] * self.rows.n_features))
         groups = [sizes[i : i + n_together] for i in range(0, self.n_batches, n_together)]
-        orders = order.split([sum(group) for group in groups])
+        together = [sum(group) for group in groups]
+        order = torch.arange(n_rows)
+        if self.generator is not None:
+            order = self.rows.order(self.generator, together)
+        orders = order.to(self.rows.index.device).split(together)
         read = self._read_ahead if self.rows.streams else self._read
         for part, group in zip(read(orders), groups, strict=True):
             yield from part.split(group)

@@ -19,14 +19,18 @@ def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
     """Return the rows of X as a source of floating-point numbers, or raise ValueError.
 
     float32 stays float32, everything else becomes float64: rows are centred before they
-    are cast, so that large offsets cost no precision. What is stored elsewhere stays there.
-    NaN is a missing value.
+    are cast, so that large offsets cost no precision. A fit in float64 has all rows in float64,
+    so that sums over them have its precision. What is stored elsewhere stays there. NaN is a
+    missing value.
     """
     least = 2 if fitting else 1
+    wide = fitting and estimator.dtype == "float64"
     if is_stored(X):
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
-        return StoredSource(require_table(estimator, X, least))
-    table = read_table(estimator, X, fitting=fitting, accept_sparse="csr", ensure_min_samples=least)
+        return StoredSource(require_table(estimator, X, least), wide=wide)
+    table = read_table(
+        estimator, X, fitting=fitting, wide=wide, accept_sparse="csr", ensure_min_samples=least
+    )
     if not sparse.issparse(table):
         return ArraySource(table)
     table = sparse.csr_array(table)
@@ -36,14 +40,14 @@ def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
     return SparseSource(table)
 
 
-def read_table(estimator: Any, X: Any, *, fitting: bool, **checks: Any) -> Any:
+def read_table(estimator: Any, X: Any, *, fitting: bool, wide: bool = False, **checks: Any) -> Any:
     """Return a table of any kind as an array of float32 or float64, or raise ValueError.
 
-    ``checks`` are those of scikit-learn's ``check_array``; values may be missing or infinite.
+    ``wide`` means float64 in any case. ``checks`` are those of scikit-learn's ``check_array``; values may be missing or infinite.
     """
     table = check_array(
         to_numbers(X),
-        dtype=[np.float64, np.float32],
+        dtype=np.float64 if wide else [np.float64, np.float32],
         ensure_all_finite=False,
         input_name="X",
         estimator=estimator,

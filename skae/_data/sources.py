@@ -217,15 +217,23 @@ class StoredSource(Source):
         Of numbers; each part becomes float32 where X is, float64 otherwise.
     index, weights
         As in :class:`Source`.
+    wide : bool
+        Whether each part becomes float64 in any case.
     """
 
     has_random_access = False
 
     def __init__(
-        self, X: Any, index: Positions | None = None, weights: Array | None = None
+        self,
+        X: Any,
+        index: Positions | None = None,
+        weights: Array | None = None,
+        *,
+        wide: bool = False,
     ) -> None:
         kind = np.dtype(str(X.dtype)) if not isinstance(X.dtype, np.dtype) else X.dtype
-        dtype = np.dtype(np.float32 if kind in (np.float32, np.float16) else np.float64)
+        narrow = kind in (np.float32, np.float16) and not wide
+        dtype = np.dtype(np.float32 if narrow else np.float64)
         super().__init__(X, dtype, index, weights)
 
     def read(self, positions: Positions | slice) -> Array:

@@ -75,7 +75,7 @@ def load_pca(module: AutoEncoderModule, pca: PCA, rows: RowDataset) -> None:
         module.frame.set_metric((codes.metric * module.code_unit).to(module.frame.metric))
     if not module.loss.reconstructs:
         module.eval()
-        fit_linear_decoder(module, rows)
+        fit_linear_decoder(module, rows, pca.n_samples)
 
 
 def floor_state(module: AutoEncoderModule) -> dict[str, Tensor]:

@@ -14,22 +14,38 @@ from skae._model.networks.tied import TiedLinear
 DECODER_SIZE, N_STEPS = 2**22, 60
 
 
-def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset) -> None:
+def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float) -> None:
     """Give ``module`` the best linear decoder for its loss, and for the codes that it has.
 
     That is a generalised linear model of each feature, convex, with a normal prior of its
     weights. Tied weights change the codes with the decoder. Fitted by L-BFGS on as many rows
     as suffice.
+
+    Parameters
+    ----------
+    module : AutoEncoderModule
+    rows : RowDataset
+    total : float
+        Sum of the weights of all rows. Below their number it counts as that: weights that sum to
+        1 would leave nothing but the prior.
     """
     encoder, decoder = cast(Any, module.encoder).linear, cast(Any, module.decoder).linear
     tied = isinstance(decoder, TiedLinear)
     loss = cast(LinkedLoss, module.loss)
     few = rows.spread(max(1000, DECODER_SIZE // rows.n_features))
-    x = few.take(torch.arange(len(few)))
+    x, _ = batch = few.batch(torch.arange(len(few)))
+    weights = batch.weights
+    if weights is not None:
+        share = max(total / len(rows), 1.0)
+        weights = weights.to(x) * (share / rows.mean_weight)
+
+    def add_up(values: Tensor) -> Tensor:
+        return values.sum(dim=0) if weights is None else weights @ values
+
     with torch.no_grad():
         # The mean of a feature that never varies, too, has finite logits.
-        total = module.units.to_data(x).sum(dim=0)
-        usual = loss.link((total + 0.5) / (len(x) + 1))
+        n_rows = len(x) if weights is None else weights.sum()
+        usual = loss.link((add_up(module.units.to_data(x)) + 0.5) / (n_rows + 1))
         decoder.bias.copy_(usual)
         if not tied:
             decoder.weight.zero_()
@@ -44,11 +60,10 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset) -> None:
     def objective() -> Tensor:
         optimizer.zero_grad()
         prior = decoder.weight.square().sum() + (decoder.bias - usual).square().sum()
-        total = (
-            loss(x, decoder(module.code(x) if tied else codes)).sum() + 0.5 * prior
-        ) / x.numel()
-        total.backward()
-        return total
+        losses = loss(x, decoder(module.code(x) if tied else codes))
+        mean = (add_up(losses) + 0.5 * prior) / x.numel()
+        mean.backward()
+        return mean
 
     optimizer.step(objective)
     for p, was_trained in zip(fitted, were_trained, strict=True):
