@@ -43,7 +43,8 @@ def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
 def read_table(estimator: Any, X: Any, *, fitting: bool, wide: bool = False, **checks: Any) -> Any:
     """Return a table of any kind as an array of float32 or float64, or raise ValueError.
 
-    ``wide`` means float64 in any case. ``checks`` are those of scikit-learn's ``check_array``; values may be missing or infinite.
+    ``wide`` means float64 in any case. ``checks`` are those of scikit-learn's ``check_array``;
+    values may be missing or infinite.
     """
     table = check_array(
         to_numbers(X),
@@ -66,11 +67,9 @@ def is_stored(X: Any) -> bool:
     if isinstance(X, np.ndarray):
         return isinstance(X, np.memmap) and X.nbytes > MAX_MAPPED
     has_slices = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
-    return (
-        has_slices
-        and len(X.shape) == 2
-        and not (sparse.issparse(X) or hasattr(X, "iloc") or isinstance(X, torch.Tensor))
-    )
+    is_in_memory = sparse.issparse(X) or isinstance(X, torch.Tensor)
+    library = type(X).__module__.partition(".")[0]
+    return has_slices and not is_in_memory and library not in ("pandas", "polars", "pyarrow")
 
 
 def require_table(estimator: Any, X: Any, least: int) -> Any:

@@ -17,6 +17,8 @@ Mask = NDArray[np.bool_]
 PART_SIZE = 2**20
 # Stored rows that lie no further apart are read in one piece, whose other rows are dropped.
 MAX_GAP = 64
+# Sparse tables of up to so many numbers become arrays when their missing values are filled.
+MAX_FILLED = 2**24
 # What a source computes once of its own rows.
 COMPUTED = ("matrix", "by_column")
 
@@ -295,13 +297,21 @@ class FilledSource(Source):
             yield columns, np.concatenate(parts)
 
 
+def is_filled_at_once(source: Source) -> bool:
+    """Tell whether missing values are filled once and for all, in memory, and not at each reading.
+
+    That is so for arrays, and for sparse tables that are small as arrays too.
+    """
+    is_small = source.n_rows * source.n_features <= MAX_FILLED
+    return source.may_be_copied or (source.has_random_access and is_small)
+
+
 def fill(source: Source, filler: Filler) -> Source:
     """Return rows without missing values: an array at once, others part by part."""
-    if not source.may_be_copied:
+    if not is_filled_at_once(source):
         return FilledSource(source, filler)
-    X = source.table
-    known = ~np.isnan(X)
-    filled = np.empty(X.shape, dtype=X.dtype)
-    for rows in slices(len(X), rows_at_once(source.n_features)):
-        filled[rows] = filler.fill(X[rows])
-    return ArraySource(filled, source.index, source._weights, known)
+    shape = (source.n_rows, source.n_features)
+    filled, known = np.empty(shape, dtype=source.dtype), np.empty(shape, dtype=bool)
+    for rows, part in source.chunks(rows_at_once(source.n_features)):
+        filled[rows], known[rows] = filler.fill(part), ~np.isnan(part)
+    return ArraySource(filled, None, source.weights, known)

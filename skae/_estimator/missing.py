@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skae._data.checks import has_missing, read_rows
-from skae._data.sources import Array, FilledSource, Filler, Mask, Source, fill
+from skae._data.sources import Array, FilledSource, Filler, Mask, Source, fill, is_filled_at_once
 from skae._estimator.environment import resolve_device
 from skae._estimator.parameters.arguments import check_groups, check_weights, require_two_rows
 from skae._model.losses import loss_class, require_valid
 from skae._start.gaussian import Gaussian, fit_gaussian
 from skae._training.defaults import SHALLOW
 from skae._training.imputer.filler import fit_filler
+
+# From so many numbers a network learns to fill.
+MOST_NUMBERS = 2**26
 
 
 @dataclass(frozen=True)
@@ -125,14 +128,17 @@ def rows_for_fit(
 def learn_to_fill(source: Source, seed: int, device: str) -> tuple[Filler, Gaussian]:
     """Return what fills the rows of a fit, and the Gaussian that fills new rows.
 
-    For an array it is what :class:`skae.AutoEncoderImputer` uses: a network beside a Gaussian,
-    because what it fills better, the model learns better.
+    Rows that are filled once are filled as :class:`skae.AutoEncoderImputer` does, with a network
+    beside a Gaussian, because from what is filled better the model learns better. Rows that are
+    filled whenever they are read are filled by the Gaussian alone, which is faster.
     """
-    if not source.may_be_copied:
+    if not is_filled_at_once(source):
         gaussian = fit_gaussian(source, seed, source.weights)
         return gaussian, gaussian
-    rows = source.take(np.arange(source.n_rows))
-    weights = np.ones(len(rows)) if source.weights is None else source.weights
+    n = min(source.n_rows, MOST_NUMBERS // source.n_features)
+    index = np.arange(n) * (source.n_rows - 1) // max(1, n - 1)
+    rows = source.take(index)
+    weights = np.ones(n) if source.weights is None else source.weights[index]
     filler = fit_filler(
         rows,
         weights / weights.mean(),
