@@ -27,7 +27,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skae import AutoEncoder, ContractiveAutoEncoder, VariationalAutoEncoder
+from skae import (
+    AdversarialAutoEncoder,
+    AutoEncoder,
+    ContractiveAutoEncoder,
+    DenoisingAutoEncoder,
+    DropoutAutoEncoder,
+    VariationalAutoEncoder,
+    WassersteinAutoEncoder,
+)
 
 EXTRA_CHECKS = [
     "check_dataframe_column_names_consistency",
@@ -57,6 +65,41 @@ TRAINED = [
     AutoEncoder(2, init="random", encoder=ResidualNetwork, decoder=ResidualNetwork, **SHORT),
     ContractiveAutoEncoder(early_stopping=False, **SHORT),  # lowers its penalty, beside PCA
 ]
+
+
+# These draw for each row of a batch: noise, layers to drop, codes, or draws of a prior. With a row
+# of weight 2 in the place of two rows they draw otherwise (scikit-learn#29818 is about others).
+DRAWN = (
+    AdversarialAutoEncoder,
+    DenoisingAutoEncoder,
+    DropoutAutoEncoder,
+    VariationalAutoEncoder,
+    WassersteinAutoEncoder,
+)
+
+
+def fails_for_draws(estimator):
+    """Return the checks of weights that cannot pass where each row of a batch has its draws."""
+    if not isinstance(estimator, DRAWN) and estimator.encoder is not ResidualNetwork:
+        return {}
+    reason = "draws for each row of a batch, of which repeated rows have more"
+    name = "check_sample_weight_equivalence_on_{}_data"
+    return {name.format(kind): reason for kind in ("dense", "sparse")}
+
+
+def weighed(estimator, check):
+    """Return an estimator as scikit-learn's checks of weights can compare it to repeated rows.
+
+    They ask for seven digits, which large steps from PCA lose: there the encoder's gradient is
+    rounding, and AdamW magnifies it. test_sample_weight has real trainings. Residual noise is
+    drawn for each row of a batch; and before random weights the order in which rows validate.
+    """
+    if "sample_weight_equivalence" not in getattr(check, "func", check).__name__:
+        return estimator
+    validates = estimator.early_stopping and estimator.init == "pca"
+    return clone(estimator).set_params(
+        dtype="float64", residual_noise=0, early_stopping=validates, learning_rate_init=1e-4
+    )
 
 
 @pytest.fixture
@@ -106,15 +149,15 @@ def test_grid_search_scores_do_not_depend_on_the_number_of_jobs(spots):
 @pytest.mark.usefixtures("quiet")
 @parametrize_with_checks(FROM_PCA)
 def test_scikit_learn_checks_pass(estimator, check):
-    check(estimator)
+    check(weighed(estimator, check))
 
 
 @pytest.mark.usefixtures("quiet")
-@parametrize_with_checks(TRAINED)
+@parametrize_with_checks(TRAINED, expected_failed_checks=fails_for_draws)
 def test_scikit_learn_checks_pass_on_trained_networks(estimator, check, monkeypatch):
     epochs = []
     after_each_fit(monkeypatch, estimator, lambda fitted: epochs.append(fitted.best_iter_))
-    check(estimator)
+    check(weighed(estimator, check))
     assert 0 not in epochs
 
 

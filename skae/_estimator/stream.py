@@ -164,9 +164,14 @@ class StreamJob(Job):
         return PCAFloor(whole or self.pca(n_components), pca_of_scatter(train, n_components))
 
     def rows(self, device: str) -> TrainingRows:
-        """Return the part's training rows and the reservoir."""
+        """Return the part's training rows and the reservoir.
+
+        Where all rows of the part validate, nothing is trained: what is computed of the training
+        rows at the start is then of the sample.
+        """
         assert self.part is not None and self.stream is not None
-        train, reservoir = place(self.part, self.units, device), self.stream.reservoir
+        part: Source = self.part if self.part.n_rows else self.source
+        train, reservoir = place(part, self.units, device), self.stream.reservoir
         if train.weights is not None:
             train.weights /= train.weights.mean()
         if reservoir is None or len(reservoir.keys) < MIN_VALIDATION:
