@@ -50,7 +50,7 @@ class AutoEncoder(BaseAutoEncoder):
     rotated, which changes no reconstruction, so that they are uncorrelated, ordered by variance
     and fixed in sign.
 
-    Computation and output are in float32.
+    Computation and output are in ``dtype``.
 
     References
     ----------

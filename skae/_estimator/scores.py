@@ -48,7 +48,7 @@ class ReconstructionScores(FittedAutoEncoder):
         Parameters
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
-            Of missing values, NaN, no error counts.
+            Of missing values, NaN, no error counts: a row that misses all has none.
 
         Returns
         -------

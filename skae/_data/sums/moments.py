@@ -83,9 +83,10 @@ def sums_of_sparse(
     w = np.ones(source.n_rows) if weights is None else weights
     of_number = np.repeat(w, np.diff(matrix.indptr))
     n, column = source.n_features, matrix.indices
+    # Where nothing is stored, bincount returns integers.
     mean = np.bincount(column, of_number * matrix.data, n) / total
     differences = matrix.data - mean[column]
-    squares = np.bincount(column, of_number * np.square(differences), n)
+    squares = np.bincount(column, of_number * np.square(differences), n).astype(np.float64)
     stored = np.bincount(column, of_number, n)
     n_stored = np.bincount(column, minlength=n)
     squares += np.clip(total - stored, 0, None) * np.square(mean)

@@ -96,6 +96,12 @@ def check_weights(
             f"sample_weight has {weights[bad[0]]} in row {bad[0]}; weights are finite and not "
             "negative."
         )
+    extreme = np.flatnonzero((weights > 0) & ((weights < 1e-30) | (weights > 1e30)))
+    if len(extreme):
+        raise ValueError(
+            f"sample_weight has {weights[extreme[0]]} in row {extreme[0]}; weights are zero or between "
+            "1e-30 and 1e30: divide them by their mean."
+        )
     if not weights.any() and not may_be_zero:
         raise ValueError(
             "sample_weight is zero for all rows; pass at least one weight that is not zero."
