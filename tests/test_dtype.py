@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils.estimator_checks import check_transformer_preserve_dtypes
 
 from skae import AutoEncoder, VariationalAutoEncoder
+from skae._training.engine import speed
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 # A step this small leaves the weights where they start.
@@ -127,3 +128,16 @@ def test_a_row_that_float32_cannot_hold_in_units_of_the_training_rows_is_no_erro
     far = np.where(np.arange(64) == 3, 3e38, spots[:1])
     with np.errstate(over="ignore"):
         assert np.isfinite(wide.transform(far)).all()
+
+
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_a_fit_in_float64_takes_bfloat16_only_if_told_to(precision, spots, monkeypatch):
+    """As on hardware that gains from it, with a network that is large enough."""
+    monkeypatch.setattr(speed, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(speed, "BFLOAT16_SIZE", 0)
+    exact, model = (
+        trains(AutoEncoder, dtype="float64", precision=p).fit(spots) for p in ("float32", precision)
+    )
+    assert model.best_iter_ > 0
+    assert model.transform(spots).dtype == np.float64
+    assert (model.loss_curve_ == exact.loss_curve_) == (precision == "auto")

@@ -67,14 +67,16 @@ def training_options(
         )
     sizes, given = spec.hidden_layer_sizes, estimator.learning_rate_init
     rate, betas = auto_rate(sizes, spec.n_features, draws_codes=method.draws_codes)
-    batch_size = estimator.batch_size
+    batch_size, precision = estimator.batch_size, estimator.precision
+    if precision == "auto" and estimator.dtype == "float64":  # who asks for digits wants them
+        precision = "float32"
     return {
         "batch_size": AUTO_BATCH_SIZE if batch_size == "auto" else int(batch_size),
         "learning_rate": estimator.learning_rate,
         "lr": rate if given == "auto" else float(given),
         "optimizer__betas": betas,
         "residual_noise": float(noise),
-        "precision": estimator.precision,
+        "precision": precision,
         "optimizer__weight_decay": float(estimator.weight_decay),
         "callbacks": estimator.callbacks,
         "verbose": int(estimator.verbose),
