@@ -445,7 +445,7 @@ def test_samples_are_rows_like_those_of_training(estimator, digits):
     assert rows.dtype == np.float32
     np.testing.assert_array_equal(rows, model.sample(2000, random_state=0))
     assert not np.array_equal(rows[:5], model.sample(5, random_state=1))
-    np.testing.assert_allclose(rows.mean(axis=0), digits.mean(axis=0), atol=0.1)
+    np.testing.assert_allclose(rows.mean(axis=0), digits.mean(axis=0), atol=0.15)
 
 
 def test_samples_at_the_start_have_pcas_covariance(digits):
