@@ -111,7 +111,7 @@ def test_early_stopping_of_skorch_ends_the_training_with_the_best_weights(subcla
     kind = skorch.callbacks.EarlyStopping
     if subclass:
         kind = type("OwnEarlyStopping", (kind,), {})
-    stop = kind(patience=10, threshold=0.1)
+    stop = kind(patience=10, threshold=0.2)
     model = AutoEncoder(2, max_iter=40, callbacks=[Count(), stop], random_state=0).fit(digits)
     assert 0 < model.best_iter_ <= model.n_iter_ < 40
     assert model.score(digits) > model.pca_score_

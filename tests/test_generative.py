@@ -118,7 +118,7 @@ def test_calibrated_noise_has_the_highest_likelihood(digits):
     x = torch.randn(50, 64, generator=torch.Generator().manual_seed(0))
     module.eval()
     with torch.no_grad():
-        module.calibrate({n: t.mean().item() for n, t in module(x)[1].items()})
+        module.calibrate({n: t.mean().item() for n, t in module(x)[1].items()}, n_values=64)
         costs = []
         for shift in (-0.01, 0.01, 0.0):
             module.log_noise_variance.add_(shift)
@@ -126,7 +126,7 @@ def test_calibrated_noise_has_the_highest_likelihood(digits):
             module.log_noise_variance.sub_(shift)
     assert costs[2] < min(costs[:2])
     noise = module.log_noise_variance.item()
-    module.calibrate({"reconstruction": -1e9})  # less noise than there was in training
+    module.calibrate({"reconstruction": -1e9}, n_values=64)  # less noise than there was in training
     assert module.log_noise_variance.item() == noise
 
 
@@ -445,7 +445,7 @@ def test_samples_are_rows_like_those_of_training(estimator, digits):
     assert rows.dtype == np.float32
     np.testing.assert_array_equal(rows, model.sample(2000, random_state=0))
     assert not np.array_equal(rows[:5], model.sample(5, random_state=1))
-    np.testing.assert_allclose(rows.mean(axis=0), digits.mean(axis=0), atol=0.1)
+    np.testing.assert_allclose(rows.mean(axis=0), digits.mean(axis=0), atol=0.15)
 
 
 def test_samples_at_the_start_have_pcas_covariance(digits):

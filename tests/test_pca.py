@@ -74,3 +74,16 @@ def test_columns_that_vary_by_rounding_are_constant():
     flat = fit(np.full((5, 3), 0.1), 0.9)
     assert flat.components.shape == (1, 3)
     assert not flat.components.any()
+
+
+@pytest.mark.parametrize("shape", [(80, 12), (12, 80)])
+def test_signs_do_not_depend_on_how_the_rows_come(shape):
+    """They are an accident of rounding, and a network that starts from others trains otherwise."""
+    X = make(*shape)
+    components = fit(X, 5).components
+    assert (np.abs(components).max(axis=1) == components.max(axis=1)).all()
+    # the other solver, the other order of rows, and the mirrored table
+    np.testing.assert_allclose(fit(X[::-1], 5).components, components, atol=1e-6)
+    np.testing.assert_allclose(fit(-X, 5).components, components, atol=1e-6)
+    both = np.hstack([X, np.zeros((len(X), 100))])
+    np.testing.assert_allclose(fit(both, 5).components[:, : shape[1]], components, atol=1e-6)

@@ -123,12 +123,24 @@ def make_pca(moments: Moments, squares: Array, components: Array, n_components: 
         shares = np.cumsum(squares) / (moments.variances.sum() * moments.total or 1)
         k = min(int(np.searchsorted(shares, n_components, side="right")) + 1, len(squares))
         squares, components = squares[:k], components[:k]
+    components = fix_signs(components)
     explained = squares @ np.square(components) / moments.total
     residuals = np.clip(moments.variances - explained, 0, None)
     missing = max(0, (wanted or 0) - len(squares))
     components = np.pad(components, ((0, missing), (0, 0)))
     variances = np.pad(squares, (0, missing)) / (moments.degrees_of_freedom or 1)
     return PCA(moments.mean, components, variances, residuals, moments)
+
+
+def fix_signs(components: Array) -> Array:
+    """Return directions whose largest loading is positive.
+
+    The signs of eigenvectors are an accident of rounding, and networks that start at directions
+    of other signs train differently: without a rule, the same rows in another form would do so.
+    """
+    place = np.abs(components).argmax(axis=1, keepdims=True)
+    fixed: Array = components * np.where(np.take_along_axis(components, place, axis=1) < 0, -1, 1)
+    return fixed
 
 
 def decompose_covariance(rows: Centred, k: int) -> tuple[Array, Array]:
