@@ -119,7 +119,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         same side. Some thousand of them are kept, with the model; until there are ten, and for as
         long as they do not prefer the network, the model is PCA.
 
-        Each call takes a few passes over its part (``max_iter``), at a constant learning rate.
+        Each call takes a few passes over its part (``max_iter``), at a constant learning rate. Rows
+        of parts smaller than a batch (``batch_size``) are kept until they are one.
         The weights that count are the average of the weights of all steps, late ones above all,
         so that no end need be known. Codes keep their meaning between calls: they are turned by
         the rotation, and moved by the shift, that bring them closest to what the last model gave

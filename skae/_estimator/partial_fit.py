@@ -20,13 +20,16 @@ from skae._estimator.stream import (
     Stream,
     StreamJob,
     generator_of,
+    joined,
     merged,
+    rows_at,
     sample_rows,
     split_part,
     start_stream,
 )
 from skae._model.weights import weights_to_arrays
 from skae._start.gaussian import gaussian_of_complete
+from skae._training.defaults import AUTO_BATCH_SIZE
 from skae._training.iterate import KeepIterate
 from skae._training.selection import Training
 
@@ -46,6 +49,7 @@ def fit_part(estimator: Any, X: Any, sample_weight: Any) -> None:
     if not source.n_rows:
         return
     stream, part = take_in(estimator, stream, source)
+    stream, part = wait_for_batch(estimator, stream, part)
     job = make_job(estimator, stream, source, part, former)
     old = None if former is None else job_codes(former, job)
     training = estimator._start(job)
@@ -76,6 +80,22 @@ def take_in(estimator: Any, stream: Stream, source: Source) -> tuple[Stream, Sou
         common=common,
     )
     return seen, part
+
+
+def wait_for_batch(estimator: Any, stream: Stream, part: Source) -> tuple[Stream, Source]:
+    """Keep the rows of small parts until they are a batch; return the rows that train now.
+
+    Several steps on a row or two would lead the weights away from all others.
+    """
+    n_waiting = 0 if stream.waiting is None else len(stream.waiting.keys)
+    size = AUTO_BATCH_SIZE if estimator.batch_size == "auto" else int(estimator.batch_size)
+    if not n_waiting and part.n_rows >= size:
+        return stream, part
+    waiting = joined(rows_at(part, np.arange(part.n_rows)), stream.waiting)
+    rows = waiting.source()
+    if rows.n_rows >= size:
+        return replace(stream, waiting=None), rows
+    return replace(stream, waiting=waiting), rows.subset(np.arange(0))
 
 
 def make_job(
@@ -110,22 +130,25 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     assert job.stream is not None
     net, iterate, keeper = training.net, job.stream.iterate, KeepIterate()
     if iterate is not None:
-        iterate.load(net)
+        training.go_on_from(iterate)
     waits = estimator.early_stopping and estimator.init == "pca" and training.validation is None
     if job.n_training and not waits:
         net.callbacks_.append(("_keep_iterate", keeper))
         net.train(training.train, training.validation)
         net.callbacks_.pop()
-        iterate = keeper.iterate_
+        if iterate is None or training.best.epoch_:  # not where a part made the weights worse
+            iterate = keeper.iterate_
     training.select()
     if training.best.diverged_at_ is not None:
-        iterate = None
-    n_before = len(stream.loss_curve)
+        iterate = job.stream.iterate
+    n_before, former_epoch = len(stream.loss_curve), getattr(estimator, "best_iter_", 0)
     estimator._report(training)
     curve = stream.loss_curve + estimator.loss_curve_
     scores = stream.validation_scores + (estimator.validation_scores_ or [])
     if estimator.best_iter_:
         estimator.best_iter_ += n_before
+    elif not training.ends_at_pca:
+        estimator.best_iter_ = former_epoch
     estimator.n_iter_, estimator.loss_curve_ = len(curve), curve
     estimator.validation_scores_ = scores or None
     return replace(job.stream, iterate=iterate, loss_curve=curve, validation_scores=scores)

@@ -36,6 +36,8 @@ class Stream:
         Sums of the rows that train, and of those that validate; None before there are any.
     reservoir : Reservoir or None
         Validation rows.
+    waiting : Reservoir or None
+        Rows of small parts that have not trained yet, because they are fewer than a batch.
     common : ndarray of uint64
         Keys of rows that are so frequent that they train, whatever their keys.
     iterate : Iterate or None
@@ -51,6 +53,7 @@ class Stream:
     train: Scatter | None
     held: Scatter | None
     reservoir: Reservoir | None
+    waiting: Reservoir | None
     common: Keys
     iterate: Iterate | None
     total_at_start: float
@@ -80,13 +83,14 @@ PARTS: dict[str, Any] = {
     "train": Scatter,
     "held": Scatter,
     "reservoir": Reservoir,
+    "waiting": Reservoir,
     "iterate": Iterate,
 }
 
 
 def start_stream(seed: int) -> Stream:
     """Return a stream that has seen nothing."""
-    return Stream(seed, 0, None, None, None, np.empty(0, np.uint64), None, 0.0, [], [])
+    return Stream(seed, 0, None, None, None, None, np.empty(0, np.uint64), None, 0.0, [], [])
 
 
 def split_part(stream: Stream, source: Source, share: float) -> tuple[Mask, Keys, Keys]:
@@ -147,7 +151,7 @@ class StreamJob(Job):
 
     def epochs(self, estimator: Any, batch_size: int) -> tuple[int, int]:
         """Return the number of passes over the part, all of which are made."""
-        n_batches = math.ceil(self.n_training / batch_size)
+        n_batches = max(1, math.ceil(self.n_training / batch_size))
         auto = estimator.max_iter == "auto"
         n_epochs = stream_epochs(n_batches) if auto else int(estimator.max_iter)
         return n_epochs, n_epochs + 1
@@ -184,19 +188,29 @@ def sample_rows(source: Source, reservoir: Reservoir | None) -> ArraySource:
     """Return some rows of a part, and the validation rows of all parts, as one source."""
     n = min(source.n_rows, max(1000, SAMPLE_SIZE // source.n_features))
     index = np.arange(n) * (source.n_rows - 1) // max(1, n - 1)
+    return joined(rows_at(source, index), reservoir).source()
+
+
+def rows_at(source: Source, index: Any) -> Reservoir:
+    """Copy rows of a source, with what is known of them and their weights."""
     weights = None if source.weights is None else source.weights[index]
-    rows = Reservoir(source.take(index), source.observed(index), weights, index.astype(np.uint64))
-    if reservoir is None:
-        return rows.source()
-    known = [rows.all_known(), reservoir.all_known()]
-    both = [rows.all_weights(), reservoir.all_weights()]
-    has_known = rows.known is not None or reservoir.known is not None
-    has_weights = weights is not None or reservoir.weights is not None
-    return ArraySource(
-        np.concatenate([rows.rows, reservoir.rows]),
-        None,
-        np.concatenate(both) if has_weights else None,
-        np.concatenate(known) if has_known else None,
+    keys = np.zeros(len(index), dtype=np.uint64)
+    return Reservoir(source.take(index), source.observed(index), weights, keys)
+
+
+def joined(rows: Reservoir, others: Reservoir | None) -> Reservoir:
+    """Return the rows of both."""
+    if others is None:
+        return rows
+    has_known = rows.known is not None or others.known is not None
+    has_weights = rows.weights is not None or others.weights is not None
+    known = np.concatenate([rows.all_known(), others.all_known()])
+    weights = np.concatenate([rows.all_weights(), others.all_weights()])
+    return Reservoir(
+        np.concatenate([rows.rows, others.rows]),
+        known if has_known else None,
+        weights if has_weights else None,
+        np.concatenate([rows.keys, others.keys]),
     )
 
 

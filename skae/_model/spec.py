@@ -38,6 +38,7 @@ class ModelSpec:
         for name, value in values.items():
             if getattr(self, name) != value:
                 raise ValueError(
-                    f"warm_start=True needs the same {name} as the last fit, which had "
-                    f"{getattr(self, name)!r}, not {value!r}; set warm_start=False to start anew."
+                    f"warm_start=True and partial_fit need the same {name} as the last fit, which "
+                    f"had {getattr(self, name)!r}, not {value!r}; to start anew set "
+                    "warm_start=False and call fit."
                 )

@@ -18,6 +18,7 @@ from skae._data.batches import RowDataset
 from skae._data.sources import Array
 from skae._model.weights import copy_weights, load_trained
 from skae._start.floor import PCAFloor, floor_state
+from skae._training.iterate import Iterate
 from skae._training.net import AutoEncoderNet
 from skae._training.patience import leads_nowhere
 
@@ -220,6 +221,16 @@ class Training:
             net.module_.load_state_dict(pca_weights)
             return start
         return replace(start, loss=loss, former=losses, pca_weights=pca_weights)
+
+    def go_on_from(self, iterate: Iterate) -> None:
+        """Load where another training stands; its weights are the ones to beat."""
+        net = self.net
+        pca_weights = copy_weights(net.module_)
+        iterate.load(net)
+        losses, _ = net.losses(self.deciding)
+        loss = self.deciding.mean(losses)
+        self.start = replace(self.start, loss=loss, pca_weights=pca_weights)
+        self.best.start(loss, net.module_)
 
     # -- select ----------------------------------------------------------------------------
 

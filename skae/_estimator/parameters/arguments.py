@@ -99,8 +99,8 @@ def check_weights(
     extreme = np.flatnonzero((weights > 0) & ((weights < 1e-30) | (weights > 1e30)))
     if len(extreme):
         raise ValueError(
-            f"sample_weight has {weights[extreme[0]]} in row {extreme[0]}; weights are zero or between "
-            "1e-30 and 1e30: divide them by their mean."
+            f"sample_weight has {weights[extreme[0]]} in row {extreme[0]}; weights are zero or "
+            "from 1e-30 to 1e30: divide them by their mean."
         )
     if not weights.any() and not may_be_zero:
         raise ValueError(
