@@ -12,7 +12,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
-from watching import WatchRows, find, squared_error
+from watching import WatchRows, filled_rows_of, find, squared_error
 
 from skae import AutoEncoder, VariationalAutoEncoder
 from skae._data.sources import ArraySource, FilledSource
@@ -78,13 +78,6 @@ def check_validation_counts_observed_values(model, X):
     known = ~np.isnan(X[seen])
     score = 1 - np.square(errors[known]).sum() / np.square(at_mean[known]).sum()
     np.testing.assert_allclose(model.validation_scores_[-1], score, rtol=1e-4)
-
-
-def filled_rows_of(filled, X):
-    """Return the number of the row of X that each filled row was, and check that it was one."""
-    distances = np.nansum(np.square(filled[:, None] - X[None]), axis=2)
-    assert distances.min(axis=1).max() < 1e-8
-    return distances.argmin(axis=1)
 
 
 # -- oracles -------------------------------------------------------------------------------

@@ -47,3 +47,10 @@ def rows_that_validated(model, X):
     distances = np.square(x[:, None] - X[None]).sum(axis=2)
     assert distances.min(axis=1).max() < 1e-6 * model.scale_**2 * X.shape[1]
     return np.sort(distances.argmin(axis=1))
+
+
+def filled_rows_of(filled, X):
+    """Return the number of the row of X that each filled row was, and check that it was one."""
+    distances = np.nansum(np.square(filled[:, None] - X[None]), axis=2)
+    assert distances.min(axis=1).max() < 1e-8
+    return distances.argmin(axis=1)
