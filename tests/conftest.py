@@ -38,6 +38,14 @@ def trained(spots):
 
 
 @pytest.fixture(autouse=True, scope="session")
+def quick_filling():
+    """Let networks that fill missing values take few steps: the tests ask whether, not how well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skae._training.imputer.filler.N_STEPS", 60)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def one_thread():
     # The networks of the tests are too small for more, and pytest-xdist has the cores.
     torch.set_num_threads(1)

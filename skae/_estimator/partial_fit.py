@@ -89,7 +89,9 @@ def wait_for_batch(estimator: Any, stream: Stream, part: Source) -> tuple[Stream
     """
     n_waiting = 0 if stream.waiting is None else len(stream.waiting.keys)
     size = AUTO_BATCH_SIZE if estimator.batch_size == "auto" else int(estimator.batch_size)
-    if not n_waiting and part.n_rows >= size:
+    # Random weights are worse than any that training on a few rows leaves.
+    is_random = estimator.init == "random" and stream.iterate is None
+    if is_random or (not n_waiting and part.n_rows >= size):
         return stream, part
     waiting = joined(rows_at(part, np.arange(part.n_rows)), stream.waiting)
     rows = waiting.source()

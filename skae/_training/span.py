@@ -26,6 +26,8 @@ from skae._training.selection import Training
 
 # Features for each row from which on the basis pays: see benchmarks/README.md.
 MANY = 2
+# Fewer features than these take no time worth saving.
+FEWEST_FEATURES = 256
 # Beyond so many rows their basis takes longer than it saves.
 MAX_ROWS = 2000
 # Directions along which rows have less than this share of the largest sum of squares are rounding.
@@ -69,7 +71,8 @@ def in_span(training: Training) -> Iterator[tuple[RowDataset, RowDataset | None]
 def is_wide(training: Training) -> bool:
     """Tell whether a table has so many features for its rows that the basis pays."""
     n_rows, n_features = len(training.table), training.table.n_features
-    is_wide = n_rows <= MAX_ROWS and n_features > MANY * n_rows and training.table.is_whole
+    is_wide = FEWEST_FEATURES <= n_features > MANY * n_rows and n_rows <= MAX_ROWS
+    is_wide = is_wide and training.table.is_whole
     # Weights of the last fit may read what these rows do not span.
     return is_wide and training.start.former is None
 
