@@ -87,9 +87,12 @@ def test_what_depends_on_the_features_trains_on_these(parameters, tables):
     assert width(AutoEncoder(2, random_state=0, **parameters), tables[0]) == 400
 
 
-@pytest.mark.parametrize(("n_features", "n"), [(120, 120), (121, 59)])
-def test_from_twice_as_many_features_as_rows_on(n_features, n, tables):
-    assert width(AutoEncoder(2, random_state=0), tables[0][:, :n_features]) == n
+@pytest.mark.parametrize(
+    ("n_rows", "n_features", "n"), [(150, 300, 300), (150, 301, 149), (60, 255, 255), (60, 256, 59)]
+)
+def test_from_twice_as_many_features_as_rows_and_some_hundred_on(n_rows, n_features, n):
+    X = np.random.default_rng(0).normal(size=(n_rows, n_features))
+    assert width(AutoEncoder(2, random_state=0), X) == n
 
 
 def test_rows_that_depend_on_each_other_span_less(tables):

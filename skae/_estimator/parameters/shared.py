@@ -313,8 +313,8 @@ class SharedParameters:
         ),
         """
         skorch callbacks, alone or as (name, callback). ``fit`` works on copies, which it
-        leaves in ``net_.callbacks_``. Where X has more than twice as many features as rows, what
-        they see of rows and networks is in coordinates of the space that the rows span.
+        leaves in ``net_.callbacks_``. Where X has 256 features, and more than twice as many as
+        rows, what they see of rows and networks is in coordinates of the space that the rows span.
         """,
     )
     verbose: int | bool = parameter(
