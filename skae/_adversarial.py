@@ -24,6 +24,8 @@ VALIDATION_WEIGHT = 20
 class AdversarialModule(PriorModule):
     """min over f and g of the mean of L(x, g(f(x))) − α/k L₀ log D(f(x)); D trains against it."""
 
+    is_isotropic = True
+
     discriminator: nn.Module
 
     def __init__(self, *parts: Any, discriminator_layer_sizes: tuple[int, ...], **prior: Any):

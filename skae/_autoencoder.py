@@ -10,6 +10,8 @@ from skae._model.module import AutoEncoderModule
 class PlainModule(AutoEncoderModule):
     """min over encoder f and decoder g of the mean over rows of L(x, g(f(x)))."""
 
+    is_isotropic = True
+
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x``; see :meth:`AutoEncoderModule.forward`."""
         output = self.decoder(self.encoder(x))

@@ -17,6 +17,8 @@ EXACT_COMPONENTS = 8
 class ContractiveModule(AutoEncoderModule):
     """min over f and g of the mean of L(x, g(f(x))) + α ‖∂f/∂x‖²_F."""
 
+    is_isotropic = True
+
     def __init__(self, *parts: Any, alpha: float) -> None:
         super().__init__(*parts)
         self.alpha = alpha

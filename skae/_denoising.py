@@ -47,6 +47,11 @@ class Corruption(Prepared):
         self.low.copy_(low)
         self.high.copy_(high)
 
+    def merge(self, former: dict[str, Tensor]) -> None:
+        """Keep the wider range."""
+        self.low.copy_(torch.minimum(self.low, former["low"].to(self.low)))
+        self.high.copy_(torch.maximum(self.high, former["high"].to(self.high)))
+
     def forward(self, x: Tensor, draws: Generator) -> Tensor:
         """Return spoiled rows."""
         if not isinstance(self.noise, str):
@@ -73,7 +78,6 @@ class DenoisingModule(AutoEncoderModule):
     """min over f and g of the mean of L(x, g(f(x̃))), where x̃ is x spoiled anew in each epoch."""
 
     has_noise = True
-    is_isotropic = False  # rows are spoiled number by number
 
     def __init__(self, *parts: Any, noise: str | Noise, noise_level: float) -> None:
         super().__init__(*parts)

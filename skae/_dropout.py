@@ -73,6 +73,8 @@ def watch_activations(network: nn.Module, n_inputs: int) -> dict[nn.Module, list
 class DropoutModule(AutoEncoderModule):
     """min over f and g of the mean of L(x, g(f(x))), hidden units being left out at random."""
 
+    is_isotropic = True
+
     has_noise = True
 
     def __init__(self, *parts: Any, dropout: float) -> None:

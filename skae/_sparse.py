@@ -16,6 +16,8 @@ from skae.functional import bernoulli_kl
 class SparseModule(AutoEncoderModule):
     """min over f and g of the mean of L(x, g(z)) + α Ω(z), z = f(x)."""
 
+    is_isotropic = True
+
     axes = OwnAxes()
 
     def __init__(self, *parts: Any, penalty: str, alpha: float, target_activation: float) -> None:

@@ -36,6 +36,8 @@ ACTIVE = 0.01
 class VariationalModule(AutoEncoderModule):
     """min over q and p of the mean of −E_q log p(x|z) + β KL(q(z|x) ‖ N(0, I))."""
 
+    is_isotropic = True
+
     axes = OwnAxes(rounding=1e-6)
     has_noise = True
     draws_codes = True

@@ -20,6 +20,8 @@ N_RECENT = 1024
 class WassersteinModule(PriorModule):
     """min over f and g of the mean of L(x, g(f(x))) + α L₀ MMD²(f(x), prior)."""
 
+    is_isotropic = True
+
     def __init__(self, *parts: Any, **prior: Any) -> None:
         super().__init__(*parts, **prior)
         self.training_draws = PriorDraws(self.prior, seed=1)

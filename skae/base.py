@@ -1,5 +1,6 @@
 """What a new autoencoder is made of: see ``docs/new_autoencoder.md``."""
 
+from skae._data.batch import mean_over_rows
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters.rules import (
     Rule,
@@ -27,6 +28,7 @@ __all__ = [
     "boolean",
     "estimator",
     "integer",
+    "mean_over_rows",
     "options",
     "parameter",
     "real",

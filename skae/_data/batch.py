@@ -30,14 +30,13 @@ _known: ContextVar[Known] = ContextVar("known", default=Known())  # noqa: B039, 
 @contextmanager
 def counting(observed: Tensor | None, weights: Tensor | None = None) -> Iterator[None]:
     """Let losses and means over rows, in this context and thread, count only what is known."""
-    if observed is None and weights is None:
-        yield
-        return
-    token = _known.set(Known(observed, weights))
+    before = _known.get()
+    _known.set(Known(observed, weights))
     try:
         yield
     finally:
-        _known.reset(token)
+        # Not reset: a generator may be closed in another thread than it was started in.
+        _known.set(before)
 
 
 def observed_values() -> Tensor | None:

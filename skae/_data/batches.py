@@ -201,7 +201,8 @@ def place(source: Source, units: Units, device: str) -> RowDataset:
     if not source.may_be_copied:
         return RowDataset(source, units, device=target, weights=weights)
     fits = target.type == "cpu" or (
-        target.type == "cuda" and 4 * n_numbers < SHARE_OF_GPU * torch.cuda.mem_get_info(target)[0]
+        target.type == "cuda"
+        and units.dtype.itemsize * n_numbers < SHARE_OF_GPU * torch.cuda.mem_get_info(target)[0]
     )
     in_place = source.dtype == units.dtype and source.table.flags.c_contiguous
     if in_place and not (fits and target.type != "cpu"):
@@ -211,9 +212,7 @@ def place(source: Source, units: Units, device: str) -> RowDataset:
     table = torch.empty(shape, dtype=units.tensor_dtype, device=where)
     for rows, part in source.chunks(rows_at_once(source.n_features)):
         table[rows] = torch.from_numpy(units.convert(part))
-    known = source.observed(slice(0, source.n_rows)) if source.index is None else None
-    if source.index is not None:
-        known = source.observed(np.arange(source.n_rows))
+    known = source.observed(slice(0, source.n_rows))
     observed = None if known is None else torch.from_numpy(known).to(where)
     return RowDataset(table, device=target, observed=observed, weights=weights)
 

@@ -38,7 +38,8 @@ class Reservoir:
     def of(cls, source: Source, which: Mask, keys: Keys) -> "Reservoir":
         """Keep some rows of a source."""
         index = np.flatnonzero(which)
-        index = index[np.argsort(keys[index], kind="stable")][: capacity(source.n_features)]
+        _, first = np.unique(keys[index], return_index=True)  # in order of the keys
+        index = index[first][: capacity(source.n_features)]
         weights = None if source.weights is None else source.weights[index]
         known = source.observed(index)
         return cls(source.take(index), known, weights, keys[index])
@@ -75,9 +76,18 @@ def capacity(n_features: int) -> int:
 
 
 def scrambled_keys(source: Source, seed: int) -> Keys:
-    """Return a key for every row, spread evenly: equal for rows that are equal in float32."""
+    """Return a key for every row, spread evenly: equal for rows that are equal in float32.
+
+    By what is known of a row, and not by what its missing values are filled with.
+    """
     salt = np.array([seed], dtype=np.uint64) * SCRAMBLER
-    keys = (row_keys(source, np.float32) ^ salt) * SCRAMBLER
+    plain = row_keys(source, np.float32)
+    known = source.observed(np.arange(source.n_rows))
+    if known is not None:
+        bare = np.where(known, source.take(np.arange(source.n_rows)), 0)
+        mask = row_keys(ArraySource(known.astype(np.float32)), np.float32)
+        plain = row_keys(ArraySource(bare), np.float32) ^ (mask * SCRAMBLER)
+    keys = (plain ^ salt) * SCRAMBLER
     keys ^= keys >> np.uint64(32)
     keys *= SCRAMBLER
     return keys ^ (keys >> np.uint64(29))

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from skae._data.batch import counting
+
 T = TypeVar("T")
 
 
@@ -17,6 +19,7 @@ def as_if_alone(*, inference: bool = False) -> Iterator[None]:
     the whole process and cannot be undone for a thread: every tensor of skae names its own.
     """
     with torch.inference_mode(inference), torch.set_grad_enabled(not inference), ExitStack() as off:
+        off.enter_context(counting(None))  # what an exception has left of another fit
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 off.enter_context(torch.autocast(kind, enabled=False))

@@ -22,7 +22,8 @@ from skae._estimator.environment import (
     resolve_device,
     snapshot,
 )
-from skae._estimator.job import Former, Job
+from skae._estimator.jobs.job import Former, Job
+from skae._estimator.jobs.stream import Stream
 from skae._estimator.missing import rows_for_fit
 from skae._estimator.parameters.arguments import (
     check_networks,
@@ -39,7 +40,6 @@ from skae._estimator.parameters.rules import check_parameters
 from skae._estimator.parameters.shared import SharedParameters
 from skae._estimator.partial_fit import fit_part
 from skae._estimator.scores import ReconstructionScores
-from skae._estimator.stream import Stream
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.make_module import make_module
 from skae._model.weights import weights_to_arrays

@@ -39,7 +39,7 @@ class Imputing(FittedAutoEncoder):
 
         Parameters
         ----------
-        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+        X : array-like, sparse matrix or stored array of shape (n_rows, n_features)
             NaN is missing.
         n_samples : int or None
             None fills with expectations. A number draws so many completions, in which values
@@ -51,8 +51,8 @@ class Imputing(FittedAutoEncoder):
 
         Returns
         -------
-        ndarray of shape (n_rows, n_features_in_), or (n_samples, n_rows, n_features_in_)
-            Of ``dtype``. Observed values are as they were.
+        ndarray of shape (len(X), n_features_in_), or (n_samples, len(X), n_features_in_)
+            Of ``dtype``. Observed values are as they were, but for that.
 
         References
         ----------
@@ -90,7 +90,9 @@ def expectation(module: Any, x: Tensor, draws: Tensor) -> Tensor:
     for log_weight, output in module.importance_draws(x, draws):
         # Weights are kept in units of the largest so far.
         now = torch.maximum(highest.to(log_weight), log_weight)
-        shrunk, weight = (highest - now).exp().to(x), (log_weight - now).exp().to(x)
+        # A weight of zero has a logarithm of −∞, whose difference to another is NaN.
+        shrunk = (highest - now).exp().nan_to_num(0).to(x)
+        weight = (log_weight - now).exp().nan_to_num(0).to(x)
         total, highest = total * shrunk + weight, now
         mean = mean * shrunk[:, None] + weight[:, None] * module.loss.reconstruct(output)
     return mean / total[:, None]

@@ -14,7 +14,7 @@ from skae._estimator.parameters.arguments import check_groups, check_weights, re
 from skae._model.losses import loss_class, require_valid
 from skae._start.gaussian import Gaussian, fit_gaussian
 from skae._training.defaults import SHALLOW
-from skae._training.imputer.filler import fit_filler
+from skae._training.imputer.filler import MOST_ROWS, fit_filler
 
 # From so many numbers a network learns to fill.
 MOST_NUMBERS = 2**26
@@ -135,7 +135,7 @@ def learn_to_fill(source: Source, seed: int, device: str) -> tuple[Filler, Gauss
     if not is_filled_at_once(source):
         gaussian = fit_gaussian(source, seed, source.weights)
         return gaussian, gaussian
-    n = min(source.n_rows, MOST_NUMBERS // source.n_features)
+    n = min(source.n_rows, MOST_ROWS, MOST_NUMBERS // source.n_features)
     index = np.arange(n) * (source.n_rows - 1) // max(1, n - 1)
     rows = source.take(index)
     weights = np.ones(n) if source.weights is None else source.weights[index]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from skae._data.reservoir import Reservoir
 from skae._data.sources import Source
@@ -11,11 +12,8 @@ from skae._data.sums.moments import Moments
 from skae._data.sums.scatter import Scatter
 from skae._data.units import Units
 from skae._estimator.environment import as_if_alone, resolve_device
-from skae._estimator.job import Former
-from skae._estimator.missing import rows_for_fit, rows_for_part
-from skae._estimator.parameters.arguments import check_networks
-from skae._estimator.parameters.rules import check_parameters
-from skae._estimator.stream import (
+from skae._estimator.jobs.job import Former
+from skae._estimator.jobs.stream import (
     AUTO_SHARE,
     Stream,
     StreamJob,
@@ -27,11 +25,18 @@ from skae._estimator.stream import (
     split_part,
     start_stream,
 )
+from skae._estimator.missing import rows_for_fit, rows_for_part
+from skae._estimator.parameters.arguments import check_networks
+from skae._estimator.parameters.rules import check_parameters
+from skae._model.networks.floored import FlooredNetwork
 from skae._model.weights import weights_to_arrays
 from skae._start.gaussian import gaussian_of_complete
 from skae._training.defaults import AUTO_BATCH_SIZE
 from skae._training.iterate import KeepIterate
 from skae._training.selection import Training
+
+# Names of the buffers that bound the inputs of networks.
+BOUNDS = ("low", "high")
 
 
 def fit_part(estimator: Any, X: Any, sample_weight: Any) -> None:
@@ -107,7 +112,7 @@ def make_job(
 
     It does so whenever twice as many rows have been seen.
     """
-    sample = sample_rows(source, stream.reservoir)
+    sample = sample_rows(source, stream)
     begins = stream.iterate is None or (
         estimator._is_pca and stream.whole.total >= 2 * stream.total_at_start
     )
@@ -124,6 +129,7 @@ def make_job(
     moments = Moments.of(sample)
     job = StreamJob(sample, moments, units, device, stream.seed, generator, last)
     job.part, job.stream = part, stream
+    job.is_constant = estimator.learning_rate == "constant"
     return job
 
 
@@ -141,6 +147,8 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
         if iterate is None or training.best.epoch_:  # not where a part made the weights worse
             iterate = keeper.iterate_
     training.select()
+    if job.stream.iterate is not None and not training.ends_at_pca:
+        widen_ranges(net.module_, job.stream.iterate.state)
     if training.best.diverged_at_ is not None:
         iterate = job.stream.iterate
     n_before, former_epoch = len(stream.loss_curve), getattr(estimator, "best_iter_", 0)
@@ -154,6 +162,16 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     estimator.n_iter_, estimator.loss_curve_ = len(curve), curve
     estimator.validation_scores_ = scores or None
     return replace(job.stream, iterate=iterate, loss_curve=curve, validation_scores=scores)
+
+
+def widen_ranges(module: Any, state: dict[str, Any]) -> None:
+    """Let networks see inputs in the range of this part and of all parts before it."""
+    for name, part in module.named_modules():
+        if isinstance(part, FlooredNetwork):
+            low, high = (torch.tensor(state[f"{name}.{bound}"]).to(part.low) for bound in BOUNDS)
+            if low.isfinite().all() and high.isfinite().all():
+                part.low.copy_(torch.minimum(part.low, low))
+                part.high.copy_(torch.maximum(part.high, high))
 
 
 def job_codes(estimator: Any, job: StreamJob) -> Any:

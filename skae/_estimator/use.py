@@ -16,8 +16,8 @@ from skae._data.checks import check_codes
 from skae._data.sources import Array, Source, rows_at_once, slices
 from skae._data.units import Units
 from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
+from skae._estimator.jobs.stream import Stream
 from skae._estimator.missing import rows_for_use
-from skae._estimator.stream import Stream
 from skae._model.losses import takes_any_row
 from skae._model.make_module import make_module
 from skae._model.module import AutoEncoderModule

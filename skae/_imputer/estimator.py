@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight
 
 from skae._data.sources import ArraySource, rows_at_once
 from skae._estimator.environment import (
@@ -17,6 +16,7 @@ from skae._estimator.environment import (
     resolve_device,
     snapshot,
 )
+from skae._estimator.parameters.arguments import check_weights
 from skae._estimator.parameters.rules import (
     Rule,
     boolean,
@@ -197,14 +197,15 @@ class AutoEncoderImputer(FittedImputer):
     def _fit(self, X: Any, sample_weight: Any) -> None:
         check_parameters(self)
         X = self._check(X, fitting=True)
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weights = check_weights(sample_weight, len(X))
+        weights = np.ones(len(X)) if weights is None else weights
         counts = np.flatnonzero(weights > 0)
         device = resolve_device(self.device)
         self._kept = find_observed(ArraySource(X, counts))
         self._warn_of_empty()
         self.indicator_ = None
         if self.add_indicator:
-            self.indicator_ = MissingIndicator(error_on_new=False).fit(X)
+            self.indicator_ = MissingIndicator(error_on_new=False).fit(X[counts])
         self._filler, self.best_iter_, self.n_iter_ = None, 0, 0
         self.statistics_ = np.where(self._kept, 0.0, 0.0 if self.keep_empty_features else np.nan)
         if self._kept.any():

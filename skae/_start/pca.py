@@ -106,6 +106,12 @@ def pca_of_scatter(scatter: Scatter, n_components: int | float) -> PCA:
         return pca_of_nothing(moments, n_components)
     smaller = min(scatter.n_rows, len(scatter.mean))
     most = min(n_components, smaller) if isinstance(n_components, int) else smaller
+    if most > len(scatter.products):
+        raise ValueError(
+            f"n_components={n_components!r} may need more than the {len(scatter.products)} "
+            f"components that partial_fit keeps of {len(scatter.mean):,} features; pass an int up to "
+            "that, or call fit."
+        )
     return make_pca(moments, *scatter.directions(most), n_components)
 
 

@@ -7,6 +7,7 @@ import torch
 from skorch.callbacks import Callback
 
 from skae._data.sources import Array
+from skae._model.losses import Prepared
 from skae._model.weights import load_trained, weights_to_arrays
 from skae._training.net import AutoEncoderNet
 
@@ -29,6 +30,10 @@ class Iterate:
     def load(self, net: AutoEncoderNet) -> None:
         """Let a net go on from here."""
         load_trained(net.module_, self.state)
+        for name, part in net.module_.named_modules():
+            if isinstance(part, Prepared):
+                own = {n: torch.tensor(self.state[f"{name}.{n}"]) for n in part.state_dict()}
+                part.merge(own)
         groups = [{n: torch.tensor(v) for n, v in group.items()} for group in self.optimizer]
         net.optimizer_.load_flat_state(groups)
 

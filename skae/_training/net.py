@@ -22,7 +22,7 @@ from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.seeding import Drawing
 from skae._training.callbacks import StopTraining, asks_to_stop
-from skae._training.engine.optimizer import COURSES, FlatAdamW
+from skae._training.engine.optimizer import COURSES, FlatAdamW, last_values
 from skae._training.engine.residual_noise import ResidualNoise
 from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread
 from skae._training.epoch import PassTerms, record_batch, record_epoch, step_loss
@@ -297,18 +297,15 @@ class AutoEncoderNet(NeuralNet):
         watched = self._listeners("on_batch_begin") or self._listeners("on_batch_end")
         self._watches_gradients = self._listeners("on_grad_computed")
         self.module_.train(training)
-        if training and self.averages:
-            self.optimizer_.swap_average()
         collected = PassTerms()
-        for batch in iterator:
-            if watched:
-                self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **fit_params)
-            collected.add(step["y_pred"][1], len(batch.x), batch.weights)
-            if watched:
-                self._report_batch(prefix, step, batch, training)
-        if training and self.averages:
-            self.optimizer_.swap_average()
+        with last_values(self.optimizer_ if training and self.averages else None):
+            for batch in iterator:
+                if watched:
+                    self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                collected.add(step["y_pred"][1], len(batch.x), batch.weights)
+                if watched:
+                    self._report_batch(prefix, step, batch, training)
         means = collected.means()
         if not watched:  # for callbacks that average batches: the epoch as one
             self.history.new_batch()

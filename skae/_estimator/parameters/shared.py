@@ -223,9 +223,8 @@ class SharedParameters:
         "float32",
         options("float32", "float64"),
         """
-        Number format of the weights, of all computation and of what is returned. Take
-        "float64" for the digits, as in comparisons with other software: it takes twice the memory
-        and the time.
+        Number format of weights, computation and results. Take "float64" for the digits, as
+        in comparisons with other software: it takes twice the memory and the time.
         """,
     )
     precision: str = parameter(
@@ -234,8 +233,8 @@ class SharedParameters:
         """
         Number format in which the networks are trained; the weights, PCA's part and all use
         of a fitted model are in ``dtype``. "auto" is bfloat16 where the hardware gains from it
-        (a CPU with AMX or AVX-512 BF16, a GPU from Ampere on) and the network is large enough,
-        and otherwise, as with ``dtype="float64"``, that.
+        (a CPU with AMX or AVX-512 BF16, a GPU from Ampere on) and the network is large enough;
+        otherwise, and with ``dtype="float64"``, it is ``dtype``.
         """,
     )
     early_stopping: bool = parameter(
@@ -327,7 +326,8 @@ class SharedParameters:
         n_components_ : int
             Size of the code.
         mean_ : ndarray of shape (n_features,)
-            Mean of the training rows; with ``warm_start``, of those of the first fit.
+            Mean of the training rows; with ``warm_start``, of those of the first fit; after
+            ``partial_fit``, of those seen when training last began at PCA.
         scale_ : float
             The number by which centred rows are divided: the root of the mean variance. The
             squared errors in ``loss_curve_`` and in ``net_.history`` are in units of its square,

@@ -29,6 +29,16 @@ class Prepared(nn.Module, ABC):
     def look_at(self, batches: Iterable[Tensor]) -> None:
         """Learn what is needed of the training rows, which are in the module's units."""
 
+    def merge(self, former: dict[str, Tensor]) -> None:
+        """Go on from what was learned of other rows too; by default it is forgotten.
+
+        Parameters
+        ----------
+        former : dict of str to Tensor
+            This part's state as it was.
+        """
+        return
+
 
 class Loss(Prepared):
     """What a reconstruction costs, one number a row, from the rows and the decoder's output.

@@ -106,6 +106,10 @@ class Poisson(LinkedLoss):
         _, largest = extremes(batches)
         self.highest.copy_((2 * self.units.to_data(largest)).clamp(min=1).log())
 
+    def merge(self, former: dict[str, Tensor]) -> None:
+        """Keep the largest counts."""
+        self.highest.copy_(torch.maximum(self.highest, former["highest"].to(self.highest)))
+
     def bound(self, output: Tensor) -> Tensor:
         """Return log rates that are no larger than they may be."""
         return output.minimum(self.highest)

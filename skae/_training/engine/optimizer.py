@@ -1,7 +1,8 @@
 """The optimizer and the course of its learning rate."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,6 +185,19 @@ def one_cycle(step: int, n_steps: int) -> float:
         return low + (1 - low) * (1 - math.cos(math.pi * share)) / 2
     low, share = 1e-4 / 25, (step - peak) / (n_steps - peak)
     return low + (1 - low) * (1 + math.cos(math.pi * share)) / 2
+
+
+@contextmanager
+def last_values(optimizer: FlatAdamW | None) -> Iterator[None]:
+    """Give parameters, in this context, their values of the last step instead of their average."""
+    if optimizer is None:
+        yield
+        return
+    optimizer.swap_average()
+    try:
+        yield
+    finally:
+        optimizer.swap_average()
 
 
 def warm_up(n_steps_before: int) -> float:

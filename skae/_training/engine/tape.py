@@ -199,8 +199,7 @@ class Tape:
         )
 
     def _record(self, x: Tensor, y: Tensor, backward: Callable[[Tensor], Tensor | None]) -> Tensor:
-        y.requires_grad_()
-        self.steps.append(Step(x, y, backward))
+        self.steps.append(Step(x, y.requires_grad_(), backward))
         self.outputs.add(id(y))
         return y
 
@@ -247,7 +246,7 @@ class Tape:
     def backward(self, terms: Iterable[Tensor], weights: Tensor | None = None) -> None:
         """Set the gradients of networks on the tape to that of the sum of the terms' means.
 
-        To those of other parameters it is added. Terms of single rows have their weights.
+        To those of others it is added. Terms of single rows have their weights.
         """
         taped = {id(step.y) for step in self.steps}
         others = []

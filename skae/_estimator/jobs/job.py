@@ -138,7 +138,7 @@ class Job:
         table, split = place(self.source, self.units, device), self.split
         training = torch.from_numpy(split.training)
         if table.weights is not None:
-            table.weights /= table.weights[training].mean()
+            table.weights = table.weights / table.weights[training].mean()
         validation = None
         if len(split.validation):
             validation = table.subset(torch.from_numpy(split.validation)).in_memory()

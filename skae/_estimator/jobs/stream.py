@@ -12,7 +12,7 @@ from skae._data.reservoir import Reservoir, scrambled_keys, validates
 from skae._data.sources import ArraySource, Mask, Source
 from skae._data.split import MAX_GROUP, MIN_VALIDATION, Keys
 from skae._data.sums.scatter import Scatter
-from skae._estimator.job import Job, TrainingRows
+from skae._estimator.jobs.job import Job, TrainingRows
 from skae._start.floor import PCAFloor
 from skae._start.pca import PCA, pca_of_scatter
 from skae._training.defaults import MANY_ROWS, stream_epochs
@@ -22,6 +22,8 @@ from skae._training.iterate import Iterate
 AUTO_SHARE = 0.1
 # So many numbers of a part are looked at for the axes of the codes.
 SAMPLE_SIZE = 2**22
+# Fewer rows than these do not show all axes of a code.
+FEW_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,13 @@ class StreamJob(Job):
         The rows of the call that train.
     stream : Stream
         This call's rows included.
+    is_constant : bool
+        Whether the user wants a constant learning rate, as schedulers among callbacks need.
     """
 
     part: Source | None = None
     stream: Stream | None = None
+    is_constant: bool = False
 
     @property
     def n_rows(self) -> int:
@@ -147,7 +152,7 @@ class StreamJob(Job):
     @property
     def net_options(self) -> dict[str, Any]:
         """How the net is trained where there is no end in sight."""
-        return {"averages": True, "learning_rate": "warm_up"}
+        return {"averages": True, **({} if self.is_constant else {"learning_rate": "warm_up"})}
 
     def epochs(self, estimator: Any, batch_size: int) -> tuple[int, int]:
         """Return the number of passes over the part, all of which are made."""
@@ -176,19 +181,33 @@ class StreamJob(Job):
         assert self.part is not None and self.stream is not None
         part: Source = self.part if self.part.n_rows else self.source
         train, reservoir = place(part, self.units, device), self.stream.reservoir
+        seen = self.stream.train
+        mean = 1.0 if seen is None else seen.total / seen.n_rows
         if train.weights is not None:
-            train.weights /= train.weights.mean()
+            train.weights = train.weights / mean
+        elif mean != 1:
+            train.weights = torch.full((len(train),), 1 / mean, dtype=self.units.tensor_dtype)
         if reservoir is None or len(reservoir.keys) < MIN_VALIDATION:
             return TrainingRows(train, train, None, np.empty(0, np.int64))
         validation = place(reservoir.source(), self.units, device)
         return TrainingRows(train, train, validation, np.arange(len(reservoir.keys)))
 
 
-def sample_rows(source: Source, reservoir: Reservoir | None) -> ArraySource:
-    """Return some rows of a part, and the validation rows of all parts, as one source."""
+def sample_rows(source: Source, stream: Stream) -> ArraySource:
+    """Return some rows of a part, and the validation rows of all parts, as one source.
+
+    Where these are few, rows along the principal components of all parts stand for older rows: the
+    axes of codes would be arbitrary where no row shows them.
+    """
     n = min(source.n_rows, max(1000, SAMPLE_SIZE // source.n_features))
     index = np.arange(n) * (source.n_rows - 1) // max(1, n - 1)
-    return joined(rows_at(source, index), reservoir).source()
+    rows = joined(rows_at(source, index), stream.reservoir)
+    if len(rows.keys) < FEW_ROWS and stream.n_calls > 1:
+        pca = pca_of_scatter(stream.whole, min(FEW_ROWS, *stream.whole.products.shape))
+        spread = np.sqrt(pca.variances)[:, None] * pca.components
+        usual = np.concatenate([pca.mean + spread, pca.mean - spread]).astype(rows.rows.dtype)
+        rows = joined(Reservoir(usual, None, None, np.zeros(len(usual), np.uint64)), rows)
+    return rows.source()
 
 
 def rows_at(source: Source, index: Any) -> Reservoir:
