@@ -14,6 +14,9 @@ ESTIMATORS = [
     if hasattr(getattr(skae, name), "inverse_transform")
 ]
 
+# One of each kind: plain codes, a likelihood, a prior that a discriminator compares with.
+SOME = [skae.AutoEncoder, skae.VariationalAutoEncoder, skae.AdversarialAutoEncoder]
+
 # The codes of these are shown in principal axes; those of all others keep their own.
 ON_PRINCIPAL_AXES = (
     skae.AutoEncoder,

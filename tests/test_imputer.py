@@ -232,7 +232,7 @@ def test_weights_of_zero_are_absence_and_equal_ones_change_nothing(curved):
     plain = AutoEncoderImputer(**TRAINS).fit(curved[:360])
     assert plain.best_iter_ > 0
     np.testing.assert_array_equal(weighted.transform(curved), plain.transform(curved))
-    with pytest.raises(ValueError, match="at least one non-zero"):
+    with pytest.raises(ValueError, match="zero for all rows"):
         AutoEncoderImputer().fit(curved, sample_weight=np.zeros(400))
 
 

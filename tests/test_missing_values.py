@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
-from estimators import ESTIMATORS, cubes, fit_trained, make_spots, trained_variants, trains
+from estimators import ESTIMATORS, SOME, cubes, fit_trained, make_spots, trained_variants, trains
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
@@ -21,6 +21,7 @@ from skae._estimator import missing
 from skae._start.gaussian import Gaussian
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+some_estimators = pytest.mark.parametrize("estimator", SOME)
 DETERMINISTIC = [e for e in ESTIMATORS if e is not VariationalAutoEncoder]
 
 
@@ -127,7 +128,7 @@ def test_codes_are_those_of_rows_filled_by_the_gaussian_and_then_by_the_network(
     assert np.abs(model.transform(holes) - model.transform(once)).max() > 1e-3
 
 
-@every_estimator
+@some_estimators
 def test_validation_counts_observed_values(estimator, holes):
     model = trains(estimator, callbacks=[WatchRows()])
     fitted = fit_trained(model, holes)
@@ -201,7 +202,7 @@ def test_complete_rows_beside_holes_have_the_codes_that_they_have_alone(
     )
 
 
-@every_estimator
+@some_estimators
 def test_holes_are_those_of_arrays_and_frames_of_any_kind(estimator, trained_on_holes, holes):
     model = trained_on_holes(trains(estimator))
     frame = pd.DataFrame(holes).astype("Float64")
@@ -215,7 +216,7 @@ def test_holes_are_those_of_arrays_and_frames_of_any_kind(estimator, trained_on_
     assert_same_bits(fit_trained(trains(estimator), objects), model, holes)
 
 
-@every_estimator
+@some_estimators
 def test_the_tag_says_so_and_a_pipeline_passes_them_on(estimator, holes):
     assert get_tags(estimator()).input_tags.allow_nan
     before = holes.copy()
@@ -225,7 +226,7 @@ def test_the_tag_says_so_and_a_pipeline_passes_them_on(estimator, holes):
     np.testing.assert_array_equal(holes, before)
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.parametrize("loss", ["binary_cross_entropy", "poisson"])
 def test_losses_with_a_domain_stay_in_it(estimator, loss, holes):
     """Expectations under a Gaussian may be below 0; the loss would be infinite or NaN."""
@@ -316,7 +317,7 @@ def test_a_row_without_a_value_is_taken_for_the_mean(estimator, trained, spots):
         np.testing.assert_array_equal(scores[[4, 8]], 0)
 
 
-@every_estimator
+@some_estimators
 def test_a_row_without_a_value_is_left_out_of_the_fit(estimator, holes):
     X = np.insert(holes, [10, 100], np.nan, axis=0)
     with pytest.warns(UserWarning, match="no value in 2 of .* is row 10: they are left") as record:

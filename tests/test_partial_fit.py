@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import skorch.callbacks
-from estimators import ESTIMATORS, make_spots, trains
+from estimators import ESTIMATORS, SOME, make_spots, trains
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.utils.estimator_checks import check_estimators_partial_fit_n_features
@@ -21,6 +21,7 @@ from skae._start.pca import fit_pca, pca_of_scatter
 from skae.base import OwnAxes
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+some_estimators = pytest.mark.parametrize("estimator", SOME)
 AT_PCA = {"learning_rate_init": 1e-30, "dtype": "float64", "max_iter": 1}
 
 
@@ -110,7 +111,7 @@ def test_a_sketch_of_more_than_it_can_hold_has_the_first_directions(monkeypatch)
     assert (np.abs((ours.components * theirs.components_).sum(axis=1)) > 0.97).all()
 
 
-@every_estimator
+@some_estimators
 def test_weights_are_as_repeated_rows_at_pca(estimator, parts):
     rng = np.random.default_rng(0)
     repeats = [rng.integers(0, 3, size=len(part)) for part in parts[:4]]
@@ -164,7 +165,7 @@ def test_codes_keep_their_meaning_between_calls(estimator, parts, streamed):
             np.testing.assert_allclose(left @ right, np.eye(2), atol=0.05)
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.parametrize("through", ["pickle", "deepcopy"])
 def test_a_copy_goes_on_bit_for_bit(estimator, through, parts):
     model = fit_parts(trains(estimator, max_iter=2), parts[:3])
@@ -180,7 +181,7 @@ def test_the_same_seed_gives_the_same_bits(estimator, parts):
     assert_same_bits(one, other, parts[9])
 
 
-@every_estimator
+@some_estimators
 def test_fit_after_parts_starts_anew_and_parts_after_fit_too(estimator, trained, parts, spots):
     model = fit_parts(trains(estimator), parts[:2])
     assert_same_bits(model.fit(spots), trained(trains(estimator)), spots)
@@ -207,7 +208,7 @@ def test_scikit_learns_check_passes(estimator):
     check_estimators_partial_fit_n_features(estimator.__name__, model)
 
 
-@every_estimator
+@some_estimators
 def test_parts_may_have_missing_values_and_be_sparse(estimator, parts):
     rng = np.random.default_rng(0)
     model = trains(estimator, max_iter=6)
@@ -220,7 +221,7 @@ def test_parts_may_have_missing_values_and_be_sparse(estimator, parts):
     assert np.isfinite(model.score(np.where(new > 0.9, np.nan, new)))
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.filterwarnings("ignore:Of 2 codes only")  # after the first part from random weights
 @pytest.mark.parametrize("settings", [{"init": "random"}, {"early_stopping": False}])
 def test_it_trains_without_the_floor_and_without_validation_rows(estimator, settings, parts):
@@ -269,7 +270,7 @@ def test_no_validation_row_ever_trains_even_if_parts_come_again(estimator):
 # -- odd parts -----------------------------------------------------------------------------
 
 
-@every_estimator
+@some_estimators
 def test_parts_of_one_row_and_a_first_part_of_two(estimator, parts):
     X = parts[0][:40]
     with pytest.raises(ValueError, match="1 sample"):
@@ -284,7 +285,7 @@ def test_parts_of_one_row_and_a_first_part_of_two(estimator, parts):
         np.testing.assert_allclose(reconstruct(model, X), X_hat, atol=1e-6)
 
 
-@every_estimator
+@some_estimators
 def test_until_enough_rows_validate_it_is_pca_without_a_warning(estimator, parts):
     model = trains(estimator, max_iter=6)
     model.partial_fit(parts[0][:20])

@@ -109,8 +109,8 @@ def pca_of_scatter(scatter: Scatter, n_components: int | float) -> PCA:
     if most > len(scatter.products):
         raise ValueError(
             f"n_components={n_components!r} may need more than the {len(scatter.products)} "
-            f"components that partial_fit keeps of {len(scatter.mean):,} features; pass an int up to "
-            "that, or call fit."
+            f"components that partial_fit keeps of {len(scatter.mean):,} features; pass an int up "
+            "to that, or call fit."
         )
     return make_pca(moments, *scatter.directions(most), n_components)
 

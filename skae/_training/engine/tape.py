@@ -303,8 +303,8 @@ def proves(module: AutoEncoderModule, x: Tensor) -> bool:
     """Tell whether a tape has autograd's gradients and pays, by a step of either on copies.
 
     A method may do anything in its ``forward``, such as differentiate what its networks give.
-    The copies have random weights, because at the start some gradients are zero. A tape that
-    leaves a network to autograd within a step is slower than autograd alone.
+    The copies have random weights: at the start some gradients are zero. A tape that leaves a
+    network to autograd within a step is slower than autograd alone.
     """
     x = x[:N_TRIED]
     try:
