@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from estimators import ESTIMATORS, TRAINS, trained_variants, trains
+from estimators import ESTIMATORS, SOME, TRAINS, trained_variants, trains
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.utils.estimator_checks import check_transformer_preserve_dtypes
@@ -15,6 +15,7 @@ from skae import AutoEncoder, VariationalAutoEncoder
 from skae._training.engine import speed
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+some_estimators = pytest.mark.parametrize("estimator", SOME)
 # A step this small leaves the weights where they start.
 AT_PCA = {"dtype": "float64", "learning_rate_init": 1e-30}
 # Trains on the rows of scikit-learn's checks too; the variational model needs more for that.
@@ -55,7 +56,7 @@ def test_at_pca_it_is_scikit_learns_to_the_last_digits(estimator, dtype, spots):
     np.testing.assert_allclose(np.square(exact - reconstruct(model, X)).sum(), errors, rtol=1e-10)
 
 
-@every_estimator
+@some_estimators
 def test_float32_is_the_same_model_with_fewer_digits(estimator, spots):
     """At the start, before training lets rounding grow."""
     narrow = trains(estimator, learning_rate_init=1e-30).fit(spots)
@@ -100,14 +101,14 @@ def test_a_pickle_keeps_every_digit(estimator, trained, spots):
         np.testing.assert_array_equal(one, other)
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_scikit_learns_check_of_dtypes_passes(estimator, dtype):
     model = estimator(2, dtype=dtype, **{**TRAINS, **FEW_ROWS.get(estimator, RANDOM)})
     check_transformer_preserve_dtypes(estimator.__name__, model)
 
 
-@every_estimator
+@some_estimators
 def test_the_frame_of_the_codes_is_undone_to_the_last_digits(estimator, trained, spots):
     model = trained(trains(estimator, dtype="float64"))
     codes, module = model.transform(spots), model.net_.module_

@@ -117,7 +117,7 @@ def test_a_likelihood_is_that_of_observed_values(spots, holes):
     assert bound.mean() > elbo.mean()
 
 
-@every_estimator
+@some_estimators
 def test_codes_are_those_of_rows_filled_by_the_gaussian_and_then_by_the_network(
     estimator, trained_on_holes, holes
 ):
@@ -159,7 +159,7 @@ def test_a_fit_on_holes_trains_and_is_better_than_pca_behind_an_imputer(
     assert np.isfinite(model.score_samples(holes)).all()
 
 
-@every_estimator
+@some_estimators
 def test_codes_of_holes_are_close_to_those_of_the_complete_rows(estimator, trained):
     model, new = trained(trains(estimator)), make_spots(300, seed=1)
     some = hide(new, 0.3)
@@ -190,7 +190,7 @@ def test_complete_rows_are_fitted_as_if_nothing_filled(estimator, trained, spots
     assert_same_bits(again, trained(trains(estimator)), spots)
 
 
-@every_estimator
+@some_estimators
 def test_complete_rows_beside_holes_have_the_codes_that_they_have_alone(
     estimator, trained, spots, holes
 ):
@@ -275,7 +275,7 @@ def test_groups_of_rows_with_holes_are_on_one_side(holes):
 # -- what is refused, and rows without a value ---------------------------------------------
 
 
-@every_estimator
+@some_estimators
 def test_infinity_is_an_error_beside_holes_too(estimator, trained, holes):
     X = holes.copy()
     X[5, 7] = np.inf
@@ -285,7 +285,7 @@ def test_infinity_is_an_error_beside_holes_too(estimator, trained, holes):
         trained(trains(estimator)).transform(X)
 
 
-@every_estimator
+@some_estimators
 def test_a_column_without_a_value_is_named(estimator, trained, holes):
     X = holes.copy()
     X[:, [3, 9]] = np.nan
@@ -299,7 +299,7 @@ def test_a_column_without_a_value_is_named(estimator, trained, holes):
     assert np.isfinite(trained(trains(estimator)).transform(X)).all()  # new rows may lack it
 
 
-@every_estimator
+@some_estimators
 def test_a_row_without_a_value_is_taken_for_the_mean(estimator, trained, spots):
     model = trained(trains(estimator))
     X = spots.copy()

@@ -51,7 +51,7 @@ def assert_same_bits(model, other, X):
 # -- oracles -------------------------------------------------------------------------------
 
 
-@every_estimator
+@some_estimators
 def test_at_pca_it_is_pca_of_all_rows(estimator, parts):
     X = np.vstack(parts)
     model = fit_parts(trains(estimator, **AT_PCA), parts)
@@ -175,7 +175,7 @@ def test_a_copy_goes_on_bit_for_bit(estimator, through, parts):
     assert model.n_iter_ == 10
 
 
-@every_estimator
+@some_estimators
 def test_the_same_seed_gives_the_same_bits(estimator, parts):
     one, other = (fit_parts(trains(estimator, max_iter=2), parts[:3]) for _ in range(2))
     assert_same_bits(one, other, parts[9])
@@ -189,7 +189,7 @@ def test_fit_after_parts_starts_anew_and_parts_after_fit_too(estimator, trained,
     assert_same_bits(model, trains(estimator, max_iter=2).partial_fit(parts[0]), spots)
 
 
-@every_estimator
+@some_estimators
 def test_another_number_of_features_is_refused_and_the_model_stays(estimator, parts):
     model = fit_parts(trains(estimator, max_iter=2), parts[:2])
     before = pickle.loads(pickle.dumps(model))
@@ -294,7 +294,7 @@ def test_until_enough_rows_validate_it_is_pca_without_a_warning(estimator, parts
     assert model.best_iter_ > 0
 
 
-@every_estimator
+@some_estimators
 def test_a_share_of_variance_is_fixed_by_the_first_part(estimator, parts):
     model = trains(estimator, 0.9, max_iter=1).partial_fit(parts[0])
     n = PCA(0.9).fit(parts[0]).n_components_
@@ -304,7 +304,7 @@ def test_a_share_of_variance_is_fixed_by_the_first_part(estimator, parts):
     assert model.n_components_ == n == model.transform(parts[2]).shape[1]
 
 
-@every_estimator
+@some_estimators
 def test_a_part_without_weight_changes_nothing(estimator, parts):
     model = fit_parts(trains(estimator, max_iter=2), parts[:2])
     before = copy.deepcopy(model)

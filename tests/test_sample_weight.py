@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
-from estimators import ESTIMATORS, cubes, fit_trained, make_spots, trains
+from estimators import ESTIMATORS, SOME, cubes, fit_trained, make_spots, trains
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
@@ -22,6 +22,7 @@ from skae._data.sums.moments import Moments
 from skae._start.pca import fit_pca
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+some_estimators = pytest.mark.parametrize("estimator", SOME)
 AT_PCA = {"learning_rate_init": 1e-30, "dtype": "float64", "early_stopping": False}
 # One batch of all rows, and no noise, so that the same steps are taken.
 FULL_BATCH = {
@@ -156,7 +157,7 @@ def test_weights_of_zero_are_as_rows_that_are_not_there(estimator, early_stoppin
     assert_same_bits(whole, part, spots)
 
 
-@every_estimator
+@some_estimators
 def test_weights_of_one_are_as_none_nearly(estimator, spots):
     """Nearly: sums are taken in another way."""
     model = trains(estimator, dtype="float64", max_iter=4, early_stopping=False)
@@ -165,7 +166,7 @@ def test_weights_of_one_are_as_none_nearly(estimator, spots):
     np.testing.assert_allclose(weighted.transform(spots), codes, atol=1e-3 * np.abs(codes).max())
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.parametrize("factor", [1024, 1 / 1024])
 def test_only_the_relative_size_of_weights_matters(estimator, factor, weights, spots):
     """Nearly: codes at PCA are divided by deviations, whose divisor is what n − 1 is for n rows."""
@@ -177,7 +178,7 @@ def test_only_the_relative_size_of_weights_matters(estimator, factor, weights, s
     np.testing.assert_allclose(other.pca_score_, one.pca_score_, rtol=0.02)
 
 
-@every_estimator
+@some_estimators
 def test_weights_change_what_is_learned(estimator, spots):
     """The left half of the rows is reconstructed better by the model that has its weight."""
     left = spots[:, :32].sum(axis=1) > spots[:, 32:].sum(axis=1)
@@ -241,7 +242,7 @@ def test_rows_of_validation_with_large_weights_decide():
 # -- what is refused, and routing ----------------------------------------------------------
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -265,7 +266,7 @@ def test_bad_weights_are_refused_in_words(estimator, bad, message, weights, spot
             trained(trains(estimator)).score(spots, sample_weight=bad(weights))
 
 
-@every_estimator
+@some_estimators
 def test_metadata_routing_brings_weights_through_pipelines_and_searches(estimator, weights, spots):
     with sklearn.config_context(enable_metadata_routing=True):
         model = trains(estimator, max_iter=3)

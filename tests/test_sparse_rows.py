@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from estimators import ESTIMATORS, fit_trained, trains
+from estimators import ESTIMATORS, SOME, fit_trained, trains
 from scipy import sparse
 from sklearn.decomposition import PCA as SKPCA
 
@@ -16,6 +16,7 @@ from skae._start import pca as _pca
 from skae._start.pca import fit_pca
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+some_estimators = pytest.mark.parametrize("estimator", SOME)
 KINDS = [sparse.csr_array, sparse.csr_matrix, sparse.csc_array, sparse.csc_matrix]
 
 
@@ -64,7 +65,7 @@ def test_codes_and_scores_are_those_of_the_dense_table(estimator, dtype, thin):
     np.testing.assert_allclose(fitted.mean_, dense.mean_, atol=1e-12)
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_trains_in_float32(estimator, kind, thin):
     X = kind(thin.astype(np.float32))
@@ -93,7 +94,7 @@ def test_entries_in_any_order_and_in_parts_are_those_of_the_sorted_matrix(estima
     assert halves.nnz == n_before  # the user's matrix stays as it was
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.filterwarnings("ignore:Of 2 codes only")
 def test_rows_and_columns_of_zeros_are_rows_and_columns_as_others(estimator):
     X = make_counts()
@@ -109,7 +110,7 @@ def test_rows_and_columns_of_zeros_are_rows_and_columns_as_others(estimator):
     np.testing.assert_array_equal(dense.transform(empty), dense.transform(np.zeros((1, 40))))
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.parametrize("loss", ["binary_cross_entropy", "poisson"])
 def test_losses_with_a_domain_see_the_zeros(estimator, loss, thin):
     model = trains(estimator, loss=loss, dtype="float64")
@@ -205,7 +206,7 @@ def test_a_share_of_too_many_features_asks_for_an_int(monkeypatch):
 # -- never dense ---------------------------------------------------------------------------
 
 
-@every_estimator
+@some_estimators
 def test_it_is_never_made_dense_as_a_whole(estimator, monkeypatch):
     for module in (batches, sources, centred):
         monkeypatch.setattr(module, "PART_SIZE", 2**12)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from estimators import ESTIMATORS, fit_trained, make_spots, trains
+from estimators import ESTIMATORS, SOME, fit_trained, make_spots, trains
 
 from skae import AutoEncoder
 from skae._data import batches, checks, sources
@@ -13,6 +13,7 @@ from skae._data.sums import centred
 from skae._data.units import Units
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+some_estimators = pytest.mark.parametrize("estimator", SOME)
 
 
 class Stored:
@@ -73,7 +74,7 @@ def test_they_give_the_same_bits_as_the_array(estimator, dtype, spots, tmp_path,
         assert_same_bits(model, fit_trained(trains(estimator), stored), X, stored)
 
 
-@every_estimator
+@some_estimators
 def test_missing_values_are_filled_as_those_of_an_array(estimator, spots):
     hidden = np.random.default_rng(0).random(spots.shape) < 0.3
     X = np.where(hidden, np.nan, spots)
@@ -101,7 +102,7 @@ def test_weights_and_groups_are_those_of_an_array(estimator, spots):
 # -- what is read --------------------------------------------------------------------------
 
 
-@every_estimator
+@some_estimators
 def test_they_are_never_read_whole(estimator, monkeypatch):
     for module in (batches, sources, centred):
         monkeypatch.setattr(module, "PART_SIZE", 2**13)
@@ -170,7 +171,7 @@ def test_a_row_that_comes_twice_is_returned_twice():
 # -- what is no table ----------------------------------------------------------------------
 
 
-@every_estimator
+@some_estimators
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -188,7 +189,7 @@ def test_what_is_no_table_is_refused_in_words(estimator, table, message):
         estimator(2).fit(Stored(table))
 
 
-@every_estimator
+@some_estimators
 def test_one_row_is_transformed_and_another_number_of_features_refused(estimator, trained, spots):
     model = trained(trains(estimator))
     np.testing.assert_array_equal(model.transform(Stored(spots[:1])), model.transform(spots[:1]))
