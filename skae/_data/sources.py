@@ -81,9 +81,11 @@ class Source(ABC):
     def read(self, positions: Positions | slice) -> Array:
         """Return the rows at these positions of the table; a view or a copy."""
 
-    @abstractmethod
     def columns(self, size: int) -> Iterator[tuple[slice, Array]]:
-        """Yield ``size`` columns at a time, and which they are."""
+        """Yield ``size`` columns at a time, and which they are: all rows are read for each."""
+        for columns in slices(self.n_features, size):
+            parts = [part[:, columns].copy() for _, part in self.parts()]
+            yield columns, np.concatenate(parts)
 
     @property
     def weights(self) -> Array | None:
@@ -256,12 +258,6 @@ class StoredSource(Source):
             first = last
         return rows
 
-    def columns(self, size: int) -> Iterator[tuple[slice, Array]]:
-        """Yield ``size`` columns at a time, of the whole table read part by part."""
-        for columns in slices(self.n_features, size):
-            parts = [part[:, columns].copy() for _, part in self.parts()]
-            yield columns, np.concatenate(parts)
-
 
 class FilledSource(Source):
     """Rows of another source, whose missing values are filled when they are read.
@@ -289,12 +285,6 @@ class FilledSource(Source):
     def observed(self, index: Positions | slice) -> Mask | None:
         """Return which values of the rows at these positions are known."""
         return ~np.isnan(self.source.read(index if self.index is None else self.index[index]))
-
-    def columns(self, size: int) -> Iterator[tuple[slice, Array]]:
-        """Yield ``size`` columns at a time, of the whole table read part by part."""
-        for columns in slices(self.n_features, size):
-            parts = [part[:, columns].copy() for _, part in self.parts()]
-            yield columns, np.concatenate(parts)
 
 
 def is_filled_at_once(source: Source) -> bool:

@@ -46,6 +46,18 @@ def replace_attributes(estimator: Any, before: dict[str, Any], after: dict[str, 
     estimator.__dict__ = {**kept, **changed}
 
 
+@contextmanager
+def all_at_once(estimator: T) -> Iterator[T]:
+    """Give an estimator at the end of this context, at once, what a fit does to the copy yielded.
+
+    A fit that fails changes nothing.
+    """
+    with as_if_alone():
+        before, fitted = dict(vars(estimator)), snapshot(estimator)
+        yield fitted
+        replace_attributes(estimator, before, dict(vars(fitted)))
+
+
 def resolve_device(device: str) -> str:
     """Return the device to compute on; "auto" means CUDA where there is one."""
     if device == "auto":

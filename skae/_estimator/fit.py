@@ -1,6 +1,5 @@
 """How an autoencoder is fitted: check → start → train → select → settle."""
 
-import secrets
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,19 +8,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
 from skae._data.batches import RowDataset
 from skae._data.sources import Array
 from skae._data.split import Keys, group_rows, row_keys, split_rows
 from skae._data.sums.moments import Moments
 from skae._data.units import Units
-from skae._estimator.environment import (
-    as_if_alone,
-    replace_attributes,
-    resolve_device,
-    snapshot,
-)
+from skae._estimator.environment import all_at_once, as_if_alone, resolve_device
 from skae._estimator.jobs.job import Former, Job
 from skae._estimator.jobs.stream import Stream
 from skae._estimator.missing import rows_for_fit
@@ -32,6 +25,7 @@ from skae._estimator.parameters.arguments import (
     warn_of_known_rows,
 )
 from skae._estimator.parameters.resolve import (
+    draw_seed,
     make_spec,
     resolve_number,
     training_options,
@@ -103,10 +97,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             When too few rows can validate, so that the result is PCA; and when
             a warm start has to start anew, because all rows have trained the last weights.
         """
-        with as_if_alone():
-            before, fitted = dict(vars(self)), snapshot(self)
+        with all_at_once(self) as fitted:
             fitted._fit(X, sample_weight, groups)
-            replace_attributes(self, before, dict(vars(fitted)))
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -146,10 +138,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         ValueError
             As :meth:`fit`; what was fitted before then stays as it was.
         """
-        with as_if_alone():
-            before, fitted = dict(vars(self)), snapshot(self)
+        with all_at_once(self) as fitted:
             fit_part(fitted, X, sample_weight)
-            replace_attributes(self, before, dict(vars(fitted)))
         return self
 
     def _fit(self, X: Any, sample_weight: Any, groups: Any) -> None:
@@ -176,7 +166,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if self.warm_start and hasattr(self, "net_"):
             weights = weights_to_arrays(self.net_.module_)
             former = Former(self._spec, weights, self._trained, self._is_pca)
-        seed = self._draw_seed()
+        seed = draw_seed(self.random_state)
         source, groups, gaussian = rows_for_fit(self, X, sample_weight, groups, seed)
         self._gaussian = vars(gaussian or gaussian_of_complete(source))
         check_networks(self, source.n_features)
@@ -234,11 +224,6 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             if shift <= 10 * self.scale_ and 0.1 <= ratio <= 10:
                 return Units(self.mean_, self.scale_, self.dtype), former
         return Units(mean, scale, self.dtype), None
-
-    def _draw_seed(self) -> int:
-        if self.random_state is None:
-            return secrets.randbits(31)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     # -- start -----------------------------------------------------------------------------
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
 from torch.distributions import Distribution
 
 from skae._data.sources import Array
 from skae._estimator.environment import as_if_alone
+from skae._estimator.parameters.resolve import draw_seed
 from skae._estimator.parameters.rules import (
     Rule,
     check_argument,
@@ -36,12 +36,7 @@ PRIOR_TEXT = """
 
 def make_generator(random_state: int | np.random.RandomState | None) -> torch.Generator:
     """Return the source of random draws that a ``random_state`` stands for, on the host."""
-    generator = torch.Generator("cpu")
-    if random_state is None:
-        generator.seed()
-    else:
-        generator.manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
-    return generator
+    return torch.Generator("cpu").manual_seed(draw_seed(random_state))
 
 
 class Generative(FittedAutoEncoder):

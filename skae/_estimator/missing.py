@@ -72,6 +72,12 @@ class Observed:
             columns |= known.any(axis=0)
         return cls(rows, columns)
 
+    def weigh(self, weights: Array | None) -> Array | None:
+        """Return the weights of rows, zero for those without any value; None means 1 each."""
+        if self.rows.all():
+            return weights
+        return self.rows * (np.ones(len(self.rows)) if weights is None else weights)
+
 
 def require_columns(observed: Observed, names: Any) -> None:
     """Raise ValueError for columns of which no value is known."""
@@ -106,15 +112,14 @@ def rows_for_fit(
     """
     source = read_rows(estimator, X, fitting=True)
     numbers = check_groups(groups, source.n_rows)
-    weights = check_weights(sample_weight, source.n_rows)
+    weights: Array | None = check_weights(sample_weight, source.n_rows)
     lacks = has_missing(source)
     require_valid(estimator.loss, source)
     if lacks:
         observed = Observed.of(source)
         require_columns(observed, getattr(estimator, "feature_names_in_", None))
         warn_of_empty_rows(observed, "they are left out")
-        if not observed.rows.all():
-            weights = observed.rows * (np.ones(source.n_rows) if weights is None else weights)
+        weights = observed.weigh(weights)
     if weights is not None:
         source = source.weighted(weights)
         numbers = numbers if numbers is None else numbers[source.index]
@@ -154,13 +159,12 @@ def learn_to_fill(source: Source, seed: int, device: str) -> tuple[Filler, Gauss
 def rows_for_part(estimator: Any, X: Any, sample_weight: Any) -> Source:
     """Return the rows of a later part that count, filled as in the first; there may be none."""
     source = read_rows(estimator, X, fitting=False)
-    weights = check_weights(sample_weight, source.n_rows, may_be_zero=True)
+    weights: Array | None = check_weights(sample_weight, source.n_rows, may_be_zero=True)
     require_valid(estimator.loss, source)
     if has_missing(source):
         observed = Observed.of(source)
         warn_of_empty_rows(observed, "they are left out")
-        if not observed.rows.all():
-            weights = observed.rows * (np.ones(source.n_rows) if weights is None else weights)
+        weights = observed.weigh(weights)
         source = fill(source, filler_of(estimator))
     return source if weights is None else source.weighted(weights)
 

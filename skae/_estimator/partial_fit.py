@@ -27,6 +27,7 @@ from skae._estimator.jobs.stream import (
 )
 from skae._estimator.missing import rows_for_fit, rows_for_part
 from skae._estimator.parameters.arguments import check_networks
+from skae._estimator.parameters.resolve import draw_seed
 from skae._estimator.parameters.rules import check_parameters
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.weights import weights_to_arrays
@@ -45,7 +46,7 @@ def fit_part(estimator: Any, X: Any, sample_weight: Any) -> None:
     stream: Stream | None = getattr(estimator, "_stream", None)
     former = estimator if stream is not None else None
     if stream is None:
-        stream = start_stream(estimator._draw_seed())
+        stream = start_stream(draw_seed(estimator.random_state))
         source, _, gaussian = rows_for_fit(estimator, X, sample_weight, None, stream.seed)
         estimator._gaussian = vars(gaussian or gaussian_of_complete(source))
     else:

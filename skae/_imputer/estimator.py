@@ -1,22 +1,16 @@
 """Imputation: missing values filled by an autoencoder that starts at a Gaussian's expectations."""
 
-import secrets
 import warnings
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.impute import MissingIndicator
-from sklearn.utils import check_random_state
 
 from skae._data.sources import ArraySource, rows_at_once
-from skae._estimator.environment import (
-    as_if_alone,
-    replace_attributes,
-    resolve_device,
-    snapshot,
-)
+from skae._estimator.environment import all_at_once, resolve_device
 from skae._estimator.parameters.arguments import check_weights
+from skae._estimator.parameters.resolve import draw_seed
 from skae._estimator.parameters.rules import (
     Rule,
     boolean,
@@ -186,10 +180,8 @@ class AutoEncoderImputer(FittedImputer):
         UserWarning
             When a column without any observed value is dropped.
         """
-        with as_if_alone():
-            before, fitted = dict(vars(self)), snapshot(self)
+        with all_at_once(self) as fitted:
             fitted._fit(X, sample_weight)
-            replace_attributes(self, before, dict(vars(fitted)))
         return self
 
     # -- fit -------------------------------------------------------------------------------
@@ -210,13 +202,10 @@ class AutoEncoderImputer(FittedImputer):
         self.statistics_ = np.where(self._kept, 0.0, 0.0 if self.keep_empty_features else np.nan)
         if self._kept.any():
             table = X[np.ix_(counts, self._kept)]
-            seed = secrets.randbits(31)
-            if self.random_state is not None:
-                seed = int(check_random_state(self.random_state).randint(2**31 - 1))
             self._filler = fit_filler(
                 table,
                 weights[counts] / weights[counts].mean(),
-                seed,
+                draw_seed(self.random_state),
                 sizes=tuple(map(int, self.hidden_layer_sizes)),
                 max_iter=self.max_iter,
                 device=device,

@@ -91,8 +91,6 @@ class FittedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         part_has_missing(rows, largest=np.inf)
         return rows
 
-    # -- transform -------------------------------------------------------------------------
-
     # -- scikit-learn ----------------------------------------------------------------------
 
     def __sklearn_tags__(self) -> Tags:

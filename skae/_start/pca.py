@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh, qr
+from scipy.linalg import qr
 
 from skae._data.sources import Array, Source
 from skae._data.sums.centred import Centred, centre
 from skae._data.sums.moments import Moments
-from skae._data.sums.scatter import Scatter
+from skae._data.sums.scatter import Scatter, largest
 
 # Above this size of the smaller side, a few components are found by subspace iteration.
 EXACT_SIZE = 2000
@@ -163,12 +163,6 @@ def decompose_gram(rows: Centred, k: int) -> tuple[Array, Array]:
     lengths = np.linalg.norm(components, axis=1, keepdims=True)
     found = squares > 1e-12 * squares[0]
     return squares, np.divide(components, lengths, where=found[:, None], out=0 * components)
-
-
-def largest(matrix: Array, k: int) -> tuple[Array, Array]:
-    """Return the k largest eigenvalues of a symmetric matrix, and the eigenvectors as rows."""
-    values, vectors = eigh(matrix, subset_by_index=[len(matrix) - k, len(matrix) - 1])
-    return np.clip(values[::-1], 0, None), vectors[:, ::-1].T
 
 
 def search(rows: Centred, k: int, seed: int) -> tuple[Array, Array]:

@@ -40,20 +40,40 @@ class Moments:
         """Compute the moments of all rows of a source, in two passes."""
         weights = source.weights
         total = source.n_rows if weights is None else float(weights.sum())
-        degrees = float(source.n_rows - 1)
-        if weights is not None:
-            degrees = total - min(1.0, float(np.square(weights).sum()) / total)
+        squared = source.n_rows if weights is None else float(np.square(weights).sum())
         sums = sums_by_part if source.matrix is None else sums_of_sparse
         mean, variances, largest = sums(source, weights, total)
-        rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
-        variances = np.where(variances <= rounding**2, 0.0, variances)
-        deviation = np.where(largest > rounding, largest, 0.0).max()
-        return cls(source.n_rows, mean, variances, float(deviation), total, degrees)
+        deviation = float(np.where(largest > rounding_of(mean), largest, 0.0).max())
+        return cls.from_sums(source.n_rows, mean, variances, deviation, total, squared)
+
+    @classmethod
+    def from_sums(
+        cls,
+        n_rows: int,
+        mean: Array,
+        variances: Array,
+        deviation: float,
+        total: float,
+        squared_weights: float,
+    ) -> "Moments":
+        """Return moments whose variances are zero where a column varies by rounding alone.
+
+        ``squared_weights`` is the sum of the squares of the rows' weights.
+        """
+        variances = np.where(variances <= rounding_of(mean) ** 2, 0.0, variances)
+        degrees = total - min(1.0, squared_weights / total)
+        return cls(n_rows, mean, variances, deviation, total, degrees)
 
     @cached_property
     def scale(self) -> float:
         """The root of the mean variance, or 1 where that is zero."""
         return float(np.sqrt(self.variances.mean())) or 1.0
+
+
+def rounding_of(mean: Array) -> Array:
+    """Return by how much the numbers of columns may differ from their mean by rounding alone."""
+    rounding: Array = 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return rounding
 
 
 def sums_by_part(source: Source, weights: Array | None, total: float) -> tuple[Array, Array, Array]:

@@ -84,33 +84,37 @@ class Scatter:
 
     def moments(self) -> Moments:
         """Return mean and variances of the rows."""
-        degrees = self.total - min(1.0, self.squared_weights / self.total)
-        variances = self.diagonal / self.total
-        rounding = 10 * np.finfo(np.float64).eps * np.abs(self.mean)
-        variances = np.where(variances <= rounding**2, 0.0, variances)
-        return Moments(self.n_rows, self.mean, variances, self.deviation, self.total, degrees)
+        return Moments.from_sums(
+            self.n_rows,
+            self.mean,
+            self.diagonal / self.total,
+            self.deviation,
+            self.total,
+            self.squared_weights,
+        )
 
     def directions(self, k: int) -> tuple[Array, Array]:
         """Return the k largest squared singular values of the rows, and their directions.
 
         Fewer where a sketch has fewer.
         """
-        n = len(self.products)
-        k = min(k, n)
+        k = min(k, len(self.products))
         if len(self.mean) <= MAX_PRODUCTS:
-            values, vectors = eigh(self.products, subset_by_index=[n - k, n - 1])
-            return np.clip(values[::-1], 0, None), vectors[:, ::-1].T
-        values, left = eigh(self.products @ self.products.T, subset_by_index=[n - k, n - 1])
-        values, left = np.clip(values[::-1], 0, None), left[:, ::-1].T
+            return largest(self.products, k)
+        values, left = largest(self.products @ self.products.T, k)
         lengths = np.sqrt(np.where(values > 1e-12 * values[0], values, np.inf))
         return values, left @ self.products / lengths[:, None]
 
 
+def largest(matrix: Array, k: int) -> tuple[Array, Array]:
+    """Return the k largest eigenvalues of a symmetric matrix, and the eigenvectors as rows."""
+    values, vectors = eigh(matrix, subset_by_index=[len(matrix) - k, len(matrix) - 1])
+    return np.clip(values[::-1], 0, None), vectors[:, ::-1].T
+
+
 def sketch(rows: Array) -> Array:
     """Return no more than so many rows whose products of columns are those of all, nearly."""
-    n = len(rows)
-    if n <= N_DIRECTIONS:
+    if len(rows) <= N_DIRECTIONS:
         return rows
-    _, left = eigh(rows @ rows.T, subset_by_index=[n - N_DIRECTIONS, n - 1])
-    few: Array = left.T @ rows
-    return few
+    _, left = largest(rows @ rows.T, N_DIRECTIONS)
+    return left @ rows

@@ -1,9 +1,13 @@
 """What an estimator's parameters stand for, given the table."""
 
 import math
+import secrets
 from dataclasses import fields
 from numbers import Integral
 from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
 
 from skae._estimator.parameters.shared import SharedParameters
 from skae._model.losses import takes_any_row
@@ -21,6 +25,13 @@ from skae._training.defaults import (
 
 # The parameters that a module is built from as they are.
 ARCHITECTURE = ("dtype", "loss", "activation", "tied_weights", "encoder", "decoder", "init")
+
+
+def draw_seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return the seed of all random draws that the parameter ``random_state`` stands for."""
+    if random_state is None:
+        return secrets.randbits(31)
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def resolve_number(n_components: Any) -> int | float:
