@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
+from torch import nn
 
 T = TypeVar("T")
 
@@ -77,6 +78,24 @@ random_state_rule = Rule(
 sizes = Rule(
     "tuple or list of int >= 1",
     lambda value: isinstance(value, tuple | list) and all(map(integer(1).allows, value)),
+)
+
+
+def is_callback(item: Any) -> bool:
+    """Tell whether ``item`` is a skorch callback, alone or as (name, callback)."""
+    if isinstance(item, tuple):
+        return len(item) == 2 and isinstance(item[0], str) and is_callback(item[1])
+    return hasattr(item, "on_epoch_end")
+
+
+def is_network_maker(value: Any) -> bool:
+    """Tell whether ``value`` can build networks; a network that is built already cannot."""
+    return callable(value) and not isinstance(value, nn.Module)
+
+
+network_maker = Rule(
+    "callable (n_inputs, n_outputs) -> torch.nn.Module or None",
+    lambda value: value is None or is_network_maker(value),
 )
 
 

@@ -13,6 +13,8 @@ from skae._estimator.parameters.rules import (
     Rule,
     boolean,
     integer,
+    is_callback,
+    network_maker,
     options,
     parameter,
     random_state_rule,
@@ -38,24 +40,6 @@ from skae._training.defaults import (
     SHALLOW,
     WIDE,
     WIDE_RATE,
-)
-
-
-def is_callback(item: Any) -> bool:
-    """Tell whether ``item`` is a skorch callback, alone or as (name, callback)."""
-    if isinstance(item, tuple):
-        return len(item) == 2 and isinstance(item[0], str) and is_callback(item[1])
-    return hasattr(item, "on_epoch_end")
-
-
-def is_network_maker(value: Any) -> bool:
-    """Tell whether ``value`` can build networks; a network that is built already cannot."""
-    return callable(value) and not isinstance(value, nn.Module)
-
-
-network_maker = Rule(
-    "callable (n_inputs, n_outputs) -> torch.nn.Module or None",
-    lambda value: value is None or is_network_maker(value),
 )
 
 

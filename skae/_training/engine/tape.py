@@ -18,7 +18,7 @@ from skae._model.networks.tied import TiedLinear
 from skae._model.seeding import Drawing
 from skae._model.substitute import Substitutable
 
-# Rows on which a tape is tried: enough for gradients, and for what compares rows of a batch.
+# Rows on which a tape is tried: enough for gradients, and for what compares rows.
 N_TRIED = 16
 # Each activation, and the gradient at its input a, given the gradient g at its output h.
 ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
@@ -266,16 +266,12 @@ class Tape:
                 add_grad(step.x, grad)
             else:
                 run_autograd([step.x], [grad])
-        self.forget()
+        self.steps.clear()
+        self.outputs.clear()
         for layers in self.layers.values():
             if layers.is_fresh:  # no pass went through it
                 layers.zero_grad()
             layers.is_fresh = True
-
-    def forget(self) -> None:
-        """Drop the steps of the last pass."""
-        self.steps.clear()
-        self.outputs.clear()
 
     def _seed(self, term: Tensor, weights: Tensor | None) -> Tensor:
         """Return the gradient of a term's mean."""
