@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from skae._data.reservoir import Reservoir
 from skae._data.sources import Source
@@ -27,17 +26,12 @@ from skae._estimator.jobs.stream import (
 )
 from skae._estimator.missing import rows_for_fit, rows_for_part
 from skae._estimator.parameters.arguments import check_networks
-from skae._estimator.parameters.resolve import draw_seed
+from skae._estimator.parameters.resolve import draw_seed, resolve_batch_size
 from skae._estimator.parameters.rules import check_parameters
-from skae._model.networks.floored import FlooredNetwork
 from skae._model.weights import weights_to_arrays
 from skae._start.gaussian import gaussian_of_complete
-from skae._training.defaults import AUTO_BATCH_SIZE
-from skae._training.iterate import KeepIterate
+from skae._training.iterate import train_and_keep
 from skae._training.selection import Training
-
-# Names of the buffers that bound the inputs of networks.
-BOUNDS = ("low", "high")
 
 
 def fit_part(estimator: Any, X: Any, sample_weight: Any) -> None:
@@ -94,7 +88,7 @@ def wait_for_batch(estimator: Any, stream: Stream, part: Source) -> tuple[Stream
     Several steps on a row or two would lead the weights away from all others.
     """
     n_waiting = 0 if stream.waiting is None else len(stream.waiting.keys)
-    size = AUTO_BATCH_SIZE if estimator.batch_size == "auto" else int(estimator.batch_size)
+    size = resolve_batch_size(estimator)
     # Random weights are worse than any that training on a few rows leaves.
     is_random = estimator.init == "random" and stream.iterate is None
     if is_random or (not n_waiting and part.n_rows >= size):
@@ -114,10 +108,10 @@ def make_job(
     It does so whenever twice as many rows have been seen.
     """
     sample = sample_rows(source, stream)
-    begins = stream.iterate is None or (
+    restarts = stream.iterate is None or (
         estimator._is_pca and stream.whole.total >= 2 * stream.total_at_start
     )
-    if begins:
+    if restarts:
         units, _ = estimator._make_units(stream.whole.moments(), None)
         stream = replace(stream, iterate=None, total_at_start=stream.whole.total)
     else:
@@ -137,21 +131,19 @@ def make_job(
 def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Training) -> Stream:
     """Train on a part and choose the weights that stay; return the stream as it is after that."""
     assert job.stream is not None
-    net, iterate, keeper = training.net, job.stream.iterate, KeepIterate()
+    former = iterate = job.stream.iterate
     if iterate is not None:
         training.go_on_from(iterate)
     waits = estimator.early_stopping and estimator.init == "pca" and training.validation is None
     if job.n_training and not waits:
-        net.callbacks_.append(("_keep_iterate", keeper))
-        net.train(training.train, training.validation)
-        net.callbacks_.pop()
+        reached = train_and_keep(training.net, training.train, training.validation)
         if iterate is None or training.best.epoch_:  # not where a part made the weights worse
-            iterate = keeper.iterate_
+            iterate = reached
     training.select()
-    if job.stream.iterate is not None and not training.ends_at_pca:
-        widen_ranges(net.module_, job.stream.iterate.state)
+    if former is not None and not training.ends_at_pca:
+        former.widen_ranges(training.net.module_)
     if training.best.diverged_at_ is not None:
-        iterate = job.stream.iterate
+        iterate = former
     n_before, former_epoch = len(stream.loss_curve), getattr(estimator, "best_iter_", 0)
     estimator._report(training)
     curve = stream.loss_curve + estimator.loss_curve_
@@ -163,16 +155,6 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     estimator.n_iter_, estimator.loss_curve_ = len(curve), curve
     estimator.validation_scores_ = scores or None
     return replace(job.stream, iterate=iterate, loss_curve=curve, validation_scores=scores)
-
-
-def widen_ranges(module: Any, state: dict[str, Any]) -> None:
-    """Let networks see inputs in the range of this part and of all parts before it."""
-    for name, part in module.named_modules():
-        if isinstance(part, FlooredNetwork):
-            low, high = (torch.tensor(state[f"{name}.{bound}"]).to(part.low) for bound in BOUNDS)
-            if low.isfinite().all() and high.isfinite().all():
-                part.low.copy_(torch.minimum(part.low, low))
-                part.high.copy_(torch.maximum(part.high, high))
 
 
 def job_codes(estimator: Any, job: StreamJob) -> Any:

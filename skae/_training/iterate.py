@@ -5,9 +5,12 @@ from typing import Any
 
 import torch
 from skorch.callbacks import Callback
+from torch import nn
 
+from skae._data.batches import RowDataset
 from skae._data.sources import Array
 from skae._model.losses import Prepared
+from skae._model.networks.floored import RANGE, FlooredNetwork
 from skae._model.weights import load_trained, weights_to_arrays
 from skae._training.net import AutoEncoderNet
 
@@ -37,6 +40,12 @@ class Iterate:
         groups = [{n: torch.tensor(v) for n, v in group.items()} for group in self.optimizer]
         net.optimizer_.load_flat_state(groups)
 
+    def widen_ranges(self, module: nn.Module) -> None:
+        """Let a module's networks see inputs in the range that they had here, too."""
+        for name, part in module.named_modules():
+            if isinstance(part, FlooredNetwork):
+                part.widen_range(*(torch.tensor(self.state[f"{name}.{n}"]) for n in RANGE))
+
 
 class KeepIterate(Callback):
     """Keeps where a training stands at its end.
@@ -53,3 +62,14 @@ class KeepIterate(Callback):
         groups = net.optimizer_.flat_state()
         optimizer = [{n: v.cpu().numpy() for n, v in group.items()} for group in groups]
         self.iterate_ = Iterate(weights_to_arrays(net.module_), optimizer)
+
+
+def train_and_keep(
+    net: AutoEncoderNet, rows: RowDataset, validation: RowDataset | None
+) -> Iterate | None:
+    """Train a net, and return where it stands at the end; None if it was interrupted at once."""
+    keeper = KeepIterate()
+    net.callbacks_.append(("_keep_iterate", keeper))
+    net.train(rows, validation)
+    net.callbacks_.pop()
+    return keeper.iterate_

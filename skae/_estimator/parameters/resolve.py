@@ -39,6 +39,11 @@ def resolve_number(n_components: Any) -> int | float:
     return int(n_components) if isinstance(n_components, Integral) else float(n_components)
 
 
+def resolve_batch_size(estimator: SharedParameters) -> int:
+    """Return how many rows a step has at most."""
+    return AUTO_BATCH_SIZE if estimator.batch_size == "auto" else int(estimator.batch_size)
+
+
 def make_spec(
     estimator: SharedParameters, k: int, shape: tuple[int, int], former: ModelSpec | None
 ) -> ModelSpec:
@@ -82,7 +87,7 @@ def training_options(
     if precision == "auto" and estimator.dtype == "float64":  # who asks for digits wants them
         precision = "float32"
     return {
-        "batch_size": AUTO_BATCH_SIZE if batch_size == "auto" else int(batch_size),
+        "batch_size": resolve_batch_size(estimator),
         "learning_rate": estimator.learning_rate,
         "lr": rate if given == "auto" else float(given),
         "optimizer__betas": betas,

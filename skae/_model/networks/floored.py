@@ -11,6 +11,8 @@ from skae.functional import extremes
 
 # How many numbers are kept before their range is taken.
 RANGE_SIZE = 2**20
+# The buffers that bound its inputs.
+RANGE = ("low", "high")
 
 
 class Gated(nn.Module):
@@ -64,7 +66,7 @@ class FlooredNetwork(Substitutable):
         self.network = network
         n_inputs, n_outputs = linear.in_features, linear.out_features
         self.register_buffer("scale", torch.ones(n_outputs, dtype=torch.float32))
-        for name, bound in (("low", -torch.inf), ("high", torch.inf)):
+        for name, bound in zip(RANGE, (-torch.inf, torch.inf), strict=True):
             self.register_buffer(name, torch.full((n_inputs,), bound, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,6 +89,12 @@ class FlooredNetwork(Substitutable):
         low, high = extremes(batches)
         self.low.copy_(low)
         self.high.copy_(high)
+
+    def widen_range(self, low: Tensor, high: Tensor) -> None:
+        """Let the range be that of other inputs too, if they have one."""
+        if low.isfinite().all() and high.isfinite().all():
+            self.low.copy_(torch.minimum(self.low, low.to(self.low)))
+            self.high.copy_(torch.maximum(self.high, high.to(self.high)))
 
     def _take_range(self) -> None:
         low, high = torch.aminmax(torch.cat(self.seen), dim=0)
