@@ -83,7 +83,7 @@ def training_options(
         )
     sizes, given = spec.hidden_layer_sizes, estimator.learning_rate_init
     rate, betas = auto_rate(sizes, spec.n_features, draws_codes=method.draws_codes)
-    batch_size, precision = estimator.batch_size, estimator.precision
+    precision = estimator.precision
     if precision == "auto" and estimator.dtype == "float64":  # who asks for digits wants them
         precision = "float32"
     return {

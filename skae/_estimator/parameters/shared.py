@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from skae._data.split import AUTO_VALIDATION, MIN_VALIDATION
+from skae._data.split import AUTO_VALIDATION, MAX_VALIDATION, MIN_VALIDATION
 from skae._estimator.parameters.rules import (
     Rule,
     boolean,
@@ -35,8 +35,10 @@ from skae._training.defaults import (
     FEW_ROWS,
     MANY_FEATURES,
     MANY_ROWS,
+    MOST_PASSES,
     NARROW,
     NOISY_ROWS,
+    PART_STEPS,
     SHALLOW,
     WIDE,
     WIDE_RATE,
@@ -155,7 +157,9 @@ class SharedParameters:
         Number of epochs. "auto" takes as many as make {AUTO_STEPS[0][1]} optimizer steps for
         up to {AUTO_STEPS[0][0]:,} training rows, {AUTO_STEPS[1][1]} for up to
         {AUTO_STEPS[1][0]:,}, {AUTO_STEPS[2][1]} for up to {AUTO_STEPS[2][0]:,} and
-        {AUTO_STEPS[3][1]} for more. Raise it for large tables, when there is time.
+        {AUTO_STEPS[3][1]} for more. Raise it for large tables, when there is time. In
+        ``partial_fit`` it is the number of passes over a part, of which "auto" makes
+        {PART_STEPS} steps, but no more than {MOST_PASSES} passes.
         """,
     )
     batch_size: int | str = parameter(
@@ -235,8 +239,9 @@ class SharedParameters:
         "auto",
         real(0, 1, "()") | options("auto"),
         f"""
-        Share of the rows that validates. "auto" is a tenth; on small tables {AUTO_VALIDATION} rows,
-        but no more than a quarter, and {MIN_VALIDATION}, but no more than half.
+        Share of the rows that validates. "auto" is a tenth, but no more than {MAX_VALIDATION:,}
+        rows; on small tables {AUTO_VALIDATION} rows, but no more than a quarter, and
+        {MIN_VALIDATION}, but no more than half.
         Fewer than {MIN_VALIDATION} rows show no improvement beyond chance, so all train:
         ``init="pca"`` then stays at PCA, with a warning, and ``init="random"`` trains as without
         early stopping. Equal rows, and the rows of a group passed to ``fit``, count as one.
@@ -329,7 +334,7 @@ class SharedParameters:
         loss_curve_ : list of float
             Training loss in each epoch.
         n_iter_ : int
-            Number of epochs run.
+            Number of epochs run; of all calls of ``partial_fit`` together.
         best_iter_ : int
             The epoch whose weights were kept; 0 is the start: PCA, or with ``warm_start`` the
             weights of the last fit where they were better.
