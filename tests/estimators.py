@@ -17,6 +17,18 @@ ESTIMATORS = [
 # One of each kind: plain codes, a likelihood, a prior that a discriminator compares with.
 SOME = [skae.AutoEncoder, skae.VariationalAutoEncoder, skae.AdversarialAutoEncoder]
 
+# scikit-learn's checks that are not on its list.
+EXTRA_CHECKS = [
+    "check_dataframe_column_names_consistency",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+]
+
 # The codes of these are shown in principal axes; those of all others keep their own.
 ON_PRINCIPAL_AXES = (
     skae.AutoEncoder,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from estimators import make_spots
+from estimators import EXTRA_CHECKS, make_spots
 from sklearn.base import clone
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -321,18 +321,7 @@ def test_scikit_learn_checks_pass(estimator, check):
         check(estimator)
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        "check_dataframe_column_names_consistency",
-        "check_transformer_get_feature_names_out",
-        "check_transformer_get_feature_names_out_pandas",
-        "check_set_output_transform",
-        "check_set_output_transform_pandas",
-        "check_set_output_transform_polars",
-        "check_global_output_transform_pandas",
-    ],
-)
+@pytest.mark.parametrize("check", EXTRA_CHECKS)
 def test_checks_outside_scikit_learns_list_pass(check):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "X (does not have valid|has) feature names")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from estimators import (
     ESTIMATORS,
+    EXTRA_CHECKS,
     SHORT,
     TRAINS,
     ResidualNetwork,
@@ -36,18 +37,6 @@ from skae import (
     VariationalAutoEncoder,
     WassersteinAutoEncoder,
 )
-
-EXTRA_CHECKS = [
-    "check_dataframe_column_names_consistency",
-    "check_transformer_get_feature_names_out",
-    "check_transformer_get_feature_names_out_pandas",
-    "check_set_output_transform",
-    "check_set_output_transform_pandas",
-    "check_set_output_transform_polars",
-    "check_global_output_transform_pandas",
-    "check_global_set_output_transform_polars",
-]
-
 
 # The checks' rows are few and random, so that most of these end at PCA. They are not in [0, 1]:
 # binary cross-entropy is left to test_combinations.
