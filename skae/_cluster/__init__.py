@@ -1,0 +1,1 @@
+"""Many processes and machines: how they talk, and where a cluster's tables lie."""

@@ -1,0 +1,269 @@
+"""Processes that fit together, over torch.distributed: sums, and what happens when one fails."""
+
+import os
+import pickle
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from skae._data.world import Value, Values, World
+
+T = TypeVar("T")
+
+# Seconds that processes wait for each other when one has failed: to read why, and for a sign of
+# life.
+GRACE = 2.0
+# Seconds between two looks at the store.
+PAUSE = 0.01
+
+
+class ProcessLostError(RuntimeError):
+    """A process is gone, or did not answer in time.
+
+    Attributes
+    ----------
+    ranks : list of int
+        The numbers of the processes that gave no sign of life.
+    """
+
+    def __init__(self, message: str, ranks: list[int]) -> None:
+        super().__init__(message, ranks)
+        self.message, self.ranks = message, ranks
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class OtherProcessError(RuntimeError):
+    """Another process raised an error; its traceback is the message."""
+
+
+class Processes(World):
+    """Processes that are connected over torch.distributed.
+
+    The group is its own: whatever else a process does with torch.distributed is not touched, and
+    closing it makes all that wait for this process fail at once.
+
+    Parameters
+    ----------
+    store : torch.distributed.Store
+        Shared by these processes and this fit alone, as by a prefix.
+    rank, size : int
+    timeout : float
+        Seconds that a process waits for the others in one operation.
+    address : str or None
+        This machine's address for the others; None leaves it to torch.
+    """
+
+    def __init__(
+        self, store: Any, rank: int, size: int, timeout: float, address: str | None = None
+    ) -> None:
+        self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
+        options = dist.ProcessGroupGloo._Options()
+        options._timeout = timedelta(seconds=timeout)
+        options._devices = [
+            dist.ProcessGroupGloo.create_device(hostname=address)
+            if address
+            else dist.ProcessGroupGloo.create_default_device()
+        ]
+        store.set(f"name/{rank}", f"{socket.gethostname()}, process id {os.getpid()}")
+        prefix = dist.PrefixStore("gloo", store)
+        self.group: Any = self._try(lambda: dist.ProcessGroupGloo(prefix, rank, size, options))
+
+    # -- sums ------------------------------------------------------------------------------
+
+    def sum(self, values: Values) -> Values:
+        return self._reduced(values, dist.ReduceOp.SUM)
+
+    def smallest(self, values: Values) -> Values:
+        return self._reduced(values, dist.ReduceOp.MIN)
+
+    def largest(self, values: Values) -> Values:
+        return self._reduced(values, dist.ReduceOp.MAX)
+
+    def add_up(self, values: Tensor) -> None:
+        self._reduce(values, dist.ReduceOp.SUM)
+
+    def _reduced(self, values: Any, operation: Any) -> Any:
+        if isinstance(values, Tensor):
+            copy = values.detach().clone()
+            self._reduce(copy, operation)
+            return copy
+        array = np.array(values, order="C")
+        self._reduce(torch.from_numpy(array.reshape(-1)), operation)
+        return array
+
+    def _reduce(self, values: Tensor, operation: Any) -> None:
+        options = dist.AllreduceOptions()
+        options.reduceOp = operation
+        self._try(lambda: self.group.allreduce([values], options).wait())
+
+    # -- values ----------------------------------------------------------------------------
+
+    def concatenate(self, rows: Values) -> Values:
+        if isinstance(rows, Tensor):
+            parts = self._rows_of_all(rows.detach())
+            return torch.cat(parts)
+        local = np.ascontiguousarray(rows)
+        shape, kind = local.shape[1:], local.dtype
+        # As bytes: gloo knows few kinds of numbers.
+        width = kind.itemsize * int(np.prod(shape))
+        flat = torch.from_numpy(local.reshape(-1).view(np.uint8).reshape(len(local), width))
+        joined = torch.cat(self._rows_of_all(flat)).numpy()
+        return joined.view(kind).reshape(-1, *shape)
+
+    def _rows_of_all(self, rows: Tensor) -> list[Tensor]:
+        """Return the rows of each process; they may differ in number."""
+        counts = torch.zeros(self.size, dtype=torch.int64)
+        counts[self.rank] = len(rows)
+        self.add_up(counts)
+        most = int(counts.max())
+        padded = rows.new_zeros(most, *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        if padded.numel():
+            self._try(lambda: self.group.allgather([parts], [padded]).wait())
+        return [part[:n] for part, n in zip(parts, counts.tolist(), strict=True)]
+
+    def gather(self, value: Value) -> list[Value]:
+        content = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+        return [pickle.loads(part.numpy().tobytes()) for part in self._rows_of_all(content)]
+
+    def agree(self, value: Value) -> Value:
+        content = pickle.dumps(value) if self.rank == 0 else b""
+        size = int(self.sum(np.array(len(content))))
+        buffer = torch.zeros(size, dtype=torch.uint8)
+        if self.rank == 0:
+            buffer = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        options = dist.BroadcastOptions()
+        options.rootRank = 0
+        self._try(lambda: self.group.broadcast([buffer], options).wait())
+        result: Value = pickle.loads(buffer.numpy().tobytes())
+        return result
+
+    # -- failure ---------------------------------------------------------------------------
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """End together: what is raised in this context by one process ends all.
+
+        The others raise :class:`OtherProcessError` with its traceback. Afterwards no process
+        waits for another, and the group is closed.
+        """
+        try:
+            yield
+            self._leave()
+        except (ProcessLostError, OtherProcessError):
+            raise
+        except BaseException:
+            self._tell(traceback.format_exc())
+            raise
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connections: all that wait for this process fail at once."""
+        self.group = None
+
+    def _try(self, operation: Callable[[], T]) -> T:
+        """Do what all processes do; raise the reason where it fails."""
+        try:
+            return operation()
+        except (RuntimeError, AttributeError) as error:
+            self.close()
+            self._explain(error)
+
+    def _tell(self, reason: str) -> None:
+        """Let the others know why this process failed, and wait until they do."""
+        try:
+            self.store.compare_set("failed", "", f"{self.rank}\n{reason}")
+            self.close()
+            self._wait_until_told()
+        except RuntimeError:  # the store is gone: there is no one to tell
+            return
+
+    def _wait_until_told(self) -> None:
+        """Wait until all others know: this process may have the store."""
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline and self.store.add("told", 0) < self.size - 1:
+            time.sleep(PAUSE)
+
+    def _leave(self) -> None:
+        """Wait until all processes are done, so that no connection is closed too early."""
+        self.store.add("done", 1)
+        deadline = time.monotonic() + self.timeout
+        try:
+            while self.store.add("done", 0) < self.size:
+                if self.store.check(["failed"]) or time.monotonic() > deadline:
+                    self._explain(TimeoutError("the others did not end"))
+                time.sleep(PAUSE)
+        except dist.DistNetworkError:  # the process that has the store was done, and left
+            return
+
+    def _explain(self, error: BaseException) -> NoReturn:
+        """Raise an error that says which process failed, and why."""
+        try:
+            reason = self._reason()
+            if reason is not None:
+                rank, _, text = reason.partition("\n")
+                name = self._name(int(rank))
+                self.store.add("told", 1)
+                self._wait_until_told()
+                raise OtherProcessError(
+                    f"process {rank} of {self.size} ({name}) failed, and with it all others. "
+                    f"Its traceback:\n{text}"
+                ) from error
+            lost = self._roll_call()
+        except (dist.DistNetworkError, dist.DistStoreError) as gone:
+            raise ProcessLostError(
+                "The connection to the process that keeps the store, usually the first, was lost: "
+                f"{gone}",
+                [0],
+            ) from error
+        names = ", ".join(f"{rank} ({self._name(rank)})" for rank in lost)
+        which = f"process {names}" if lost else "a process"
+        raise ProcessLostError(
+            f"{which} of {self.size} was lost, or did not answer within timeout={self.timeout:g} "
+            f"seconds: {str(error).splitlines()[0]}",
+            lost,
+        ) from error
+
+    def _reason(self) -> str | None:
+        """Return what another process said of its failure; None where none says anything."""
+        deadline = time.monotonic() + GRACE / 2
+        while not self.store.check(["failed"]):
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(PAUSE)
+        text: str = self.store.get("failed").decode()
+        return text
+
+    def _roll_call(self) -> list[int]:
+        """Return the processes that give no sign of life."""
+        self.store.set(f"alive/{self.rank}", "")
+        time.sleep(GRACE)
+        return [r for r in range(self.size) if not self.store.check([f"alive/{r}"])]
+
+    def _name(self, rank: int) -> str:
+        name: str = self.store.get(f"name/{rank}").decode()
+        return name
+
+
+def open_store(host: str) -> tuple[Any, int]:
+    """Return a new store that this process keeps, and its port."""
+    store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False)
+    return store, store.port
+
+
+def join_store(host: str, port: int, timeout: float) -> Any:
+    """Return the store that another process keeps."""
+    return dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=timeout))
