@@ -11,7 +11,7 @@ def run_script(script, timeout=60, **environment):
     return run_command([sys.executable, "-c", script], timeout, **environment)
 
 
-def run_command(command, timeout=60, **environment):
+def run_command(command, timeout=60, cwd=None, **environment):
     """Run a command, and return what it printed; the time is a guard against one that hangs."""
     environment = {**os.environ, **environment}
     environment.pop("OMP_NUM_THREADS", None)
@@ -21,6 +21,7 @@ def run_command(command, timeout=60, **environment):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        cwd=cwd,
         start_new_session=True,
     ) as process:
         try:
