@@ -125,8 +125,8 @@ class AutoEncoderNet(NeuralNet):
         self._begin(rows, batch)
         with suppress(StopTraining), one_thread(self._is_small()):
             if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
-                self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
-                self.module_.encoder.join_range(self.world, len(rows))
+                with counting(None, world=self.world):
+                    self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
             self.notify("on_train_begin", X=rows, y=rows)
             with self._fast(batch):  # callbacks may have registered hooks
                 self.fit_loop(rows, epochs=self.max_epochs - len(self.history))
@@ -281,7 +281,9 @@ class AutoEncoderNet(NeuralNet):
         loss.backward()
         optimizer.join_gradients(self.world, share)
         optimizer.update()
-        self.discriminator_losses_.append(loss.detach())
+        self.discriminator_losses_.append(
+            share * loss.detach() if share else torch.zeros_like(loss)
+        )
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         """Return the decoder's output for a batch."""
@@ -327,8 +329,8 @@ class AutoEncoderNet(NeuralNet):
             record_batch(self.history, prefix, sum(means.values()), len(iterator.rows))
         self.lowest_[prefix] = record_epoch(self.history, prefix, means, self.lowest_[prefix])
         if self.discriminator_losses_:
-            loss = torch.stack(self.discriminator_losses_).mean().item()
-            self.history.record("discriminator_loss", loss)
+            losses = self.world.sum(torch.stack(self.discriminator_losses_))
+            self.history.record("discriminator_loss", losses.mean().item())
             self.discriminator_losses_ = []
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
