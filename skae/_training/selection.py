@@ -326,8 +326,9 @@ def is_improvement(start: Array, trained: Array) -> bool:
 
     Most rows must gain (Wilcoxon's signed-rank test at 0.1 %), and the mean gain must not be due
     to a few rows (paired t-test at 10 %). Gains are cut at the 98th percentile before both, so that
-    one large gain neither raises the mean nor, by its variance, hides the gains of all others. A lower mean alone is not enough: the best of many epochs has one by chance, on
-    few rows and on heavy-tailed ones.
+    one large gain neither raises the mean nor, by its variance, hides the gains of all others. A
+    lower mean alone is not enough: the best of many epochs has one by chance, on few rows and on
+    heavy-tailed ones.
     """
     gain = start - trained
     gain = np.minimum(gain, np.quantile(gain, 0.98, method="lower"))
