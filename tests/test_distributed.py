@@ -7,12 +7,15 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from estimators import ESTIMATORS, SOME, fit_trained, make_spots, trains
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 from worlds import fit_together, run_together, shards_of
@@ -386,3 +389,19 @@ def test_a_process_that_is_killed_ends_the_others_within_seconds(tmp_path):
 def test_without_a_process_group_the_error_says_what_to_do():
     with pytest.raises(RuntimeError, match="init_process_group"):
         skae.distributed.fit(skae.AutoEncoder(2), make_spots())
+
+
+def test_a_pipeline_is_refused_in_words():
+    with pytest.raises(TypeError, match="fit the other steps of a pipeline before"):
+        skae.distributed.fit(make_pipeline(StandardScaler(), skae.AutoEncoder(2)), make_spots())
+
+
+def test_names_of_columns_are_those_of_the_processes_that_have_rows():
+    frame = pd.DataFrame(make_spots()[:, :3], columns=["a", "b", "c"])
+    model = skae.AutoEncoder(2, max_iter=2)
+    models = fit_together(model, [frame[:100], np.empty((0, 3)), frame[100:]])
+    for own in models:
+        assert list(own.feature_names_in_) == ["a", "b", "c"]
+    other = frame[100:].rename(columns={"b": "d"})
+    with pytest.raises(ValueError, match="process 1 than in process 0: column 1 is 'd', not 'b'"):
+        fit_together(model, [frame[:100], other])

@@ -136,6 +136,7 @@ class AutoEncoderNet(NeuralNet):
         self.optimizer_.release()
         if self.against_ is not None:
             self.against_.optimizer.release()
+            self.against_ = None
 
     def _begin(self, rows: RowDataset, batch: Tensor) -> None:
         """Set what counts the steps of a training, and what its random draws come from."""
