@@ -199,7 +199,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         source, groups, gaussian = rows_for_fit(self, X, sample_weight, groups, seed, world)
         self._gaussian = vars(gaussian or gaussian_of_complete(source))
         check_networks(self, source.n_features)
-        device = resolve_device(self.device)
+        device = resolve_device(self.device, world)
         moments = Moments.of(source)
         if former is not None:
             former.spec.require(n_features=source.n_features)

@@ -68,8 +68,7 @@ class Checkpoint:
 
 def optimizers_of(net: AutoEncoderNet) -> list[Any]:
     """Return the optimizers of a net that trains."""
-    both = (net.optimizer_, net.discriminator_optimizer_)
-    return [optimizer for optimizer in both if optimizer is not None]
+    return [net.optimizer_] if net.against_ is None else [net.optimizer_, net.against_.optimizer]
 
 
 @dataclass
