@@ -30,7 +30,7 @@ from skae import AutoEncoder
 
 def search_seconds(configurations, X, y, repeats):
     """Search with each configuration of joblib in turn; return the seconds of each."""
-    model = AutoEncoder(max_iter=10, whiten=True, random_state=0)
+    model = AutoEncoder(max_iter=40, whiten=True, random_state=0)
     pipe = Pipeline([("ae", model), ("clf", LogisticRegression(max_iter=1000))])
     search = GridSearchCV(pipe, {"ae__n_components": [2, 4, 8, 16]}, cv=2, refit=False)
     seconds = {name: [] for name in configurations}
