@@ -450,7 +450,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 parameters = {"hidden_layer_sizes": (4,), "max_iter": 1, "random_state": 0}
-X = np.random.default_rng(0).standard_normal((100_000, 200), dtype=np.float32)
+X = np.random.default_rng(0).standard_normal((50_000, 200), dtype=np.float32)
 AutoEncoder(2, **parameters).fit(X[:5000]).transform(X[:5000])  # what is loaded once
 X.setflags(write=False)
 before = peak()
