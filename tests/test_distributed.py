@@ -337,12 +337,14 @@ def test_a_process_that_wants_to_stop_stops_all():
 @pytest.mark.parametrize("estimator", SOME)
 def test_a_training_goes_on_from_the_last_epoch_with_the_processes_that_are_left(estimator):
     X, kept = make_spots(), [Kept(), Kept(), Kept()]
-    model = trains(estimator, callbacks=[Fails(5, OSError("gone"))])
+    model = trains(estimator, random_state=None, callbacks=[Fails(5, OSError("gone"))])
     with pytest.raises(OSError, match="gone"):
         fit_together(model, shards_of(X, 3), kept=kept)
     assert {len(own.checkpoint.history) for own in kept} <= {4, 5}
-    kept[0].checkpoint = None  # a new process in the place of the one that was lost
-    models = fit_together(trains(estimator), shards_of(X, 100, 140), kept=kept[:2])
+    kept[0] = Kept()  # a new process in the place of the one that was lost
+    seed, model = kept[1].seed, trains(estimator, random_state=None)
+    models = fit_together(model, shards_of(X, 100, 140), kept=kept[:2])
+    assert kept[0].seed == seed
     assert_same(models)
     assert models[0].n_iter_ == 12
     assert models[0].best_iter_ > 5

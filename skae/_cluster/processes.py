@@ -63,7 +63,8 @@ class Processes(World):
     timeout : float
         Seconds that a process waits for the others in one operation.
     address : str or None
-        This machine's address for the others; None leaves it to torch.
+        This machine's address for the others; None leaves it to torch, which takes that of the
+        interface GLOO_SOCKET_IFNAME or of the machine's name.
     """
 
     def __init__(
@@ -71,19 +72,21 @@ class Processes(World):
     ) -> None:
         self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
         self.gpus: Any = None
-        options = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
-        options._timeout = timedelta(seconds=timeout)
-        options._devices = [
-            dist.ProcessGroupGloo.create_device(hostname=address)
-            if address
-            else dist.ProcessGroupGloo.create_default_device()
-        ]
         store.set(f"name/{rank}", f"{socket.gethostname()}, process id {os.getpid()}")
-        prefix = dist.PrefixStore("gloo", store)
-        self.group: Any = self._try(lambda: dist.ProcessGroupGloo(prefix, rank, size, options))
+        self.group: Any = self._try(lambda: self._connect(address))
         hosts = self.gather(socket.gethostname())
         self.local_rank = hosts[:rank].count(hosts[rank])
         self.gpus = self._connect_gpus(hosts.count(hosts[rank]))
+
+    def _connect(self, address: str | None) -> Any:
+        """Return the group over gloo, in which all are connected with each other."""
+        prefix, limit = dist.PrefixStore("gloo", self.store), timedelta(seconds=self.timeout)
+        if address is None:  # torch looks at GLOO_SOCKET_IFNAME, too
+            return dist.ProcessGroupGloo(prefix, self.rank, self.size, limit)
+        options = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
+        options._timeout = limit
+        options._devices = [dist.ProcessGroupGloo.create_device(hostname=address)]
+        return dist.ProcessGroupGloo(prefix, self.rank, self.size, options)
 
     # -- sums ------------------------------------------------------------------------------
 

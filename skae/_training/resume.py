@@ -79,9 +79,18 @@ class Kept:
     ----------
     checkpoint : Checkpoint or None
         None before the first epoch has ended.
+    seed : int or None
+        Of the fit's random draws, so that the same rows validate when it goes on.
     """
 
     checkpoint: Checkpoint | None = None
+    seed: int | None = None
+
+    def seed_of_fit(self, seed: int, world: World) -> int:
+        """Return the seed of a fit that goes on, or the given one for a new fit."""
+        known = [own for own in world.gather(self.seed) if own is not None]
+        self.seed = known[0] if known else seed
+        return self.seed
 
     def newest(self, world: World) -> Checkpoint | None:
         """Return the checkpoint of the process that has come furthest; None where none has any."""
