@@ -157,6 +157,16 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         self._trained, self._is_pca = job.trained, training.ends_at_pca
         self._settle(job)
 
+    def _fit_together(self, X: Any, sample_weight: Any, groups: Any, world: Any, kept: Any) -> None:
+        """Stub."""
+        parts = world.gather((np.asarray(X[:]), sample_weight, groups))
+        if world.rank == 0:
+            rows = np.concatenate([part[0] for part in parts])
+            weights = None if sample_weight is None else np.concatenate([part[1] for part in parts])
+            groups = None if groups is None else np.concatenate([part[2] for part in parts])
+            self._fit(rows, weights, groups)
+        world.any(False)
+
     # -- check -----------------------------------------------------------------------------
 
     def _check(self, X: Any, sample_weight: Any, groups: Any) -> Job:

@@ -1,0 +1,7 @@
+"""Stub."""
+
+from typing import Any
+
+
+class Kept:
+    checkpoint: Any = None
