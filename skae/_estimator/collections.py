@@ -21,6 +21,10 @@ def fit(
     **options: Any,
 ) -> Any:
     """Fit an estimator to a collection; ``options`` are those of :func:`skae.dask.fit`."""
+    if not hasattr(estimator, "_fit_together"):  # an imputer, which is fitted to rows in memory
+        from dask import compute
+
+        return estimator.fit(*compute(X, y, sample_weight))
     with all_at_once(estimator) as fitted:
         check_parameters(fitted)
         fit_collection(fitted, X, sample_weight, groups, **options)

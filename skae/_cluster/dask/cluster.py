@@ -94,10 +94,9 @@ class ClusterFit:
         result: Outcome | Loss | None = None
         for attempt in range(self.options.retries + 1):
             parts = self.blocks.wait()
+            self.involved |= {part.worker for part in parts}
             result = self._attempt(self._plan(parts, beside, attempt))
             if isinstance(result, Outcome):
-                if result.interrupt is not None:
-                    raise KeyboardInterrupt(result.interrupt)
                 return result
             logger.warning("Attempt %d to fit %s: %s", attempt + 1, self.kind, result.message)
         assert isinstance(result, Loss)
@@ -118,7 +117,6 @@ class ClusterFit:
         # Where there are no rows at all, the estimator has words for it.
         owned = list(by_worker.values()) or [[0]]
         self.parts = {parts[numbers[0]].worker: parts[numbers[0]] for numbers in owned}
-        self.involved |= {part.worker for part in parts}
         stored = [[parts[i].stored for i in numbers] for numbers in owned]
         dtype = common_dtype([part for own in stored for part in own])
         in_memory = all(
@@ -163,18 +161,13 @@ class ClusterFit:
                 pure=False,
                 priority=10,
             )
-        while not self._all("finished"):
-            if self._any("error", "cancelled") or self._gone():
+        while statuses := {future.status for future in self.futures.values()} - {"finished"}:
+            if statuses & {"error", "cancelled"} or self._gone():
                 return self._explain()
             time.sleep(PAUSE)
-        outcome: Outcome = self.futures[first].result()
-        return outcome
-
-    def _all(self, *statuses: str) -> bool:
-        return all(future.status in statuses for future in self.futures.values())
-
-    def _any(self, *statuses: str) -> bool:
-        return any(future.status in statuses for future in self.futures.values())
+        outcomes = [future.result() for future in self.futures.values()]
+        require_no_interrupt(outcomes)
+        return outcomes[0]
 
     def _gone(self, *, now: bool = False) -> list[str]:
         """Return the workers of this attempt that are lost."""
@@ -188,6 +181,8 @@ class ClusterFit:
             for future in self.futures.values():
                 if future.status == "cancelled" or is_own_error(future):
                     future.result()  # raises, with the worker's traceback
+                if future.status == "finished":
+                    require_no_interrupt([future.result()])
             gone = self._gone()
             left = [f for worker, f in self.futures.items() if worker not in gone]
             if all(future.done() for future in left):
@@ -233,10 +228,18 @@ class ClusterFit:
                 self.blocks.release()
         with suppress(Exception):
             deadline = time.monotonic() + GRACE
-            while any(self.workers.run(end, self.name, on=self.involved).values()):
+            involved = self.involved or self.workers.alive(now=True)
+            while any(self.workers.run(end, self.name, on=involved).values()):
                 if time.monotonic() > deadline:
                     break
                 time.sleep(PAUSE)
+
+
+def require_no_interrupt(outcomes: list[Outcome]) -> None:
+    """Raise the KeyboardInterrupt that a callback has raised on a worker."""
+    for outcome in outcomes:
+        if outcome.interrupt is not None:
+            raise KeyboardInterrupt(outcome.interrupt)
 
 
 def is_own_error(future: Any) -> bool:
