@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skae._data.batch import mean_over_rows, row_weights, sum_over_rows
+from skae._data.batch import rows_of_all, weighted_mean, weighted_sum
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.generative import PRIOR_TEXT, Generative, prior_rule
 from skae._estimator.parameters.rules import estimator, parameter, real
@@ -42,14 +42,15 @@ class WassersteinModule(PriorModule):
         A batch alone is so small a sample that its noise moves codes more than the prior does,
         and so would draws that are new in each step.
         """
+        z, w, *_ = rows_of_all(z)
         n, recent, prior = len(z), self.recent.to(z), self.training_draws
-        w, recent_w = row_weights(), self.recent_weights
-        among = sum_over_rows(kernel_sums(z, z, prior.scales, without_self=True, weights=w))
-        across = sum_over_rows(kernel_sums(z, recent, prior.scales, weights=recent_w))
+        recent_w = self.recent_weights
+        among = weighted_sum(kernel_sums(z, z, prior.scales, own=0, weights=w), w)
+        across = weighted_sum(kernel_sums(z, recent, prior.scales, weights=recent_w), w)
         n_others = max(1, n - 1 + len(recent))  # none in the first of batches of one row
         # Recent codes would move too: the gradient of a pair counts twice, its value once.
         within = (among + 2 * across - across.detach()) / (n * n_others)
-        between = mean_over_rows(kernel_sums(z, prior.draws, prior.scales)) / len(prior.draws)
+        between = weighted_mean(kernel_sums(z, prior.draws, prior.scales), w) / len(prior.draws)
         self.recent = torch.cat([z.detach(), recent])[:N_RECENT]
         if w is not None:
             both = w if recent_w is None else torch.cat([w, recent_w])

@@ -5,6 +5,7 @@ import pickle
 import socket
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -68,7 +69,7 @@ class Processes(World):
         self, store: Any, rank: int, size: int, timeout: float, address: str | None = None
     ) -> None:
         self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
-        options = dist.ProcessGroupGloo._Options()
+        options = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
         options._timeout = timedelta(seconds=timeout)
         options._devices = [
             dist.ProcessGroupGloo.create_device(hostname=address)
@@ -267,3 +268,33 @@ def open_store(host: str) -> tuple[Any, int]:
 def join_store(host: str, port: int, timeout: float) -> Any:
     """Return the store that another process keeps."""
     return dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=timeout))
+
+
+# How many fits each group has begun: all its processes count alike.
+_n_fits: Counter[tuple[int, ...]] = Counter()
+
+
+def join_group(group: Any, timeout: float) -> Processes:
+    """Return the processes of a group of torch.distributed, which call this together.
+
+    Parameters
+    ----------
+    group : torch.distributed.ProcessGroup or None
+        None means the default group, of all processes.
+    timeout : float
+    """
+    if not dist.is_available() or not dist.is_initialized():
+        raise RuntimeError(
+            "torch.distributed has no process group; call torch.distributed.init_process_group "
+            "before, as in docs/many_machines.md, or the estimator's fit for one process."
+        )
+    ranks = tuple(dist.get_process_group_ranks(group))
+    if dist.get_rank() not in ranks:
+        raise ValueError(
+            f"process_group has the processes {list(ranks)}, and this one is {dist.get_rank()}; "
+            "call fit in the members of the group only."
+        )
+    _n_fits[ranks] += 1
+    prefix = f"skae/{'.'.join(map(str, ranks))}/{_n_fits[ranks]}"
+    store = dist.PrefixStore(prefix, dist.distributed_c10d._get_default_store())
+    return Processes(store, ranks.index(dist.get_rank()), len(ranks), timeout)

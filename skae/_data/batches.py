@@ -5,12 +5,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from skae._data.batch import Batch
 from skae._data.sources import PART_SIZE, Array, Source, rows_at_once
 from skae._data.units import Units
+from skae._data.world import ALONE, World
 
 # The share of a GPU's free memory that the rows may take.
 SHARE_OF_GPU = 0.5
@@ -39,6 +41,8 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         Which values of a tensor's rows are known; None means all. A source says so itself.
     weights : Tensor of shape (n,) or None
         Weights of all rows of the table; None means 1 each.
+    world : World
+        The processes each of which has some of the rows. ``len`` counts those of this one.
     """
 
     def __init__(
@@ -49,9 +53,11 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         device: str | torch.device = "cpu",
         observed: Tensor | None = None,
         weights: Tensor | None = None,
+        world: World = ALONE,
     ) -> None:
         self.table, self.units, self.device = table, units, torch.device(device)
-        self.observed, self.weights = observed, weights
+        self.observed, self.weights, self.world = observed, weights, world
+        self._counts: list[int] | None = None
         if isinstance(table, Tensor):
             n_rows, self.n_features = table.shape
             index = torch.arange(n_rows) if index is None else index
@@ -66,6 +72,19 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
         row = self.take(torch.tensor([i]))[0]
         return row, row
+
+    @property
+    def counts_by_rank(self) -> list[int]:
+        """How many rows each process has."""
+        # Not cached_property, whose lock threads that fit together would hold against each other.
+        if self._counts is None:
+            self._counts = self.world.counts(len(self))
+        return self._counts
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows all processes have."""
+        return sum(self.counts_by_rank)
 
     @property
     def X(self) -> Tensor:
@@ -83,35 +102,43 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
     def is_whole(self) -> bool:
         """Whether all rows may be copied at once, and all of their values are known."""
         if isinstance(self.table, Tensor):
-            return self.observed is None
-        return self.table.may_be_copied and self.table.observed(slice(0, 1)) is None
+            is_whole = self.observed is None
+        else:
+            is_whole = self.table.may_be_copied and self.table.observed(slice(0, 1)) is None
+        return not self.world.any(not is_whole)
 
     def mean(self, values: Array) -> float:
-        """Return the mean of a number of each row, with their weights."""
+        """Return the mean of a number of each row of all processes, with their weights."""
         if self.weights is None:
             return float(values.mean())
-        return float(np.average(values, weights=self.weights[self.index.cpu()].numpy()))
+        weights = self.world.concatenate(self.weights[self.index.cpu()].numpy())
+        return float(np.average(values, weights=weights))
 
     @property
     def mean_weight(self) -> float:
-        """The mean of the rows' weights."""
-        return 1.0 if self.weights is None else float(self.weights[self.index.cpu()].mean())
+        """The mean of the weights of all processes' rows."""
+        if self.weights is None:
+            return 1.0
+        return float(self.world.concatenate(self.weights[self.index.cpu()]).mean())
 
     @property
     def n_values(self) -> float:
-        """How many values of a row are known, in the mean."""
+        """How many values of a row are known, in the mean over all processes' rows."""
         n_known = []
+        # Of no rows, too, something is known or not.
         for which in torch.arange(len(self)).split(rows_at_once(self.n_features)):
             observed, _ = self.counts(which)
             if observed is None:
                 return float(self.n_features)
             n_known.append(observed.sum(dim=1).cpu().numpy())
-        return self.mean(np.concatenate(n_known))
+        return self.mean(self.world.concatenate(np.concatenate(n_known)))
 
     def subset(self, which: Tensor) -> "RowDataset":
         """Return the rows at these positions."""
         index = self.index[which.to(self.index.device)]
-        return RowDataset(self.table, self.units, index, self.device, self.observed, self.weights)
+        return RowDataset(
+            self.table, self.units, index, self.device, self.observed, self.weights, self.world
+        )
 
     def in_memory(self) -> "RowDataset":
         """Return rows that are read in each epoch as a tensor, where they are stored elsewhere."""
@@ -122,13 +149,13 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         observed, _ = self.counts(every)
         weights = None if self.weights is None else self.weights[self.index.cpu()]
         x = self.take(every)
-        return RowDataset(x, device=self.device, observed=observed, weights=weights)
+        return RowDataset(
+            x, device=self.device, observed=observed, weights=weights, world=self.world
+        )
 
     def spread(self, n: int) -> "RowDataset":
-        """Return ``n`` rows at equal distances, or all where there are no more."""
-        # Integers: float32 counts no further than 2**24.
-        n = min(n, len(self))
-        return self.subset(torch.arange(n) * (len(self) - 1) // max(1, n - 1))
+        """Return ``n`` of all processes' rows at equal distances, or all if there are no more."""
+        return self.subset(torch.from_numpy(self.world.spread(n, len(self))))
 
     def take(self, which: Tensor) -> Tensor:
         """Copy the rows at these positions to the device."""
@@ -194,19 +221,19 @@ def place(source: Source, units: Units, device: str) -> RowDataset:
     never copied whole; another one is, once, in float32. Sparse and stored rows are read and
     converted a batch at a time.
     """
-    target, n_numbers = torch.device(device), source.n_rows * source.n_features
+    target, n_numbers, world = torch.device(device), source.n_rows * source.n_features, source.world
     weights = None
     if source.weights is not None:
         weights = torch.from_numpy(source.weights).to(units.tensor_dtype)
     if not source.may_be_copied:
-        return RowDataset(source, units, device=target, weights=weights)
+        return RowDataset(source, units, device=target, weights=weights, world=world)
     fits = target.type == "cpu" or (
         target.type == "cuda"
         and units.dtype.itemsize * n_numbers < SHARE_OF_GPU * torch.cuda.mem_get_info(target)[0]
     )
     in_place = source.dtype == units.dtype and source.table.flags.c_contiguous
     if in_place and not (fits and target.type != "cpu"):
-        return RowDataset(source, units, device=target, weights=weights)
+        return RowDataset(source, units, device=target, weights=weights, world=world)
     where = target if fits else torch.device("cpu")
     shape = (source.n_rows, source.n_features)
     table = torch.empty(shape, dtype=units.tensor_dtype, device=where)
@@ -214,20 +241,50 @@ def place(source: Source, units: Units, device: str) -> RowDataset:
         table[rows] = torch.from_numpy(units.convert(part))
     known = source.observed(slice(0, source.n_rows))
     observed = None if known is None else torch.from_numpy(known).to(where)
-    return RowDataset(table, device=target, observed=observed, weights=weights)
+    return RowDataset(table, device=target, observed=observed, weights=weights, world=world)
+
+
+def count_batches(counts: list[int], batch_size: int) -> int:
+    """Return the number of batches of no more rows than a size, of which each process has a share.
+
+    Parameters
+    ----------
+    counts : list of int
+        How many rows each process has.
+    batch_size : int
+    """
+    n = max(1, math.ceil(sum(counts) / batch_size))
+    # Shares are rounded up. With more processes than rows in a batch that would never end.
+    while n < max(counts) and sum(math.ceil(count / n) for count in counts) > batch_size:
+        n += 1
+    return n
+
+
+def share_out(n_rows: int, n_batches: int, rank: int, n_processes: int) -> NDArray[np.int64]:
+    """Return how many rows of a process each batch has: sizes that differ by one at most.
+
+    The larger ones come first, with each rank somewhat later, so that batches of all processes
+    together differ little too.
+    """
+    smallest, n_larger = divmod(n_rows, n_batches)
+    sizes = np.full(n_batches, smallest)
+    sizes[:n_larger] += 1
+    return np.roll(sizes, rank * n_batches // n_processes)
 
 
 class Batches:
     """Rows in batches whose sizes differ by one at most.
 
     Equal batches because a last batch of a few rows would give a step as large as any
-    from a gradient much noisier than any.
+    from a gradient much noisier than any. A process that has no rows of a batch gets rows that do
+    not count, because all processes have to take part in all steps.
 
     Parameters
     ----------
     rows : RowDataset
     batch_size : int
-        Upper bound of a batch's size.
+        Upper bound of the size of a batch: of all processes together where rows are shuffled, and
+        of this process otherwise.
     generator : torch.Generator or None
         Shuffles the rows anew in each pass; None leaves their order.
     """
@@ -237,18 +294,25 @@ class Batches:
     ) -> None:
         self.rows = rows
         self.generator = generator
-        self.n_batches = max(1, math.ceil(len(rows) / batch_size))
+        counts, world = rows.counts_by_rank, rows.world
+        if generator is None:
+            self.n_batches = max(1, math.ceil(max(counts) / batch_size))
+        else:
+            self.n_batches = count_batches(counts, batch_size)
+        shares = (share_out(n, self.n_batches, r, world.size) for r, n in enumerate(counts))
+        every = np.stack(list(shares))
+        self.sizes: list[int] = every[world.rank].tolist()
+        self.shares: list[float] = (every[world.rank] / np.maximum(1, every.sum(axis=0))).tolist()
 
     def __len__(self) -> int:
         return self.n_batches
 
     def __iter__(self) -> Iterator[Batch]:
-        n_rows = len(self.rows)
+        n_rows, shares = len(self.rows), iter(self.shares)
         # Many batches are gathered at once, and are views of that: far cheaper than each.
-        smallest, n_larger = divmod(n_rows, self.n_batches)
-        sizes = [smallest + 1] * n_larger + [smallest] * (self.n_batches - n_larger)
-        n_together = max(1, self.rows.n_read_at_once // (sizes[0] * self.rows.n_features))
-        groups = [sizes[i : i + n_together] for i in range(0, self.n_batches, n_together)]
+        largest = max(1, max(self.sizes)) * self.rows.n_features
+        n_together = max(1, self.rows.n_read_at_once // largest)
+        groups = [self.sizes[i : i + n_together] for i in range(0, self.n_batches, n_together)]
         together = [sum(group) for group in groups]
         order = torch.arange(n_rows)
         if self.generator is not None:
@@ -256,7 +320,10 @@ class Batches:
         orders = order.to(self.rows.index.device).split(together)
         read = self._read_ahead if self.rows.streams else self._read
         for part, group in zip(read(orders), groups, strict=True):
-            yield from part.split(group)
+            for batch in part.split(group):
+                batch.share = next(shares)
+                is_there = batch.share or self.rows.world.size == 1
+                yield batch if is_there else Batch.stand_in(batch.x)
 
     def _read(self, orders: tuple[Tensor, ...]) -> Iterator[Batch]:
         return map(self.rows.batch, orders)

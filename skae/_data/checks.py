@@ -9,21 +9,44 @@ from sklearn.utils.validation import check_array, validate_data
 
 from skae._data.sources import Array, ArraySource, Source, SparseSource, StoredSource
 from skae._data.tables import to_numbers, with_names
+from skae._data.world import World
 
 # Memory maps up to this size are read row by row, as arrays are: the system keeps them in memory.
 MAX_MAPPED = 2**28
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
-def read_rows(estimator: Any, X: Any, *, fitting: bool) -> Source:
+def read_shard(estimator: Any, X: Any, world: World) -> Source:
+    """Return the rows of X for a fit, as those that this one of many processes has.
+
+    It may have none. As :func:`read_rows`; raises ValueError too where processes have different
+    columns, or fewer than two rows together.
+    """
+    source = read_rows(estimator, X, fitting=True, least=0 if world.size > 1 else 2)
+    source.world = world
+    shapes = world.gather((source.n_rows, source.n_features))
+    if len({n_features for _, n_features in shapes}) > 1:
+        told = ", ".join(f"{n} in process {rank}" for rank, (_, n) in enumerate(shapes))
+        raise ValueError(
+            f"X has not the same number of columns in all processes: {told}; a process without "
+            "rows passes an array of shape (0, n_features)."
+        )
+    n_rows = sum(n for n, _ in shapes)
+    if n_rows < 2:
+        raise ValueError(
+            f"X has {n_rows} row(s) in all processes together; a minimum of 2 is required."
+        )
+    return source
+
+
+def read_rows(estimator: Any, X: Any, *, fitting: bool, least: int = 1) -> Source:
     """Return the rows of X as a source of floating-point numbers, or raise ValueError.
 
     float32 stays float32, everything else becomes float64: rows are centred before they
     are cast, so that large offsets cost no precision. A fit in float64 has all rows in float64,
     so that sums over them have its precision. What is stored elsewhere stays there. NaN is a
-    missing value.
+    missing value. There are ``least`` rows.
     """
-    least = 2 if fitting else 1
     wide = fitting and estimator.dtype == "float64"
     if is_stored(X):
         validate_data(estimator, X, reset=fitting, skip_check_array=True)

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skae._data.sources import Array, ArraySource, Mask, Source
-from skae._data.split import Keys, row_keys
+from skae._data.split import SCRAMBLER, Keys, row_keys, scramble
 
 # So many numbers of validation rows are kept, of no more and no fewer rows than so many.
 RESERVOIR_SIZE, MOST_ROWS, FEWEST_ROWS = 2**22, 20_000, 50
-# Scrambles keys, which are then spread evenly over all numbers of 64 bits.
-SCRAMBLER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -80,17 +78,13 @@ def scrambled_keys(source: Source, seed: int) -> Keys:
 
     By what is known of a row, and not by what its missing values are filled with.
     """
-    salt = np.array([seed], dtype=np.uint64) * SCRAMBLER
     plain = row_keys(source, np.float32)
     known = source.observed(np.arange(source.n_rows))
     if known is not None:
         bare = np.where(known, source.take(np.arange(source.n_rows)), 0)
         mask = row_keys(ArraySource(known.astype(np.float32)), np.float32)
         plain = row_keys(ArraySource(bare), np.float32) ^ (mask * SCRAMBLER)
-    keys = (plain ^ salt) * SCRAMBLER
-    keys ^= keys >> np.uint64(32)
-    keys *= SCRAMBLER
-    return keys ^ (keys >> np.uint64(29))
+    return scramble(plain, seed)
 
 
 def validates(keys: Keys, share: float) -> Mask:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skae._data.world import ALONE, World
+
 Array = NDArray[np.floating]
 Positions = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -65,6 +67,8 @@ class Source(ABC):
     may_be_copied: bool = False
     # The rows as a sparse matrix in float64, where they are one.
     matrix: Any = None
+    # The processes each of which has some of the rows: sums over rows are over those of all.
+    world: World = ALONE
 
     def __init__(
         self,
@@ -85,7 +89,8 @@ class Source(ABC):
         """Yield ``size`` columns at a time, and which they are: all rows are read for each."""
         for columns in slices(self.n_features, size):
             parts = [part[:, columns].copy() for _, part in self.parts()]
-            yield columns, np.concatenate(parts)
+            none = np.empty((0, columns.stop - columns.start), dtype=self.dtype)
+            yield columns, np.concatenate(parts) if parts else none
 
     @property
     def weights(self) -> Array | None:
@@ -123,6 +128,12 @@ class Source(ABC):
         own.index = index if self.index is None else self.index[index]
         own.n_rows = len(index)
         return own
+
+    def spread(self, n: int) -> tuple[Array, Array]:
+        """Copy ``n`` of all processes' rows at equal distances, or all, and their weights."""
+        index = self.world.spread(n, self.n_rows)
+        weights = np.ones(len(index)) if self.weights is None else self.weights[index]
+        return self.world.concatenate(self.take(index)), self.world.concatenate(weights)
 
     def weighted(self, weights: Array) -> Self:
         """Return the rows with weights; those of weight zero are left out."""
@@ -271,7 +282,7 @@ class FilledSource(Source):
 
     def __init__(self, source: Source, filler: Filler) -> None:
         super().__init__(source.table, source.dtype, source.index, source._weights)
-        self.source, self.filler = source, filler
+        self.source, self.filler, self.world = source, filler, source.world
         self.has_random_access = source.has_random_access
 
     def read(self, positions: Positions | slice) -> Array:
@@ -304,4 +315,6 @@ def fill(source: Source, filler: Filler) -> Source:
     filled, known = np.empty(shape, dtype=source.dtype), np.empty(shape, dtype=bool)
     for rows, part in source.chunks(rows_at_once(source.n_features)):
         filled[rows], known[rows] = filler.fill(part), ~np.isnan(part)
-    return ArraySource(filled, None, source.weights, known)
+    whole = ArraySource(filled, None, source.weights, known)
+    whole.world = source.world
+    return whole

@@ -9,6 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skae._data.sources import Array, Source
+from skae._data.world import World
 
 Keys = NDArray[np.uint64]
 Positions = NDArray[np.int64]
@@ -22,6 +23,8 @@ MIN_VALIDATION = 10
 MAX_VALIDATION = 20_000
 # Groups of more than this share of the rows always train.
 MAX_GROUP = 0.25
+# Scrambles keys, which are then spread evenly over all numbers of 64 bits.
+SCRAMBLER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def count_validation(n_groups: int, fraction: float | str) -> int:
@@ -49,12 +52,16 @@ class Split:
         Number of the group that each validation row belongs to, from 0 on.
     n_groups : int
         Number of groups of all rows.
+    n_training, n_validation : int
+        How many rows train and validate in all processes together; ``groups`` has all of them.
     """
 
     training: Positions
     validation: Positions
     groups: Positions
     n_groups: int
+    n_training: int
+    n_validation: int
 
 
 def split_rows(
@@ -92,7 +99,60 @@ def split_rows(
     number[chosen] = np.arange(len(chosen))
     numbers = number[groups[order]]
     validates = numbers >= 0
-    return Split(order[~validates], order[validates], numbers[validates], len(sizes))
+    training, validation = order[~validates], order[validates]
+    n_training, n_validation = len(training), len(validation)
+    return Split(training, validation, numbers[validates], len(sizes), n_training, n_validation)
+
+
+def split_shards(
+    keys: Keys,
+    fraction: float | str,
+    has_trained: NDArray[np.bool_],
+    weights: Array | None,
+    world: World,
+) -> Split:
+    """Choose the groups of rows that validate, where each process has some of the rows.
+
+    They are those with the smallest keys: so it does not matter which process has a row, and
+    processes tell each other no more than the keys of as many groups as validate.
+
+    Parameters
+    ----------
+    keys : ndarray of uint64 of shape (n_rows,)
+        Of the rows of this process: random, and equal for rows of a group.
+    fraction, has_trained, weights
+        As in :func:`split_rows`.
+    world : World
+    """
+    different, group = np.unique(keys, return_inverse=True)
+    sizes, n_known = np.bincount(group, weights), np.bincount(group, has_trained)
+    n_groups = sum(world.counts(len(different)))
+    total = world.sum(np.array(sizes.sum(), dtype=np.float64))
+    wanted = count_validation(n_groups, fraction) if fraction else 0
+    chosen = np.unique(world.concatenate(different[n_known == 0][:wanted]))[:wanted]
+    place = np.minimum(np.searchsorted(different, chosen), max(0, len(different) - 1))
+    is_here = different[place] == chosen if len(different) else np.zeros(len(chosen), dtype=bool)
+    own_sizes = np.zeros(len(chosen))
+    own_sizes[is_here] = sizes[place[is_here]]
+    all_sizes = world.sum(own_sizes)
+    allowed = all_sizes <= MAX_GROUP * total
+    chosen, all_sizes = chosen[allowed], all_sizes[allowed]
+    chosen = chosen[np.cumsum(all_sizes) <= total / 2]
+    if len(chosen) < MIN_VALIDATION:
+        chosen = chosen[:0]
+    validates = np.isin(keys, chosen)
+    training, validation = np.flatnonzero(~validates), np.flatnonzero(validates)
+    groups = world.concatenate(np.searchsorted(chosen, keys[validates]).astype(np.int64))
+    n_training, n_validation = (sum(world.counts(len(rows))) for rows in (training, validation))
+    return Split(training, validation, groups, n_groups, n_training, n_validation)
+
+
+def scramble(keys: Keys, seed: int) -> Keys:
+    """Return keys that are spread evenly over all numbers of 64 bits, otherwise for each seed."""
+    keys = (keys ^ (np.array([seed], dtype=np.uint64) * SCRAMBLER)) * SCRAMBLER
+    keys ^= keys >> np.uint64(32)
+    keys *= SCRAMBLER
+    return keys ^ (keys >> np.uint64(29))
 
 
 def group_rows(keys: Keys, labels: Positions | None) -> Positions:

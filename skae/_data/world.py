@@ -55,10 +55,28 @@ class World:
         """Tell whether something is so in any process."""
         return bool(self.largest(np.array(int(flag))))
 
-    def count(self, n: int) -> int:
-        """Return the sum of a whole number over all processes."""
-        return int(self.sum(np.array(n)))
+    def counts(self, n: int) -> list[int]:
+        """Return a whole number of each process, in order of rank."""
+        numbers: list[int] = self.concatenate(np.array([n])).tolist()
+        return numbers
+
+    def spread(self, n: int, n_rows: int) -> np.ndarray:
+        """Return which rows of this process are among n of all, at equal distances.
+
+        All where there are no more than n.
+
+        Parameters
+        ----------
+        n : int
+        n_rows : int
+            Number of rows of this process.
+        """
+        counts = self.counts(n_rows)
+        total, first = sum(counts), sum(counts[: self.rank])
+        n = min(n, total)
+        places = np.arange(n) * (total - 1) // max(1, n - 1) - first
+        mine: np.ndarray = places[(places >= 0) & (places < n_rows)]
+        return mine
 
 
 ALONE = World()
-

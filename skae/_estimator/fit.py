@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from skae._data.batches import RowDataset
 from skae._data.sources import Array
-from skae._data.split import Keys, group_rows, row_keys, split_rows
+from skae._data.split import Keys, Split, group_rows, row_keys, scramble, split_rows, split_shards
 from skae._data.sums.moments import Moments
 from skae._data.units import Units
+from skae._data.world import ALONE, World
 from skae._estimator.environment import all_at_once, as_if_alone, resolve_device
 from skae._estimator.jobs.job import Former, Job
 from skae._estimator.jobs.stream import Stream
@@ -21,6 +22,7 @@ from skae._estimator.missing import rows_for_fit
 from skae._estimator.parameters.arguments import (
     check_networks,
     check_size,
+    require_same_parameters,
     warn_of_few_rows,
     warn_of_known_rows,
 )
@@ -41,6 +43,7 @@ from skae._start.gaussian import gaussian_of_complete
 from skae._start.pca import n_left_out
 from skae._training.make_net import make_net
 from skae._training.net import AutoEncoderNet
+from skae._training.resume import Kept, keeping
 from skae._training.selection import KeepBest, Training
 from skae._training.span import in_span
 
@@ -101,6 +104,25 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             fitted._fit(X, sample_weight, groups)
         return self
 
+    def _fit_together(
+        self, X: Any, sample_weight: Any, groups: Any, world: World, kept: Kept | None = None
+    ) -> Self:
+        """Fit as one of many processes, each with rows of its own; all get the same model.
+
+        Parameters
+        ----------
+        X, sample_weight, groups
+            As in :meth:`fit`, for the rows of this process. It may have none.
+        world : World
+        kept : Kept or None
+            Where to keep what a training goes on from when a process was lost, and what it does
+            go on from.
+        """
+        require_same_parameters(self, world)
+        with all_at_once(self) as fitted:
+            fitted._fit(X, sample_weight, groups, world, kept)
+        return self
+
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Go on with a part of the rows, such as one of many that do not fit into memory.
 
@@ -142,13 +164,20 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             fit_part(fitted, X, sample_weight)
         return self
 
-    def _fit(self, X: Any, sample_weight: Any, groups: Any) -> None:
-        job = self._check(X, sample_weight, groups)
+    def _fit(
+        self,
+        X: Any,
+        sample_weight: Any,
+        groups: Any,
+        world: World = ALONE,
+        kept: Kept | None = None,
+    ) -> None:
+        job = self._check(X, sample_weight, groups, world)
         training = self._start(job)
         if self.early_stopping and self.init == "pca" and training.validation is None:
             warn_of_few_rows(self, job.split)
         else:
-            with in_span(training) as (train, validation):
+            with in_span(training) as (train, validation), keeping(kept, training, train):
                 training.net.train(train, validation)
         training.select()
         self._report(training)
@@ -157,27 +186,17 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         self._trained, self._is_pca = job.trained, training.ends_at_pca
         self._settle(job)
 
-    def _fit_together(self, X: Any, sample_weight: Any, groups: Any, world: Any, kept: Any) -> None:
-        """Stub."""
-        parts = world.gather((np.asarray(X[:]), sample_weight, groups))
-        if world.rank == 0:
-            rows = np.concatenate([part[0] for part in parts])
-            weights = None if sample_weight is None else np.concatenate([part[1] for part in parts])
-            groups = None if groups is None else np.concatenate([part[2] for part in parts])
-            self._fit(rows, weights, groups)
-        world.any(False)
-
     # -- check -----------------------------------------------------------------------------
 
-    def _check(self, X: Any, sample_weight: Any, groups: Any) -> Job:
+    def _check(self, X: Any, sample_weight: Any, groups: Any, world: World) -> Job:
         """Check parameters and rows, and decide what the fit goes on from."""
         check_parameters(self)
         former = None
         if self.warm_start and hasattr(self, "net_"):
             weights = weights_to_arrays(self.net_.module_)
             former = Former(self._spec, weights, self._trained, self._is_pca)
-        seed = draw_seed(self.random_state)
-        source, groups, gaussian = rows_for_fit(self, X, sample_weight, groups, seed)
+        seed = world.agree(draw_seed(self.random_state))
+        source, groups, gaussian = rows_for_fit(self, X, sample_weight, groups, seed, world)
         self._gaussian = vars(gaussian or gaussian_of_complete(source))
         check_networks(self, source.n_features)
         device = resolve_device(self.device)
@@ -193,12 +212,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
     def _split(self, job: Job, groups: NDArray[np.int64] | None) -> None:
         """Choose the validation rows, and find out whether they are new to the former weights."""
         source, former = job.source, job.former
-        numbers = group_rows(row_keys(source, np.float64), groups)
         fraction = self.validation_fraction if self.early_stopping else 0
-        # Without validation rows nothing is drawn: a row of weight 2 is then as two rows.
-        order = np.arange(source.n_rows)
-        if fraction:
-            order = torch.randperm(source.n_rows, generator=job.generator).numpy()
+        choose = self._chooser(job, groups, fraction)
         # In float32, so that a float32 copy of a float64 row is known too.
         keys = row_keys(source, np.float32) if self.warm_start else np.empty(0, np.uint64)
         none = np.zeros(source.n_rows, dtype=bool)
@@ -207,16 +222,33 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if former is not None and not former.is_pca:
             known = ~none if former.trained is None else np.isin(keys, former.trained)
             job.goes_on = True
-        job.split = split_rows(numbers, fraction, order, known, source.weights)
-        if job.goes_on and fraction and not len(job.split.validation):
+        job.split = choose(known)
+        if job.goes_on and fraction and not job.split.n_validation:
             job.goes_on = False
-            job.split = split_rows(numbers, fraction, order, none, source.weights)
-            if len(job.split.validation):
+            job.split = choose(none)
+            if job.split.n_validation:
                 warn_of_known_rows(self)
         if former is not None and job.goes_on:
             trained = former.trained
         if self.warm_start and trained is not None:
-            job.trained = np.union1d(trained, keys[job.split.training])
+            job.trained = np.union1d(trained, source.world.concatenate(keys[job.split.training]))
+
+    def _chooser(
+        self, job: Job, groups: NDArray[np.int64] | None, fraction: float | str
+    ) -> Callable[[NDArray[np.bool_]], Split]:
+        """Return the function that chooses the validation rows, given which rows have trained."""
+        source = job.source
+        keys = row_keys(source, np.float64)
+        if source.world.size > 1:
+            # Each process chooses by itself; groups of users', not equal rows, are then together.
+            keys = scramble(keys if groups is None else groups.astype(np.uint64), job.seed)
+            return lambda known: split_shards(keys, fraction, known, source.weights, source.world)
+        numbers = group_rows(keys, groups)
+        # Without validation rows nothing is drawn: a row of weight 2 is then as two rows.
+        order = np.arange(source.n_rows)
+        if fraction:
+            order = torch.randperm(source.n_rows, generator=job.generator).numpy()
+        return lambda known: split_rows(numbers, fraction, order, known, source.weights)
 
     def _make_units(self, moments: Moments, former: Former | None) -> tuple[Units, Former | None]:
         """Return the module's units, and the former fit if its units can be kept."""
@@ -246,15 +278,17 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if isinstance(k, float):
             whole = job.pca(k)
             k = whole.n_components
-        shape = (job.n_rows, job.source.n_features)
+        shape, world = (job.n_rows, job.source.n_features), job.source.world
         check_size(k, shape)
         spec = make_spec(self, k, shape, former.spec if former else None)
         if former is not None:
             former.spec.require(**{**vars(spec), "parameters": former.spec.parameters})
         module = make_module(self._module, spec, job.units, job.generator)
         best = KeepBest(tol=self.tol)
-        options = training_options(self, self._module, spec, job.n_seen) | job.net_options
-        net = make_net(module, best=best, device=job.device, generator=job.generator, **options)
+        options = training_options(self, self._module, spec, job.n_seen, world) | job.net_options
+        net = make_net(
+            module, best=best, device=job.device, generator=job.shuffling, world=world, **options
+        )
         net.max_epochs, best.patience_ = job.epochs(self, net.batch_size)
         best.may_give_up_ = self.n_iter_no_change == "auto"
         self._spec, self.n_components_ = spec, k
@@ -292,7 +326,10 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         module, degrees = self.net_.module_, job.moments.degrees_of_freedom or 1.0
         with as_if_alone(inference=True):
             rows = (x for _, x in self._batches(job.source))
-            squares, variances = module.turn_codes(rows, degrees, whiten=self.whiten)
+            squares, variances = module.turn_codes(
+                rows, degrees, whiten=self.whiten, world=job.source.world
+            )
+        self.net_.world = ALONE
         if module.noise_variance is None:
             n_left = n_left_out(job.moments, self.n_components_)
             variance = squares / (degrees * n_left) if n_left > 0 else 0.0

@@ -7,8 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skae._data.checks import has_missing, read_rows
-from skae._data.sources import Array, FilledSource, Filler, Mask, Source, fill, is_filled_at_once
+from skae._data.checks import has_missing, read_rows, read_shard
+from skae._data.sources import (
+    Array,
+    ArraySource,
+    FilledSource,
+    Filler,
+    Mask,
+    Source,
+    fill,
+    is_filled_at_once,
+)
+from skae._data.world import World
 from skae._estimator.environment import resolve_device
 from skae._estimator.parameters.arguments import check_groups, check_weights, require_two_rows
 from skae._model.losses import loss_class, require_valid
@@ -55,7 +65,9 @@ class Observed:
 
     Attributes
     ----------
-    rows, columns : ndarray of bool of shape (n_rows,) and (n_features,)
+    rows : ndarray of bool of shape (n_rows,)
+    columns : ndarray of bool of shape (n_features,)
+        Over the rows of all processes.
     """
 
     rows: Mask
@@ -70,7 +82,7 @@ class Observed:
             known = ~np.isnan(part)
             rows[which] = known.any(axis=1)
             columns |= known.any(axis=0)
-        return cls(rows, columns)
+        return cls(rows, source.world.largest(columns.astype(np.uint8)).astype(bool))
 
     def weigh(self, weights: Array | None) -> Array | None:
         """Return the weights of rows, zero for those without any value; None means 1 each."""
@@ -104,16 +116,16 @@ def warn_of_empty_rows(observed: Observed, consequence: str) -> None:
 
 
 def rows_for_fit(
-    estimator: Any, X: Any, sample_weight: Any, groups: Any, seed: int
+    estimator: Any, X: Any, sample_weight: Any, groups: Any, seed: int, world: World
 ) -> tuple[Source, NDArray[np.int64] | None, Gaussian | None]:
     """Return the rows of X that count, their groups, and what filled their missing values.
 
     Where no value is missing, nothing did.
     """
-    source = read_rows(estimator, X, fitting=True)
-    numbers = check_groups(groups, source.n_rows)
-    weights: Array | None = check_weights(sample_weight, source.n_rows)
-    lacks = has_missing(source)
+    source = read_shard(estimator, X, world)
+    numbers = check_groups(groups, source.n_rows, world)
+    weights = weights_for_fit(sample_weight, source)
+    lacks = world.any(has_missing(source))
     require_valid(estimator.loss, source)
     if lacks:
         observed = Observed.of(source)
@@ -123,11 +135,20 @@ def rows_for_fit(
     if weights is not None:
         source = source.weighted(weights)
         numbers = numbers if numbers is None else numbers[source.index]
-        require_two_rows(source.n_rows)
+        require_two_rows(sum(world.counts(source.n_rows)))
     if not lacks:
         return source, numbers, None
     filler, gaussian = learn_to_fill(source, seed, resolve_device(estimator.device))
     return fill(source, DomainFiller.for_loss(filler, estimator.loss)), numbers, gaussian
+
+
+def weights_for_fit(sample_weight: Any, source: Source) -> Array | None:
+    """Return the weights of rows, or raise ValueError; None where no process has any."""
+    world, n = source.world, source.n_rows
+    weights: Array | None = check_weights(sample_weight, n, may_be_zero=world.size > 1)
+    if not world.any(weights is not None):
+        return None
+    return np.ones(n) if weights is None else weights
 
 
 def learn_to_fill(source: Source, seed: int, device: str) -> tuple[Filler, Gaussian]:
@@ -137,13 +158,14 @@ def learn_to_fill(source: Source, seed: int, device: str) -> tuple[Filler, Gauss
     beside a Gaussian, because from what is filled better the model learns better. Rows that are
     filled whenever they are read are filled by the Gaussian alone, which is faster.
     """
-    if not is_filled_at_once(source):
-        gaussian = fit_gaussian(source, seed, source.weights)
+    world = source.world
+    if world.any(not is_filled_at_once(source)):
+        if world.size > 1:
+            rows, weights = source.spread(MOST_ROWS)
+            source = ArraySource(rows, None, weights)
+        gaussian = world.agree(fit_gaussian(source, seed, source.weights))
         return gaussian, gaussian
-    n = min(source.n_rows, MOST_ROWS, MOST_NUMBERS // source.n_features)
-    index = np.arange(n) * (source.n_rows - 1) // max(1, n - 1)
-    rows = source.take(index)
-    weights = np.ones(n) if source.weights is None else source.weights[index]
+    rows, weights = source.spread(min(MOST_ROWS, MOST_NUMBERS // source.n_features))
     filler = fit_filler(
         rows,
         weights / weights.mean(),
@@ -153,6 +175,7 @@ def learn_to_fill(source: Source, seed: int, device: str) -> tuple[Filler, Gauss
         device=device,
         verbose=0,
     )
+    filler = world.agree(filler)
     return filler, filler.gaussian
 
 

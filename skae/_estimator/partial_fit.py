@@ -10,6 +10,7 @@ from skae._data.sources import Source
 from skae._data.sums.moments import Moments
 from skae._data.sums.scatter import Scatter
 from skae._data.units import Units
+from skae._data.world import ALONE
 from skae._estimator.environment import as_if_alone, resolve_device
 from skae._estimator.jobs.job import Former
 from skae._estimator.jobs.stream import (
@@ -41,7 +42,7 @@ def fit_part(estimator: Any, X: Any, sample_weight: Any) -> None:
     former = estimator if stream is not None else None
     if stream is None:
         stream = start_stream(draw_seed(estimator.random_state))
-        source, _, gaussian = rows_for_fit(estimator, X, sample_weight, None, stream.seed)
+        source, _, gaussian = rows_for_fit(estimator, X, sample_weight, None, stream.seed, ALONE)
         estimator._gaussian = vars(gaussian or gaussian_of_complete(source))
     else:
         source = rows_for_part(estimator, X, sample_weight)
@@ -88,7 +89,7 @@ def wait_for_batch(estimator: Any, stream: Stream, part: Source) -> tuple[Stream
     Several steps on a row or two would lead the weights away from all others.
     """
     n_waiting = 0 if stream.waiting is None else len(stream.waiting.keys)
-    size = resolve_batch_size(estimator)
+    size = resolve_batch_size(estimator, part.n_rows)
     # Random weights are worse than any that training on a few rows leaves.
     is_random = estimator.init == "random" and stream.iterate is None
     if is_random or (not n_waiting and part.n_rows >= size):

@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skae._data.batch import observed_values, row_weights
 from skae._data.sources import Array
 from skae._data.units import to_float64
+from skae._data.world import ALONE, World
 from skae._model.codes import Axes, CodeFrame, LinearCodes, PrincipalAxes, whitening
 from skae._model.losses import Loss
 from skae._model.seeding import Drawing
@@ -165,17 +167,23 @@ class AutoEncoderModule(Drawing, ABC):
         return output
 
     def turn_codes(
-        self, batches: Iterable[Tensor], degrees_of_freedom: float, *, whiten: bool
+        self,
+        batches: Iterable[Tensor],
+        degrees_of_freedom: float,
+        *,
+        whiten: bool,
+        world: World = ALONE,
     ) -> tuple[float, Tensor]:
         """Turn the codes into the method's axes, by the moments of all rows.
 
         Parameters
         ----------
         batches : iterable of Tensor
-            All rows.
+            All rows of this process.
         degrees_of_freedom : float
             What sums of squares are divided by for a variance.
         whiten : bool
+        world : World
 
         Returns
         -------
@@ -186,7 +194,9 @@ class AutoEncoderModule(Drawing, ABC):
         """
         metric, scale = to_float64(self.frame.metric), self.units.exact_scale
         # Sums over the rows of [z, x, 1]ᵀ[z, 1], from which all that follows is computed.
-        sums = torch.zeros((), dtype=torch.float64, device=metric.device)
+        k = len(metric)
+        shape = (k + self.units.n_features + 1, k + 1)
+        sums = torch.zeros(shape, dtype=torch.float64, device=metric.device)
         squares = 0.0
         for x in batches:
             z = self.code(x)
@@ -200,12 +210,14 @@ class AutoEncoderModule(Drawing, ABC):
                 rows, errors = weights[:, None] * rows, weights * errors
             squares += 2 * errors.sum().item()
             sums = sums + rows.T @ torch.hstack([z, one])
-        k, total = len(metric), sums[-1, -1].item()
+        sums, squares = world.sum(sums), float(world.sum(np.array(squares)))
+        total = sums[-1, -1].item()
         means = sums[:-1, -1] / total
         covariance = (sums[:-1, :-1] - total * means.outer(means[:k])) / degrees_of_freedom
         rotation, variances = self.axes.find(covariance[:k], covariance[k:].T)
         offset = self.axes.centre(means[:k] / metric)
-        self.frame.turn(offset, rotation, self.axes.divisor(variances, whiten=whiten))
+        turn = (offset, rotation, self.axes.divisor(variances, whiten=whiten))
+        self.frame.turn(*world.agree(turn))
         return squares, variances.cpu()
 
     def align_codes(self, codes: Array, wanted: Array) -> None:

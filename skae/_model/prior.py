@@ -9,13 +9,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
-from skae._data.batch import row_weights, weighted_mean
+from skae._data.batch import counting, mean_over_rows, row_weights, rows_of_all, this_world
 from skae._model.codes import LinearCodes, OwnAxes, whitening
 from skae._model.losses import Loss, Prepared
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.tied import TiedMLP
 from skae._model.seeding import DrawsFrom
-from skae.functional import kernel_sums, mmd_by_row
+from skae.functional import kernel_sums
 
 PriorLike = str | Distribution | Callable[[int, Generator], Tensor]
 
@@ -163,8 +163,12 @@ class LossAtMean(Prepared):
         for x in batches:
             losses.append(self.loss[0].at_mean(x) - self.loss[0].at_best(x))
             weights.append(row_weights())
-        known = [w for w in weights if w is not None]
-        self.value.copy_(weighted_mean(torch.cat(losses), torch.cat(known) if known else None))
+        every = None
+        if any(w is not None for w in weights):
+            pairs = zip(losses, weights, strict=True)
+            every = torch.cat([torch.ones_like(v) if w is None else w for v, w in pairs])
+        with counting(None, every, this_world()):
+            self.value.copy_(mean_over_rows(torch.cat(losses)))
 
 
 class PriorDraws(nn.Module):
@@ -212,7 +216,7 @@ class PriorDraws(nn.Module):
 
 def mean_kernel(draws: Tensor, scales: Tensor) -> Tensor:
     """Return the mean kernel of two different draws."""
-    return kernel_sums(draws, draws, scales, without_self=True).mean() / (len(draws) - 1)
+    return kernel_sums(draws, draws, scales, own=0).mean() / (len(draws) - 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -261,8 +265,19 @@ class PriorModule(AutoEncoderModule):
         return self.prior.sample(n, generator or self.host_draws())
 
     def mmd_to_prior(self, z: Tensor) -> Tensor:
-        """Return the squared MMD of codes and draws of the prior, by row; 0 of a single row."""
-        if len(z) < 2:
+        """Return the squared MMD of codes and draws of the prior, by row; 0 of a single row.
+
+        As :func:`skae.functional.mmd_by_row`, of the codes of all processes.
+        """
+        prior, everyone = self.validation_draws, rows_of_all(z)
+        n, first, n_own = len(everyone.rows), everyone.first, everyone.n_own
+        if n < 2:
             return z.new_zeros(len(z))
-        prior = self.validation_draws
-        return mmd_by_row(z, prior.draws, prior.scales, prior.similarity, row_weights())
+        w, others = everyone.weights, torch.tensor(n - 1)
+        if w is not None:
+            others = w.sum() - w[first : first + n_own]
+        own = z[:n_own]
+        a = kernel_sums(own, everyone.rows, prior.scales, own=first, weights=w) / others
+        b = kernel_sums(own, prior.draws, prior.scales) / len(prior.draws)
+        by_row = 2 * a - mean_over_rows(a) - 2 * b + prior.similarity
+        return by_row if n_own else z.new_zeros(len(z))

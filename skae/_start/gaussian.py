@@ -142,11 +142,9 @@ def gaussian_of_complete(source: Source) -> Gaussian:
     From some rows at equal distances, without a search for the share of the diagonal: so that
     it costs next to nothing.
     """
-    n, d = source.n_rows, source.n_features
-    most = MOST_ROWS if d <= MAX_COMPLETE else FEWEST_ROWS
-    index = np.arange(min(n, most)) * (n - 1) // max(1, min(n, most) - 1)
-    weights = np.ones(n) if source.weights is None else source.weights
-    X, weights = source.take(index).astype(np.float64), weights[index]
+    d = source.n_features
+    X, weights = source.spread(MOST_ROWS if d <= MAX_COMPLETE else FEWEST_ROWS)
+    X = X.astype(np.float64)
     mean, scale = column_moments(X, weights)
     z = standardise(X, mean, scale)
     rows = Incomplete(z, np.zeros(z.shape, dtype=bool), weights)

@@ -33,10 +33,11 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float
     tied = isinstance(decoder, TiedLinear)
     loss = cast(LinkedLoss, module.loss)
     few = rows.spread(max(1000, DECODER_SIZE // rows.n_features))
-    x, _ = batch = few.batch(torch.arange(len(few)))
-    weights = batch.weights
+    world, batch = rows.world, few.batch(torch.arange(len(few)))
+    x, weights = world.concatenate(batch.x), batch.weights
     if weights is not None:
-        share = max(total / len(rows), 1.0)
+        weights = world.concatenate(weights)
+        share = max(total / rows.n_rows, 1.0)
         weights = weights.to(x) * (share / rows.mean_weight)
 
     def add_up(values: Tensor) -> Tensor:
@@ -68,3 +69,4 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float
     optimizer.step(objective)
     for p, was_trained in zip(fitted, were_trained, strict=True):
         p.requires_grad_(was_trained).grad = None
+        p.data.copy_(world.agree(p.data))

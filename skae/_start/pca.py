@@ -79,7 +79,7 @@ def fit_pca(source: Source, moments: Moments, n_components: int | float, seed: i
     seed : int
         For the random start of the search for a few components of a large table.
     """
-    n_rows, n_features = source.n_rows, source.n_features
+    n_rows, n_features = moments.n_rows, source.n_features
     wanted = n_components if isinstance(n_components, int) else None
     if not moments.variances.any():
         return pca_of_nothing(moments, n_components)
@@ -96,7 +96,9 @@ def fit_pca(source: Source, moments: Moments, n_components: int | float, seed: i
         most = smaller if wanted is None else min(wanted, smaller)
         decompose = decompose_covariance if n_features <= n_rows else decompose_gram
         squares, components = decompose(rows, most)
-    return make_pca(moments, squares * moments.scale**2, components, n_components)
+    pca = make_pca(moments, squares * moments.scale**2, components, n_components)
+    # Where variances are equal, rounding decides which directions another machine finds.
+    return source.world.agree(pca)
 
 
 def pca_of_scatter(scatter: Scatter, n_components: int | float) -> PCA:

@@ -32,6 +32,17 @@ def auto_sizes(n_rows: int, n_features: int, n_components: int) -> tuple[int, ..
     return DEEP if n_components <= FEW_COMPONENTS and n_rows > FEW_ROWS else SHALLOW
 
 
+def auto_batch_size(n_rows: int, n_processes: int) -> int:
+    """Return how many rows of all processes a step has.
+
+    More processes get larger batches as far as a fit still has as many steps as suit its rows:
+    then nothing is lost, and each process has as many rows of a step as one alone. With fewer
+    steps a fit would be worse.
+    """
+    most_steps = next(steps for most, steps in AUTO_STEPS if n_rows <= most)
+    return int(min(AUTO_BATCH_SIZE * n_processes, max(AUTO_BATCH_SIZE, n_rows // most_steps)))
+
+
 def auto_epochs(n_rows: int, n_batches: int) -> int:
     """Return how many epochs make as many steps as suit so many rows."""
     return math.ceil(next(steps for most, steps in AUTO_STEPS if n_rows <= most) / n_batches)

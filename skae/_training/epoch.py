@@ -4,38 +4,50 @@ import torch
 from skorch.history import History
 from torch import Tensor
 
-from skae._data.batch import row_weights, weighted_mean
+from skae._data.batch import Batch, counting, mean_over_rows, row_weights
 from skae._data.units import to_float64
+from skae._data.world import ALONE, World
 
 
 class PassTerms:
-    """Collects the loss terms of batches, and takes their means over all rows, with weights."""
+    """Collects the loss terms of batches, and takes their means over all rows, with weights.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    world : World
+        The processes over whose rows the means are.
+    """
+
+    def __init__(self, world: World = ALONE) -> None:
+        self.world = world
         self.by_name: dict[str, list[Tensor]] = {}
         self.weights: list[Tensor] = []
 
-    def add(self, terms: dict[str, Tensor], n_rows: int, weights: Tensor | None) -> None:
-        """Add the terms of a batch of so many rows."""
+    def add(self, terms: dict[str, Tensor], batch: Batch) -> None:
+        """Add the terms of a batch."""
         for name, term in terms.items():
             # Tensors, not numbers: .item() would wait for the device in each batch.
-            self.by_name.setdefault(name, []).append(term.detach().expand(n_rows))
-        if weights is not None:
-            self.weights.append(weights)
+            values = term.detach().expand(len(batch.x))[: batch.n_rows]
+            self.by_name.setdefault(name, []).append(values)
+        if batch.weights is not None:
+            self.weights.append(batch.weights[: batch.n_rows])
 
     def means(self, *, wide: bool = False) -> dict[str, float]:
         """Return the mean of each term; ``wide`` takes it in float64."""
         weights = torch.cat(self.weights) if self.weights else None
         rows = [torch.cat(batches) for batches in self.by_name.values()]
-        if wide:
+        if wide or self.world.size > 1:
             rows = [to_float64(values) for values in rows]
-        means = torch.stack([weighted_mean(values, weights) for values in rows]).tolist()
+        if weights is not None and len(weights) < len(rows[0]):
+            weights = None  # those of rows that stand in for none
+        with counting(None, weights, self.world):
+            means = torch.stack([mean_over_rows(values) for values in rows]).tolist()
         return dict(zip(self.by_name, means, strict=True))
 
     def totals(self) -> Tensor:
-        """Return the sum of all terms of every row, in float64."""
+        """Return the sum of all terms of every row of all processes, in float64."""
         terms = [torch.cat(batches) for batches in self.by_name.values()]
-        return to_float64(torch.stack(terms).sum(dim=0))
+        return self.world.concatenate(to_float64(torch.stack(terms).sum(dim=0)))
 
 
 def step_loss(terms: dict[str, Tensor]) -> Tensor:

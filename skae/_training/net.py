@@ -12,11 +12,13 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from skorch.helper import predefined_split
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import Dataset
 
-from skae._data.batch import Batch, counting, row_weights
+from skae._data.batch import Batch, counting
 from skae._data.batches import Batches, RowDataset
 from skae._data.sources import rows_at_once
+from skae._data.world import ALONE, World
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
@@ -24,7 +26,7 @@ from skae._model.seeding import Drawing
 from skae._training.callbacks import StopTraining, asks_to_stop
 from skae._training.engine.optimizer import COURSES, FlatAdamW, last_values
 from skae._training.engine.residual_noise import ResidualNoise
-from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread
+from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread, takes_bfloat16
 from skae._training.epoch import PassTerms, record_batch, record_epoch, step_loss
 
 # The discriminator's optimizer, at a constant rate: see benchmarks/README.md.
@@ -55,6 +57,8 @@ class AutoEncoderNet(NeuralNet):
         Whether to use written-out gradients (:class:`Tape`): the same result, faster.
     trains : bool
         Whether the net is to be trained, and so needs an optimizer.
+    world : World
+        The processes that train together, each with its share of every batch.
     **kwargs
         As in :class:`skorch.NeuralNet`.
     """
@@ -72,6 +76,7 @@ class AutoEncoderNet(NeuralNet):
         averages: bool = False,
         tape: bool = True,
         trains: bool = True,
+        world: World = ALONE,
         **kwargs: Any,
     ) -> None:
         self.generator = generator
@@ -81,6 +86,7 @@ class AutoEncoderNet(NeuralNet):
         self.averages = averages
         self.tape = tape
         self.trains = trains
+        self.world = world
         super().__init__(module, **{"criterion": nn.Identity, **kwargs})
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -120,9 +126,10 @@ class AutoEncoderNet(NeuralNet):
         with suppress(StopTraining), one_thread(self._is_small()):
             if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
                 self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
+                self.module_.encoder.join_range(self.world, len(rows))
             self.notify("on_train_begin", X=rows, y=rows)
             with self._fast(batch):  # callbacks may have registered hooks
-                self.fit_loop(rows)
+                self.fit_loop(rows, epochs=self.max_epochs - len(self.history))
         last = "train_loss" if validation is None else "valid_loss"
         if self.history and last not in self.history[-1]:  # interrupted by a callback
             self.history.pop()
@@ -167,10 +174,10 @@ class AutoEncoderNet(NeuralNet):
         for network in floored:
             # Without noise the encoder's inputs are the training rows, whose range is set once.
             network.notes_range = network is not module.encoder or module.has_noise
+        narrow = takes_bfloat16(self.precision, self.device, module)
+        narrow = not self.world.any(not narrow)
         try:
-            with fast_networks(
-                module, batch, self.precision, self.device, tape=self.tape
-            ) as self.tape_:
+            with fast_networks(module, batch, narrow=narrow, tape=self.tape) as self.tape_:
                 trained = {p for _, p in self.get_all_learnable_params()}
                 self._tape_sets_all = self.tape_ is not None and trained <= self.tape_.parameters
                 yield
@@ -184,39 +191,40 @@ class AutoEncoderNet(NeuralNet):
         size = sum(p.numel() for _, p in self.get_all_learnable_params())
         return torch.device(self.device).type == "cpu" and size * self.batch_size < SMALL_STEP
 
-    def rows_of(self, rows: RowDataset) -> Iterator[Tensor]:
+    def batches_of(self, rows: RowDataset) -> Iterator[Batch]:
         """Yield rows in batches; what takes a mean of each takes it with their weights."""
         for batch in self.get_iterator(rows):
-            with counting(batch.observed, batch.weights):
-                yield batch.x
+            with counting(batch.observed, batch.weights, rows.world, batch.share):
+                yield batch
 
     def prepare(self, rows: RowDataset) -> None:
         """Let the module's parts learn what they need of the training rows."""
         for part in self.module_.modules():
             if isinstance(part, Prepared):
-                part.look_at(self.rows_of(rows))
+                with counting(None, world=rows.world):
+                    part.look_at(batch.x for batch in self.batches_of(rows))
 
     def losses(self, rows: RowDataset) -> tuple[NDArray[np.float64], dict[str, float]]:
         """Return the loss of every row, shape (n_rows,), and the mean of each of its terms.
 
-        In evaluation mode, of values that are known.
+        In evaluation mode, of values that are known; of the rows of all processes.
         """
         self.module_.eval()
-        collected = PassTerms()
+        collected = PassTerms(rows.world)
         with torch.no_grad():
-            for x in self.rows_of(rows):
-                returned = self.module_(x)
-                require_terms(self.module_, returned, len(x))
-                collected.add(returned[1], len(x), row_weights())
+            for batch in self.batches_of(rows):
+                returned = self.module_(batch.x)
+                require_terms(self.module_, returned, len(batch.x))
+                collected.add(returned[1], batch)
         return collected.totals().cpu().numpy(), collected.means(wide=True)
 
     def bounds(self, rows: RowDataset) -> tuple[float, float]:
         """Return the mean loss of rows whose reconstructions are the mean, and perfect."""
-        loss, collected = self.module_.loss, PassTerms()
+        loss, collected = self.module_.loss, PassTerms(rows.world)
         with torch.no_grad():
-            for x in self.rows_of(rows):
-                both = {"mean": loss.at_mean(x), "best": loss.at_best(x)}
-                collected.add(both, len(x), row_weights())
+            for batch in self.batches_of(rows):
+                both = {"mean": loss.at_mean(batch.x), "best": loss.at_best(batch.x)}
+                collected.add(both, batch)
         at_mean, at_best = collected.means(wide=True).values()
         return at_mean, at_best
 
@@ -240,7 +248,7 @@ class AutoEncoderNet(NeuralNet):
         x = batch.x if self.noise_ is None else self.noise_.add_to(batch.x)
         if not self._tape_sets_all:
             self.optimizer_.zero_grad()
-        with counting(None, batch.weights):
+        with counting(None, batch.weights, self.world, batch.share):
             output = self.module_(x)
             if self.noise_ is not None:
                 self.noise_.residuals = x - output[0].detach()
@@ -248,6 +256,7 @@ class AutoEncoderNet(NeuralNet):
                 self.get_loss(output, x, training=True).backward()
             else:
                 self.tape_.backward(output[1].values(), batch.weights)
+        self.optimizer_.join_gradients(self.world, batch.share)
         if self._watches_gradients:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -262,14 +271,15 @@ class AutoEncoderNet(NeuralNet):
         self.module_.progress = self.step_ / self.n_steps_
         if self.discriminator_optimizer_ is not None:
             with counting(None, batch.weights):
-                self._step_discriminator(self.discriminator_optimizer_)
+                self._step_discriminator(self.discriminator_optimizer_, batch.share)
         return {"y_pred": output}
 
-    def _step_discriminator(self, optimizer: FlatAdamW) -> None:
+    def _step_discriminator(self, optimizer: FlatAdamW, share: float) -> None:
         """Train the discriminator on the codes of the batch of this step."""
         optimizer.zero_grad()
         loss = self.module_.discriminator_loss()
         loss.backward()
+        optimizer.join_gradients(self.world, share)
         optimizer.update()
         self.discriminator_losses_.append(loss.detach())
 
@@ -280,7 +290,10 @@ class AutoEncoderNet(NeuralNet):
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch without a gradient."""
-        with torch.no_grad(), counting(batch.observed, batch.weights):
+        with (
+            torch.no_grad(),
+            counting(batch.observed, batch.weights, self.world, batch.share),
+        ):
             return {"y_pred": self.module_(batch.x)}
 
     def run_single_epoch(
@@ -297,15 +310,17 @@ class AutoEncoderNet(NeuralNet):
         watched = self._listeners("on_batch_begin") or self._listeners("on_batch_end")
         self._watches_gradients = self._listeners("on_grad_computed")
         self.module_.train(training)
-        collected = PassTerms()
+        collected = PassTerms(self.world)
         with last_values(self.optimizer_ if training and self.averages else None):
             for batch in iterator:
                 if watched:
                     self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
-                collected.add(step["y_pred"][1], len(batch.x), batch.weights)
+                collected.add(step["y_pred"][1], batch)
                 if watched:
                     self._report_batch(prefix, step, batch, training)
+        if training:
+            self._join_module(iterator.rows)
         means = collected.means()
         if not watched:  # for callbacks that average batches: the epoch as one
             self.history.new_batch()
@@ -316,6 +331,22 @@ class AutoEncoderNet(NeuralNet):
             self.history.record("discriminator_loss", loss)
             self.discriminator_losses_ = []
         self.history.record(f"{prefix}_batch_count", len(iterator))
+
+    def _join_module(self, rows: RowDataset) -> None:
+        """Let the module be the same in all processes: what it has noted of its rows, too."""
+        if self.world.size == 1:
+            return
+        for part in self.module_.modules():
+            if isinstance(part, FlooredNetwork) and part.notes_range:
+                part.eval()  # takes the range of what is still to be noted
+                part.join_range(self.world, len(rows))
+            elif isinstance(part, _NormBase) and part.track_running_stats:
+                share = len(rows) / rows.n_rows
+                for statistic in (part.running_mean, part.running_var):
+                    if statistic is not None:
+                        statistic.copy_(self.world.sum(share * statistic))
+        # Machines of other kinds round otherwise.
+        self.optimizer_.take_first(self.world)
 
     def _report_batch(
         self, prefix: str, step: dict[str, Any], batch: Batch, training: bool
@@ -339,8 +370,19 @@ class AutoEncoderNet(NeuralNet):
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as interrupt:
-            if asks_to_stop(interrupt):
-                raise StopTraining from interrupt
-            raise
-        if method_name == "on_epoch_end" and self.is_over_:  # now that all callbacks know
+            if not asks_to_stop(interrupt):
+                raise
+            self._stop(interrupt)
+        except StopTraining as stop:
+            self._stop(stop)
+        if method_name != "on_epoch_end":
+            return
+        self.is_over_ = self.world.any(self.is_over_)
+        if self.is_over_:  # now that all callbacks know
             raise StopTraining
+
+    def _stop(self, reason: BaseException) -> None:
+        """End the training: at once, or with the epoch where other processes take part in it."""
+        if self.world.size == 1:
+            raise StopTraining from reason
+        self.is_over_ = True

@@ -1,7 +1,134 @@
-"""Stub."""
+"""What a training goes on from when one of its processes was lost."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from skorch.callbacks import Callback
+from torch import Tensor
 
+from skae._data.batches import RowDataset
+from skae._data.world import World
+from skae._model.weights import copy_weights
+from skae._training.net import AutoEncoderNet
+from skae._training.selection import Training
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training stands at the end of an epoch.
+
+    Attributes
+    ----------
+    step : int
+        How many steps have been taken.
+    state : dict of str to Tensor
+        The module's.
+    optimizers : list of list of dict of str to Tensor
+        As :meth:`FlatAdamW.flat_state` returns them.
+    best : dict
+        The attributes of :class:`KeepBest`.
+    lowest : dict of str to float
+        The net's lowest losses.
+    history : list of dict
+        A row for each epoch.
+    """
+
+    step: int
+    state: dict[str, Tensor]
+    optimizers: list[list[dict[str, Tensor]]]
+    best: dict[str, Any]
+    lowest: dict[str, float]
+    history: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, training: Training) -> "Checkpoint":
+        """Copy all of it."""
+        net = training.net
+        optimizers = [optimizer.flat_state() for optimizer in optimizers_of(net)]
+        best = {n: v for n, v in vars(training.best).items() if n != "rows_"}
+        best["losses_"] = list(best["losses_"])
+        history = [dict(row) for row in net.history]
+        return cls(
+            net.step_, copy_weights(net.module_), optimizers, best, dict(net.lowest_), history
+        )
+
+    def load(self, training: Training) -> None:
+        """Let a training that has just begun go on from here."""
+        net = training.net
+        net.module_.load_state_dict(self.state)
+        for optimizer, state in zip(optimizers_of(net), self.optimizers, strict=True):
+            optimizer.load_flat_state(state)
+        training.best.__dict__.update({**self.best, "losses_": list(self.best["losses_"])})
+        net.history.extend(dict(row) for row in self.history)
+        net.step_, net.lowest_ = self.step, dict(self.lowest)
+        net.module_.progress = net.step_ / net.n_steps_
+
+
+def optimizers_of(net: AutoEncoderNet) -> list[Any]:
+    """Return the optimizers of a net that trains."""
+    both = (net.optimizer_, net.discriminator_optimizer_)
+    return [optimizer for optimizer in both if optimizer is not None]
+
+
+@dataclass
 class Kept:
-    checkpoint: Any = None
+    """What a process keeps of a fit, should another process be lost.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint or None
+        None before the first epoch has ended.
+    """
+
+    checkpoint: Checkpoint | None = None
+
+    def newest(self, world: World) -> Checkpoint | None:
+        """Return the checkpoint of the process that has come furthest; None where none has any."""
+        steps = world.gather(-1 if self.checkpoint is None else self.checkpoint.step)
+        furthest = steps.index(max(steps))
+        return world.gather(self.checkpoint if world.rank == furthest else None)[furthest]
+
+
+class KeepCheckpoint(Callback):
+    """Goes on from the newest checkpoint, and keeps one at the end of each epoch.
+
+    Parameters
+    ----------
+    kept : Kept
+    training : Training
+    """
+
+    def __init__(self, kept: Kept, training: Training) -> None:
+        self.kept, self.training = kept, training
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Load the newest checkpoint."""
+        checkpoint = self.kept.newest(net.world)
+        if checkpoint is not None:
+            checkpoint.load(self.training)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Keep where the training stands."""
+        self.kept.checkpoint = Checkpoint.of(self.training)
+
+
+@contextmanager
+def keeping(kept: Kept | None, training: Training, train: RowDataset) -> Iterator[None]:
+    """Keep checkpoints of the training inside this context, and go on from the newest.
+
+    Not where few rows are trained in coordinates, which another training would not have; that takes
+    seconds.
+    """
+    if kept is None or train.n_features != training.table.n_features:
+        yield
+        return
+    callbacks = training.net.callbacks_
+    # Behind KeepBest, and before users' callbacks, which may fail.
+    place = 1 + next(i for i, (_, c) in enumerate(callbacks) if c is training.best)
+    callbacks.insert(place, ("_keep_checkpoint", KeepCheckpoint(kept, training)))
+    try:
+        yield
+    finally:
+        del callbacks[place]

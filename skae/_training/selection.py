@@ -190,7 +190,7 @@ class Training:
         loss = self.start.loss
         self.compare(self.train)
         compared = self.best.rows_
-        if compared is not None and math.isfinite(loss) and len(compared) < len(self.train):
+        if compared is not None and math.isfinite(loss) and compared.n_rows < self.train.n_rows:
             loss = compared.mean(self.net.losses(compared)[0])
         self.best.start(loss, self.net.module_)
 
@@ -281,7 +281,8 @@ class Training:
             return True
         if self.deciding.weights is not None and not self.deciding.mean(rivals - losses) > 0:
             return False
-        return is_improvement(self._by_group(rivals), self._by_group(losses))
+        found = is_improvement(self._by_group(rivals), self._by_group(losses))
+        return self.net.world.agree(found)
 
     def _by_group(self, losses: Array) -> Array:
         """Return the mean loss of each group."""

@@ -15,6 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from skae._data.batch import counting, mean_over_rows
 from skae._data.batches import RowDataset
 from skae._data.sources import PART_SIZE
 from skae._data.units import to_float64
@@ -46,11 +47,13 @@ def in_span(training: Training) -> Iterator[tuple[RowDataset, RowDataset | None]
     basis = None
     if is_wide(training) and has_no_axes(module):
         rows = table.take(torch.arange(len(table)))
-        basis = find_basis(rows)
+        basis = table.world.agree(find_basis(table.world.concatenate(rows)))
     if basis is None:
         yield training.train, training.validation
         return
-    coordinates = RowDataset(rows @ basis.T, device=table.device, weights=table.weights)
+    coordinates = RowDataset(
+        rows @ basis.T, device=table.device, weights=table.weights, world=table.world
+    )
     del rows
     train = coordinates.subset(training.train.index)
     validation = None
@@ -64,13 +67,14 @@ def in_span(training: Training) -> Iterator[tuple[RowDataset, RowDataset | None]
     if best.epoch_ > 0:
         best.restore(module)
     networks.widen(x for x, _ in training.net.get_iterator(training.train))
+    networks.encoder.join_range(table.world, len(training.train))
     if best.epoch_ > 0:
         best.weights_ = copy_weights(module)
 
 
 def is_wide(training: Training) -> bool:
     """Tell whether a table has so many features for its rows that the basis pays."""
-    n_rows, n_features = len(training.table), training.table.n_features
+    n_rows, n_features = training.table.n_rows, training.table.n_features
     is_wide = FEWEST_FEATURES <= n_features > MANY * n_rows and n_rows <= MAX_ROWS
     is_wide = is_wide and training.table.is_whole
     # Weights of the last fit may read what these rows do not span.
@@ -131,7 +135,9 @@ class NarrowNetworks:
             x = train.take(torch.arange(len(train)))
             z = self.encoder.linear(x)[:, : module.n_components]
             residuals = x - self.decoder.linear(z)
-            self._replace(self.decoder, "scale", residuals.square().mean(dim=0).sqrt())
+            with counting(None, None, train.world):
+                variances = mean_over_rows(residuals.square())
+            self._replace(self.decoder, "scale", variances.sqrt())
 
     def _narrow(self) -> None:
         n = len(self.basis)

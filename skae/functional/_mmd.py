@@ -59,12 +59,12 @@ def mmd_by_row(
     Tensor of shape (n,)
     """
     if within is None:
-        within = kernel_sums(y, y, scales, without_self=True).mean() / (len(y) - 1)
+        within = kernel_sums(y, y, scales, own=0).mean() / (len(y) - 1)
     b = kernel_sums(x, y, scales) / len(y)
     if weights is None:
-        a = kernel_sums(x, x, scales, without_self=True) / (len(x) - 1)
+        a = kernel_sums(x, x, scales, own=0) / (len(x) - 1)
         return 2 * a - a.mean() - 2 * b + within
-    a = kernel_sums(x, x, scales, without_self=True, weights=weights) / (weights.sum() - weights)
+    a = kernel_sums(x, x, scales, own=0, weights=weights) / (weights.sum() - weights)
     return 2 * a - weights @ a / weights.sum() - 2 * b + within
 
 
@@ -73,7 +73,7 @@ def kernel_sums(
     y: Tensor,
     scales: Tensor,
     *,
-    without_self: bool = False,
+    own: int | None = None,
     weights: Tensor | None = None,
 ) -> Tensor:
     """Sum of the kernel of :func:`mmd` over the rows of ``y``, for each row of ``x``.
@@ -82,8 +82,9 @@ def kernel_sums(
     ----------
     x, y, scales
         As in :func:`mmd`.
-    without_self : bool
-        Whether ``y`` is ``x``, and a row's kernel with itself is left out.
+    own : int or None
+        The position in ``y`` of the first row of ``x``, where ``y`` has these too: a row's kernel
+        with itself is then left out.
     weights : Tensor of shape (n_y,) or None
         Weights of the rows of ``y``; None means 1 each.
 
@@ -99,7 +100,9 @@ def kernel_sums(
     kernels = torch.zeros_like(squares)
     for c in scales:
         kernels = kernels + c / (c + squares)
-    if without_self:
-        kernels = kernels * (1 - torch.eye(len(x), device=x.device, dtype=x.dtype))
+    if own is not None:
+        others = torch.ones_like(kernels)
+        others[:, own : own + len(x)].fill_diagonal_(0)
+        kernels = kernels * others
     sums = kernels.sum(dim=1) if weights is None else kernels @ weights
     return sums / len(scales)

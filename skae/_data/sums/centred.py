@@ -24,7 +24,7 @@ class Centred:
     """
 
     def __init__(self, source: Source, moments: Moments) -> None:
-        self.source, self.moments = source, moments
+        self.source, self.moments, self.world = source, moments, source.world
         self.varies = moments.variances > 0
         self.roots = None if source.weights is None else np.sqrt(source.weights)
 
@@ -33,21 +33,28 @@ class Centred:
         products = np.zeros((self.source.n_features,) * 2)
         for part in self.parts():
             products += part.T @ part
-        return products
+        return self.world.sum(products)
 
     def gram(self) -> Array:
         """Return the sums of products of rows, shape (n_rows, n_rows)."""
-        products = np.zeros((self.source.n_rows,) * 2)
+        products = np.zeros((self.moments.n_rows,) * 2)
         for _, part in self.columns():
+            part = self.world.concatenate(part)
             products += part @ part.T
         return products
 
     def combine(self, left: Array) -> Array:
         """Return the product of ``left``, shape (k, n_rows), and the rows."""
-        combined = np.empty((len(left), self.source.n_features))
+        combined, left = np.empty((len(left), self.source.n_features)), self.own(left)
         for columns, part in self.columns():
             combined[:, columns] = left @ part
-        return combined
+        return self.world.sum(combined)
+
+    def own(self, left: Array) -> Array:
+        """Return those columns of a matrix, one for each row, that are of this process's rows."""
+        counts = self.world.counts(self.source.n_rows)
+        first = sum(counts[: self.world.rank])
+        return left[:, first : first + self.source.n_rows]
 
     def apply_scatter(self, directions: Array) -> Array:
         """Return the product of :meth:`scatter`, which is not computed, and ``directions``.
@@ -59,7 +66,7 @@ class Centred:
         image = np.zeros_like(directions)
         for part in self.parts():
             image += part.T @ (part @ directions.astype(part.dtype))
-        return image
+        return self.world.sum(image)
 
     def sample_products(self, n: int) -> Array:
         """Return rows of shape (m, n_features) with nearly the rows' products of columns.
@@ -106,7 +113,7 @@ class SparseCentred(Centred):
         super().__init__(source, moments)
         factors = self.varies / moments.scale
         self.mean = moments.mean * factors
-        self.ones = np.ones(moments.n_rows) if self.roots is None else self.roots
+        self.ones = np.ones(source.n_rows) if self.roots is None else self.roots
         self.matrix: Any = source.matrix.multiply(factors).tocsr()
         if self.roots is not None:
             self.matrix = self.matrix.multiply(self.roots[:, None]).tocsr()
@@ -114,10 +121,12 @@ class SparseCentred(Centred):
     def scatter(self) -> Array:
         """Return the sums of products of columns."""
         products: Array = (self.matrix.T @ self.matrix).toarray()
-        return products - self.moments.total * np.outer(self.mean, self.mean)
+        return self.world.sum(products) - self.moments.total * np.outer(self.mean, self.mean)
 
     def gram(self) -> Array:
         """Return the sums of products of rows."""
+        if self.world.size > 1:  # each process multiplies its rows by those of all
+            return super().gram()
         at_mean = np.outer(self.matrix @ self.mean, self.ones)
         both = (self.mean @ self.mean) * np.outer(self.ones, self.ones)
         products: Array = (self.matrix @ self.matrix.T).toarray()
@@ -125,14 +134,15 @@ class SparseCentred(Centred):
 
     def combine(self, left: Array) -> Array:
         """Return the product of ``left`` and the rows."""
+        left = self.own(left)
         combined: Array = (self.matrix.T @ left.T).T
-        return combined - np.outer(left @ self.ones, self.mean)
+        return self.world.sum(combined - np.outer(left @ self.ones, self.mean))
 
     def apply_scatter(self, directions: Array) -> Array:
         """Return the product of the scatter and ``directions``."""
         rows = self.matrix @ directions - np.outer(self.ones, self.mean @ directions)
         image: Array = self.matrix.T @ rows
-        return image - np.outer(self.mean, self.ones @ rows)
+        return self.world.sum(image - np.outer(self.mean, self.ones @ rows))
 
 
 def centre(source: Source, moments: Moments) -> Centred:

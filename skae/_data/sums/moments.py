@@ -37,14 +37,21 @@ class Moments:
 
     @classmethod
     def of(cls, source: Source) -> "Moments":
-        """Compute the moments of all rows of a source, in two passes."""
-        weights = source.weights
-        total = source.n_rows if weights is None else float(weights.sum())
-        squared = source.n_rows if weights is None else float(np.square(weights).sum())
-        sums = sums_by_part if source.matrix is None else sums_of_sparse
-        mean, variances, largest = sums(source, weights, total)
+        """Compute the moments of all rows of a source, and of all processes, in two passes."""
+        weights, n_rows, world = source.weights, source.n_rows, source.world
+        own_total = n_rows if weights is None else weights.sum()
+        squared = n_rows if weights is None else np.square(weights).sum()
+        counts = world.sum(np.array([n_rows, own_total, squared], dtype=np.float64))
+        n_rows, total = int(counts[0]), float(counts[1])
+        sums, differences = BY_PART if source.matrix is None else OF_SPARSE
+        mean = world.sum(sums(source, weights)) / total
+        sum_of, squares, largest = differences(source, weights, mean)
+        # The second pass corrects what rounding did to the sum.
+        shift, squares = world.sum(np.stack([sum_of, squares])) / total
+        largest = world.largest(largest)
+        mean, variances = mean + shift, squares - np.square(shift)
         deviation = float(np.where(largest > rounding_of(mean), largest, 0.0).max())
-        return cls.from_sums(source.n_rows, mean, variances, deviation, total, squared)
+        return cls.from_sums(n_rows, mean, variances, deviation, total, float(counts[2]))
 
     @classmethod
     def from_sums(
@@ -76,40 +83,63 @@ def rounding_of(mean: Array) -> Array:
     return rounding
 
 
-def sums_by_part(source: Source, weights: Array | None, total: float) -> tuple[Array, Array, Array]:
-    """Return the mean and the variance of each column, and its largest difference to the mean."""
+def weighed(weights: Array | None, rows: slice, values: Array) -> Array:
+    """Return values of rows times the rows' weights."""
+    return values if weights is None else values * weights[rows, None]
 
-    def weighed(rows: slice, values: Array) -> Array:
-        return values if weights is None else values * weights[rows, None]
 
-    sums = sum(weighed(rows, part).sum(axis=0, dtype=np.float64) for rows, part in source.parts())
-    mean = sums / total
-    # The second pass corrects what rounding did to the sum.
+def sums_by_part(source: Source, weights: Array | None) -> Array:
+    """Return the sum of each column."""
+    sums = np.zeros(source.n_features)
+    for rows, part in source.parts():
+        sums += weighed(weights, rows, part).sum(axis=0, dtype=np.float64)
+    return sums
+
+
+def differences_by_part(
+    source: Source, weights: Array | None, mean: Array
+) -> tuple[Array, Array, Array]:
+    """Return sums of differences to a mean, and of their squares, and the largest difference."""
     sums, squares, largest = np.zeros((3, source.n_features))
     for rows, part in source.parts():
         differences = part - mean
         np.maximum(largest, np.abs(differences).max(axis=0), out=largest)
-        sums += weighed(rows, differences).sum(axis=0)
-        squares += weighed(rows, np.square(differences)).sum(axis=0)
-    variances = squares / total - np.square(sums / total)
-    return mean + sums / total, variances, largest
+        sums += weighed(weights, rows, differences).sum(axis=0)
+        squares += weighed(weights, rows, np.square(differences)).sum(axis=0)
+    return sums, squares, largest
 
 
-def sums_of_sparse(
-    source: Source, weights: Array | None, total: float
-) -> tuple[Array, Array, Array]:
+def sums_of_sparse(source: Source, weights: Array | None) -> Array:
     """As :func:`sums_by_part`, from the numbers that a sparse matrix stores."""
     matrix = source.matrix
-    w = np.ones(source.n_rows) if weights is None else weights
-    of_number = np.repeat(w, np.diff(matrix.indptr))
-    n, column = source.n_features, matrix.indices
+    sums = np.bincount(matrix.indices, of_numbers(source, weights) * matrix.data, source.n_features)
     # Where nothing is stored, bincount returns integers.
-    mean = np.bincount(column, of_number * matrix.data, n) / total
+    return sums.astype(np.float64)
+
+
+def differences_of_sparse(
+    source: Source, weights: Array | None, mean: Array
+) -> tuple[Array, Array, Array]:
+    """As :func:`differences_by_part`, but for the sums, which rounding has left as they are."""
+    matrix, of_number = source.matrix, of_numbers(source, weights)
+    n, column = source.n_features, matrix.indices
     differences = matrix.data - mean[column]
     squares = np.bincount(column, of_number * np.square(differences), n).astype(np.float64)
     stored = np.bincount(column, of_number, n)
     n_stored = np.bincount(column, minlength=n)
+    total = source.n_rows if weights is None else weights.sum()
     squares += np.clip(total - stored, 0, None) * np.square(mean)
     largest = np.where(n_stored < source.n_rows, np.abs(mean), 0.0)
     np.maximum.at(largest, column, np.abs(differences))
-    return mean, squares / total, largest
+    return np.zeros(n), squares, largest
+
+
+def of_numbers(source: Source, weights: Array | None) -> Array:
+    """Return the weight of the row of each number that a sparse matrix stores."""
+    w = np.ones(source.n_rows) if weights is None else weights
+    return np.repeat(w, np.diff(source.matrix.indptr))
+
+
+# The two passes over an array, and over a sparse matrix.
+BY_PART = sums_by_part, differences_by_part
+OF_SPARSE = sums_of_sparse, differences_of_sparse

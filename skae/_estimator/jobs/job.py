@@ -18,6 +18,9 @@ from skae._model.spec import ModelSpec
 from skae._start.floor import PCAFloor
 from skae._start.pca import PCA, fit_pca
 
+# Between the seeds of processes; those of one fit are next to each other.
+RANK_STRIDE = 2**33
+
 
 @dataclass(frozen=True)
 class Former:
@@ -99,13 +102,13 @@ class Job:
 
     @property
     def n_rows(self) -> int:
-        """The size of the table, for what depends on it."""
-        return self.source.n_rows
+        """The size of the table of all processes, for what depends on it."""
+        return self.moments.n_rows
 
     @property
     def n_training(self) -> int:
-        """Number of rows that train."""
-        return len(self.split.training)
+        """Number of rows that train, in all processes."""
+        return self.split.n_training
 
     @property
     def n_seen(self) -> int:
@@ -116,6 +119,14 @@ class Job:
     def net_options(self) -> dict[str, Any]:
         """What differs in how the net is trained from what the parameters say."""
         return {}
+
+    @property
+    def shuffling(self) -> torch.Generator:
+        """The source of this process's draws in training; others draw otherwise."""
+        rank = self.source.world.rank
+        if rank == 0:
+            return self.generator
+        return torch.Generator("cpu").manual_seed(self.seed + RANK_STRIDE * rank)
 
     def epochs(self, estimator: SharedParameters, batch_size: int) -> tuple[int, int]:
         """Return the number of epochs, and after how many without progress training ends."""
@@ -128,7 +139,7 @@ class Job:
     def floor(self, n_components: int, whole: PCA | None) -> PCAFloor:
         """Return PCA of all rows, which may be known already, and of those that train."""
         whole = whole or self.pca(n_components)
-        if not len(self.split.validation):
+        if not self.split.n_validation:
             return PCAFloor(whole, whole)
         source = self.source.subset(self.split.training)
         return PCAFloor(whole, fit_pca(source, Moments.of(source), n_components, self.seed))
@@ -138,8 +149,8 @@ class Job:
         table, split = place(self.source, self.units, device), self.split
         training = torch.from_numpy(split.training)
         if table.weights is not None:
-            table.weights = table.weights / table.weights[training].mean()
+            table.weights = table.weights / table.subset(training).mean_weight
         validation = None
-        if len(split.validation):
+        if split.n_validation:
             validation = table.subset(torch.from_numpy(split.validation)).in_memory()
         return TrainingRows(table, table.subset(training), validation, split.groups)

@@ -1,6 +1,7 @@
 """Checks of parameters that depend on each other, or on X."""
 
 import math
+import re
 import warnings
 from collections.abc import Hashable
 from numbers import Real
@@ -10,10 +11,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skae._data.split import MIN_VALIDATION, Split
+from skae._data.world import ALONE, World
 
 # The most numbers of a matrix with a row for each component, where the code is larger than the
 # rank of X: 2**27 take half a gigabyte.
 MAX_IDLE_WEIGHTS = 2**27
+
+
+def require_same_parameters(estimator: Any, world: World) -> None:
+    """Raise ValueError where processes that fit together have other parameters than the first."""
+    parameters = {name: without_address(v) for name, v in estimator.get_params(deep=False).items()}
+    told = world.gather((type(estimator).__name__, parameters))
+    for rank, (kind, others) in enumerate(told):
+        if kind != told[0][0]:
+            raise ValueError(
+                f"process 0 fits {told[0][0]} and process {rank} {kind}; give all the same."
+            )
+        for name, value in told[0][1].items():
+            if others[name] != value:
+                raise ValueError(
+                    f"{name} is {value} in process 0 and {others[name]} in process {rank}; give "
+                    "all processes the same parameters."
+                )
+
+
+def without_address(value: Any) -> str:
+    """Return what a parameter looks like, wherever in memory it is."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def check_size(n_components: int, shape: tuple[int, int]) -> None:
@@ -46,9 +70,16 @@ def check_networks(estimator: Any, n_features: int) -> None:
                 )
 
 
-def check_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
-    """Return the number of each row's group, or raise ValueError for bad labels."""
-    if groups is None:
+def check_groups(groups: Any, n_rows: int, world: World = ALONE) -> NDArray[np.int64] | None:
+    """Return the number of each row's group, or raise ValueError for bad labels.
+
+    Rows with the same label have the same number in all processes.
+    """
+    has_groups = world.gather(groups is not None)
+    if not all(has_groups):
+        if any(has_groups):
+            without = ", ".join(str(r) for r, has in enumerate(has_groups) if not has)
+            raise ValueError(f"groups is None in process {without}, and not in others.")
         return None
     labels = list(groups) if hasattr(groups, "__iter__") else [groups]
     if len(labels) != n_rows or isinstance(groups, str | bytes):
@@ -64,7 +95,10 @@ def check_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
         )
     numbers: dict[Any, int] = {}
     try:
-        return np.array([numbers.setdefault(label, len(numbers)) for label in labels])
+        for of_process in world.gather(list(dict.fromkeys(labels))):
+            for label in of_process:
+                numbers.setdefault(label, len(numbers))
+        return np.array([numbers[label] for label in labels], dtype=np.int64)
     except TypeError as error:
         raise ValueError(
             f"groups must have labels such as numbers or strings: {error}; pass an array of shape "
@@ -128,7 +162,7 @@ def is_missing(label: Any) -> bool:
 
 def warn_of_few_rows(estimator: Any, split: Split) -> None:
     """Warn that too few rows can validate, so that an estimator stays at PCA."""
-    n_rows, n_groups = len(split.training), split.n_groups
+    n_rows, n_groups = split.n_training, split.n_groups
     different = "" if n_groups == n_rows else f" in {n_groups} groups (of equal rows, or yours)"
     warnings.warn(
         f"X has {n_rows} rows{different}, of which "

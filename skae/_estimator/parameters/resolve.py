@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skae._data.world import World
 from skae._estimator.parameters.shared import SharedParameters
 from skae._model.losses import takes_any_row
 from skae._model.module import AutoEncoderModule
 from skae._model.spec import ModelSpec
 from skae._training.defaults import (
-    AUTO_BATCH_SIZE,
     CHANNELS,
+    auto_batch_size,
     auto_epochs,
     auto_noise,
     auto_patience,
@@ -39,9 +40,11 @@ def resolve_number(n_components: Any) -> int | float:
     return int(n_components) if isinstance(n_components, Integral) else float(n_components)
 
 
-def resolve_batch_size(estimator: SharedParameters) -> int:
-    """Return how many rows a step has at most."""
-    return AUTO_BATCH_SIZE if estimator.batch_size == "auto" else int(estimator.batch_size)
+def resolve_batch_size(estimator: SharedParameters, n_training: int, n_processes: int = 1) -> int:
+    """Return how many rows of all processes a step has at most."""
+    if estimator.batch_size == "auto":
+        return auto_batch_size(n_training, n_processes)
+    return int(estimator.batch_size)
 
 
 def make_spec(
@@ -69,9 +72,13 @@ def make_spec(
 
 
 def training_options(
-    estimator: SharedParameters, method: type[AutoEncoderModule], spec: ModelSpec, n_training: int
+    estimator: SharedParameters,
+    method: type[AutoEncoderModule],
+    spec: ModelSpec,
+    n_training: int,
+    world: World,
 ) -> dict[str, Any]:
-    """Return how the net is to be trained on so many rows."""
+    """Return how the net is to be trained on so many rows of all processes."""
     noise, takes_noise = estimator.residual_noise, takes_any_row(spec.loss)
     if noise == "auto":
         quiet = method.has_noise or not takes_noise
@@ -87,7 +94,7 @@ def training_options(
     if precision == "auto" and estimator.dtype == "float64":  # who asks for digits wants them
         precision = "float32"
     return {
-        "batch_size": resolve_batch_size(estimator),
+        "batch_size": resolve_batch_size(estimator, n_training, world.size),
         "learning_rate": estimator.learning_rate,
         "lr": rate if given == "auto" else float(given),
         "optimizer__betas": betas,
@@ -95,7 +102,7 @@ def training_options(
         "precision": precision,
         "optimizer__weight_decay": float(estimator.weight_decay),
         "callbacks": estimator.callbacks,
-        "verbose": int(estimator.verbose),
+        "verbose": int(estimator.verbose) if world.rank == 0 else 0,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from skae._data.world import World
 from skae._model.substitute import Substitutable
 from skae.functional import extremes
 
@@ -89,6 +90,16 @@ class FlooredNetwork(Substitutable):
         low, high = extremes(batches)
         self.low.copy_(low)
         self.high.copy_(high)
+
+    def join_range(self, world: World, n_rows: int) -> None:
+        """Let the range be that of the inputs of all processes; this one has so many rows."""
+        if world.size == 1:
+            return
+        for bound, extreme, none in (
+            (self.low, world.smallest, torch.inf),
+            (self.high, world.largest, -torch.inf),
+        ):
+            bound.copy_(extreme(bound if n_rows else torch.full_like(bound, none)))
 
     def widen_range(self, low: Tensor, high: Tensor) -> None:
         """Let the range be that of other inputs too, if they have one."""

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skae._data.world import World
+
 EPS = 1e-8
 # The average of the weights of all steps counts each by its number to this power.
 AVERAGE_POWER = 8
@@ -54,6 +56,12 @@ class FlatAdamW(torch.optim.Optimizer):
     ) -> None:
         self._flat: list[FlatGroup] = []
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        # All gradients in one tensor, so that processes add them up at once.
+        self.gradients = torch.cat([flat.grads for flat in self._flat])
+        sizes = [len(flat.grads) for flat in self._flat]
+        for flat, part in zip(self._flat, self.gradients.split(sizes), strict=True):
+            flat.grads = part
+        self._attach_grads()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, and lay it out."""
@@ -69,7 +77,6 @@ class FlatAdamW(torch.optim.Optimizer):
         moments = (self._views(m, params) for m in (flat.exp_avg, flat.exp_avg_sq))
         for p, first, second in zip(params, *moments, strict=True):
             self.state[p] = {"step": flat.step, "exp_avg": first, "exp_avg_sq": second}
-        self._attach_grads()
 
     @staticmethod
     def _views(flat: Tensor, params: list[nn.Parameter]) -> list[Tensor]:
@@ -88,7 +95,25 @@ class FlatAdamW(torch.optim.Optimizer):
             grad = group["params"][0].grad
             if grad is None or grad.data_ptr() != flat.grads.data_ptr():
                 self._attach_grads()  # someone replaced it
-            flat.grads.zero_()
+        self.gradients.zero_()
+
+    def join_gradients(self, world: World, share: float) -> None:
+        """Give all processes the gradient of a batch.
+
+        Parameters
+        ----------
+        world : World
+        share : float
+            Which share of the batch's rows this process has, of whose mean it has the gradient.
+        """
+        if world.size > 1:
+            world.add_up(self.gradients.mul_(share))
+
+    def take_first(self, world: World) -> None:
+        """Give all processes the parameters and moments of the first."""
+        for flat in self._flat:
+            for values in (flat.values, flat.exp_avg, flat.exp_avg_sq):
+                values.copy_(torch.from_numpy(world.agree(values.cpu().numpy())))
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Take a step, with all that torch wraps around it."""
@@ -145,12 +170,19 @@ class FlatAdamW(torch.optim.Optimizer):
 
     def flat_state(self) -> list[dict[str, Tensor]]:
         """Return copies of all that a training needs to go on, one dict a parameter group."""
-        names = ("values", "exp_avg", "exp_avg_sq", "step", "average")
-        return [{n: getattr(flat, n).clone() for n in names} for flat in self._flat]
+        return [
+            {
+                n: value.clone()
+                for n, value in vars(flat).items()
+                if n != "grads" and value is not None
+            }
+            for flat in self._flat
+        ]
 
     def load_flat_state(self, groups: list[dict[str, Tensor]]) -> None:
         """Load what :meth:`flat_state` returned."""
-        self.start_average()
+        if any("average" in group for group in groups):
+            self.start_average()
         for flat, group in zip(self._flat, groups, strict=True):
             for name, value in group.items():
                 getattr(flat, name).copy_(value)
@@ -171,6 +203,7 @@ class FlatAdamW(torch.optim.Optimizer):
                 p.grad = None
         self.state.clear()
         self._flat.clear()
+        self.gradients = self.gradients[:0].clone()
 
 
 def one_cycle(step: int, n_steps: int) -> float:

@@ -23,7 +23,7 @@ SMALL_STEP = 2 * 10**7
 
 @contextmanager
 def fast_networks(
-    module: AutoEncoderModule, x: Tensor, precision: str, device: str, *, tape: bool
+    module: AutoEncoderModule, x: Tensor, *, narrow: bool, tape: bool
 ) -> Iterator[Tape | None]:
     """Let networks train in bfloat16, or on a tape, which is then the context's value.
 
@@ -32,13 +32,14 @@ def fast_networks(
     module : AutoEncoderModule
     x : Tensor of shape (n_rows, n_features)
         A batch on which a tape has to prove that it has autograd's gradients.
-    precision, device : str
+    narrow : bool
+        Whether MLPs train in bfloat16.
     tape : bool
         Whether a tape is wanted.
     """
     networks = [m for m in module.modules() if isinstance(m, MLP)]
     used = None
-    if takes_bfloat16(precision, device, networks):
+    if narrow:
         for network in networks:
             network.substitute = Substitute(in_bfloat16, network)
     elif tape and proves(module, x):
@@ -58,10 +59,11 @@ def in_bfloat16(network: MLP, x: Tensor) -> Tensor:
         return network.compute(x).float()
 
 
-def takes_bfloat16(precision: str, device: str, networks: list[MLP]) -> bool:
+def takes_bfloat16(precision: str, device: str, module: AutoEncoderModule) -> bool:
     """Tell whether to train in bfloat16; "auto" does where the hardware gains from it."""
     if precision != "auto":
         return precision == "bfloat16"
+    networks = [m for m in module.modules() if isinstance(m, MLP)]
     largest = max((p.numel() for network in networks for p in network.parameters()), default=0)
     return largest >= BFLOAT16_SIZE and has_bfloat16(device)
 
