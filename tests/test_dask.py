@@ -1,4 +1,4 @@
-"""Dask: fits on the workers that hold the rows, lazy results, and what happens to them in trouble."""
+"""Dask: fits on the workers that hold the rows, lazy results, and workers that are lost."""
 
 import logging
 import os
@@ -18,7 +18,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback
 
-from processes import run_script
 from skae import AutoEncoder, AutoEncoderImputer, VariationalAutoEncoder
 
 pytest.importorskip("distributed")
@@ -26,13 +25,14 @@ pytest.importorskip("distributed")
 import dask
 import dask.array as da
 import dask.dataframe as dd
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, wait
 
 import skae.dask
-from skae._cluster.dask import lazy, worker
+from skae._cluster.dask import lazy
 from skae._cluster.dask.blocks import StoredBlocks
 from skae._cluster.dask.client import Workers
 from skae._cluster.dask.collection import Beside
+from skae._cluster.dask.here import HERE
 from skae._cluster.place import Place
 
 # One cluster for all: its processes take seconds to start.
@@ -74,10 +74,10 @@ def kept_by_workers(client):
     """Return what fits have left: tasks, folders, threads."""
 
     def look(dask_worker):
-        left = [name for name, fit in worker.HERE.items() if not fit.is_ended]
+        left = [name for name, fit in HERE.items() if not fit.is_ended]
         folders = [name for name in os.listdir(dask_worker.local_directory) if "skae" in name]
-        running = [task.key for task in dask_worker.state.executing | dask_worker.state.long_running]
-        return left + folders + running
+        state = dask_worker.state
+        return left + folders + [task.key for task in state.executing | state.long_running]
 
     return [name for found in client.run(look).values() for name in found]
 
@@ -323,13 +323,16 @@ def test_pipelines_of_steps_that_know_dask(client):
     assert isinstance(pipeline[-1:].fit_transform(table()), dd.DataFrame)
 
 
-def test_partitions_stay_on_the_workers_that_hold_them(client):
-    X = client.persist(da.from_array(ROWS, chunks=(20, 6)), optimize_graph=False)
-    held = {key: set(workers) for key, workers in client.who_has(X).items() if workers}
+@pytest.mark.parametrize("kind", ["array", "frame"])
+def test_partitions_stay_on_the_workers_that_hold_them(client, kind):
+    X = client.persist(KINDS[kind]())
+    wait(X)
+    held = client.who_has(X)
     none = [Beside("sample_weight"), Beside("groups")]
     blocks = StoredBlocks(Workers(client, 30), "skae-test", X, none)
-    for block, part in zip(blocks.blocks, blocks.wait(), strict=True):
-        assert part.worker in held[block.key]
+    for i, part in enumerate(blocks.wait()):
+        (holder,) = next(workers for key, workers in held.items() if key[1] == i)
+        assert part.worker == holder
     blocks.release()
 
 

@@ -74,30 +74,28 @@ class Place:
         weights, groups : array-like of shape (n_rows,) or None
         """
         rows = to_numbers(block)
-        if sparse.issparse(rows):
-            rows = sparse.csr_array(rows)
-        else:
-            rows = np.ascontiguousarray(rows)
+        is_sparse = sparse.issparse(rows)
+        rows = sparse.csr_array(rows) if is_sparse else np.ascontiguousarray(rows)
         require_table(rows)
         for name, values in (("sample_weight", weights), ("groups", groups)):
             require_one_each(name, values, rows.shape[0])
-        size = 0 if sparse.issparse(rows) else rows.nbytes
+        size = 0 if is_sparse else rows.nbytes
         with self._lock:
             number, offset = self._n_parts, self._size
             self._n_parts, self._size = number + 1, offset + size
         if size:
             self._write(rows, offset)
-        elif sparse.issparse(rows):
+        elif is_sparse:
             self._sparse[number] = rows
         self._weights[number], self._groups[number] = weights, groups
-        is_sparse = sparse.issparse(rows)
-        return Stored(number, offset, *rows.shape, str(rows.dtype), is_sparse)
+        n_rows, n_features = rows.shape
+        return Stored(number, offset, n_rows, n_features, str(rows.dtype), is_sparse)
 
     def _write(self, rows: NDArray[Any], offset: int) -> None:
         try:
             with open(self.path, "r+b", buffering=0) as file:
                 file.seek(offset)
-                content = memoryview(rows.reshape(-1).view(np.uint8))
+                content = rows.reshape(-1).view(np.uint8).data
                 while len(content):
                     content = content[file.write(content) :]
         except OSError as error:
@@ -201,7 +199,7 @@ class StoredRows:
         kind = np.dtype(part.dtype)
         target = table if kind == self.dtype else np.empty(table.shape, dtype=kind)
         file.seek(part.offset + row * part.n_features * kind.itemsize)
-        content = memoryview(target.reshape(-1).view(np.uint8))
+        content = target.reshape(-1).view(np.uint8).data
         while len(content):
             n = file.readinto(content)
             if not n:

@@ -36,9 +36,7 @@ def share_explained(error: float, total: float) -> float:
     return float(1 - error / total)
 
 
-def weighted_sums(
-    terms: Array, sample_weight: Any, *, may_be_zero: bool
-) -> tuple[Array, float]:
+def weighted_sums(terms: Array, sample_weight: Any, *, may_be_zero: bool) -> tuple[Array, float]:
     """Return the weighted sums of terms over rows, and the sum of the weights.
 
     ``terms`` is of shape (n_terms, n_rows).

@@ -16,8 +16,8 @@ PAUSE = 0.05
 class StoredBlocks:
     """The blocks of X, each stored by a worker.
 
-    Dask keeps track of what is stored: each block is stored by a task, whose result stays
-    with its worker. Where a worker is lost, its results are, and Dask repeats these tasks elsewhere.
+    Dask keeps track of what is stored: each block is stored by a task, whose result stays with its
+    worker. Where a worker is lost, so are its results, and Dask repeats these tasks elsewhere.
 
     Parameters
     ----------
@@ -45,8 +45,15 @@ class StoredBlocks:
         from distributed import futures_of
 
         futures = futures_of(X)
-        held = self.workers.client.who_has(futures) if futures else {}
-        found = {i: tuple(held.get(block.key) or ()) for i, block in enumerate(self.blocks)}
+        if not futures:
+            return {}
+        held, graph = self.workers.client.who_has(futures), dict(self.blocks[0].dask)
+        found = {}
+        for i, block in enumerate(self.blocks):
+            key = block.key
+            while (node := graph.get(key)) is not None and hasattr(node, "target"):
+                key = node.target  # another name of a task, such as frames have after persist()
+            found[i] = tuple(held.get(key) or ())
         return {i: holders for i, holders in found.items() if holders}
 
     def _store(self, numbers: list[int], holders: list[str]) -> None:

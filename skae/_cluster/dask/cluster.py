@@ -11,16 +11,8 @@ from typing import Any
 from skae._cluster.dask.blocks import PAUSE, StoredBlocks
 from skae._cluster.dask.client import Options, Workers
 from skae._cluster.dask.collection import Beside
-from skae._cluster.dask.worker import (
-    Outcome,
-    Part,
-    StoppedError,
-    Task,
-    begin,
-    end,
-    fit_rank,
-    stop,
-)
+from skae._cluster.dask.here import StoppedError
+from skae._cluster.dask.worker import Outcome, Part, Task, begin, end, fit_rank, stop
 from skae._cluster.place import common_dtype, joined, n_bytes
 from skae._cluster.processes import OtherProcessError, ProcessLostError
 

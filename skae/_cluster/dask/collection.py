@@ -36,9 +36,7 @@ def as_table(X: Any) -> Any:
     if kind == FRAME:
         return X
     if np.isnan(X.shape[1]):
-        raise ValueError(
-            "X has an unknown number of columns; call X.compute_chunk_sizes() first."
-        )
+        raise ValueError("X has an unknown number of columns; call X.compute_chunk_sizes() first.")
     return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skae._cluster.dask.collection import ARRAY, Beside, as_table, blocks_of, known_chunks, kind_of
+from skae._cluster.dask.collection import ARRAY, Beside, as_table, blocks_of, kind_of, known_chunks
 from skae._data.tables import to_numbers, with_names
 
 # So many models a process keeps unpickled.
