@@ -44,13 +44,18 @@ NAMES = list("abcdef")
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=2,
-        dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-        memory_limit="2GB",
-    ) as made:
+    # A LocalCluster gives up a worker that takes longer to come back: 15 s, on busy cores too few.
+    patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "120s"})
+    with (
+        patience,
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=2,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+            memory_limit="2GB",
+        ) as made,
+    ):
         yield made
 
 
