@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/python examples/plot_pca_vs_autoencoder.py $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
+from skae._data.batch import extremes_over_rows
 from skae._data.units import Units
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters.rules import Rule, estimator, options, parameter, real
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule
-from skae.functional import extremes
 
 Noise = Callable[[Tensor, Generator], Tensor]
 
@@ -43,7 +43,7 @@ class Corruption(Prepared):
 
     def look_at(self, batches: Iterable[Tensor]) -> None:
         """Note the range of each feature."""
-        low, high = extremes(batches)
+        low, high = extremes_over_rows(batches)
         self.low.copy_(low)
         self.high.copy_(high)
 

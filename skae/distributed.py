@@ -84,6 +84,11 @@ def fit(
         model = fit(AutoEncoder(16), rows_of_rank(dist.get_rank()))
         dist.destroy_process_group()
     """
+    if not hasattr(estimator, "_fit_together"):
+        raise TypeError(
+            f"estimator is a {type(estimator).__name__}, which cannot be fitted in several "
+            "processes; pass an autoencoder of skae, and fit the other steps of a pipeline before."
+        )
     world = join_group(process_group, timeout)
     with world.together():
         estimator._fit_together(X, sample_weight, groups, world)

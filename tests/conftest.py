@@ -3,6 +3,7 @@ import pytest
 import torch
 from estimators import fit_trained, make_spots
 from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
 
 
 @pytest.fixture(scope="session")
@@ -47,5 +48,8 @@ def quick_filling():
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
-    # The networks of the tests are too small for more, and pytest-xdist has the cores.
+    # The tables of the tests are too small for more, and pytest-xdist has the cores. NumPy's and
+    # SciPy's threads wait for each other in loops, which takes the time of other tests.
     torch.set_num_threads(1)
+    with threadpool_limits(1, user_api="blas"):
+        yield

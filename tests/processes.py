@@ -8,14 +8,20 @@ import sys
 
 def run_script(script, timeout=60, **environment):
     """Run a script, and return what it printed; the time is a guard against one that hangs."""
+    return run_command([sys.executable, "-c", script], timeout, **environment)
+
+
+def run_command(command, timeout=60, cwd=None, **environment):
+    """Run a command, and return what it printed; the time is a guard against one that hangs."""
     environment = {**os.environ, **environment}
     environment.pop("OMP_NUM_THREADS", None)
     with subprocess.Popen(
-        [sys.executable, "-c", script],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        cwd=cwd,
         start_new_session=True,
     ) as process:
         try:

@@ -175,7 +175,7 @@ def test_a_loss_of_ones_own_sees_rows_in_their_units(digits):
 def test_training_improves_on_the_start_under_its_own_loss(loss, digits):
     X = digits if loss != "poisson" else 16 * digits
     train, test = train_test_split(X, random_state=0)
-    model = AutoEncoder(4, loss=loss, max_iter=40, random_state=0).fit(train)
+    model = AutoEncoder(4, loss=loss, max_iter=25, random_state=0).fit(train)
     start = AutoEncoder(4, loss=loss, **AT_START).fit(train)
     assert model.score(test) > start.score(test) + 0.05
 

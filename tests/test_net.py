@@ -328,10 +328,10 @@ def test_auto_takes_bfloat16_for_large_networks_where_the_hardware_has_it(
     width, hardware, monkeypatch
 ):
     monkeypatch.setattr("skae._training.engine.speed.has_bfloat16", lambda device: hardware)
-    networks = [MLP((300, width, 4), "relu", torch.Generator().manual_seed(0))]
-    assert takes_bfloat16("auto", "cpu", networks) is (hardware and width == 1024)
-    assert takes_bfloat16("bfloat16", "cpu", networks)
-    assert not takes_bfloat16("float32", "cpu", networks)
+    network = MLP((300, width, 4), "relu", torch.Generator().manual_seed(0))
+    assert takes_bfloat16("auto", "cpu", network) is (hardware and width == 1024)
+    assert takes_bfloat16("bfloat16", "cpu", network)
+    assert not takes_bfloat16("float32", "cpu", network)
 
 
 def test_a_fit_leaves_the_number_of_threads_and_the_tape_as_they_were(digits):
@@ -450,7 +450,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 parameters = {"hidden_layer_sizes": (4,), "max_iter": 1, "random_state": 0}
-X = np.random.default_rng(0).standard_normal((100_000, 200), dtype=np.float32)
+X = np.random.default_rng(0).standard_normal((50_000, 200), dtype=np.float32)
 AutoEncoder(2, **parameters).fit(X[:5000]).transform(X[:5000])  # what is loaded once
 X.setflags(write=False)
 before = peak()

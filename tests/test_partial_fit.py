@@ -53,8 +53,8 @@ def assert_same_bits(model, other, X):
 
 @some_estimators
 def test_at_pca_it_is_pca_of_all_rows(estimator, parts):
-    X = np.vstack(parts)
-    model = fit_parts(trains(estimator, **AT_PCA), parts)
+    X = np.vstack(parts[:5])
+    model = fit_parts(trains(estimator, **AT_PCA), parts[:5])
     pca = PCA(2).fit(X)
     assert model.best_iter_ == 0
 
@@ -136,7 +136,7 @@ def streamed(parts):
 
     def fit(estimator):
         if estimator not in fits:
-            fits[estimator] = fit_parts(trains(estimator, max_iter=6), parts)
+            fits[estimator] = fit_parts(trains(estimator, max_iter=4), parts)
         return copy.deepcopy(fits[estimator])
 
     return fit
@@ -146,14 +146,14 @@ def streamed(parts):
 def test_it_trains_and_beats_pca_of_all_rows_on_new_rows(estimator, parts, streamed):
     model, new = streamed(estimator), make_spots(300, seed=1)
     assert model.best_iter_ > 0
-    assert model.n_iter_ == len(model.loss_curve_) == 60
+    assert model.n_iter_ == len(model.loss_curve_) == 40
     assert squared_error(model, new) < 0.4 * squared_error(PCA(2).fit(np.vstack(parts)), new)
 
 
 @every_estimator
 def test_codes_keep_their_meaning_between_calls(estimator, parts, streamed):
     model, X = streamed(estimator), make_spots(300, seed=1)
-    for part in parts[:4]:
+    for part in parts[:2]:
         before = model.transform(X).astype(float)
         after = model.partial_fit(part).transform(X).astype(float)
         spread = np.square(before - before.mean(axis=0)).sum()
@@ -166,18 +166,19 @@ def test_codes_keep_their_meaning_between_calls(estimator, parts, streamed):
 
 
 @some_estimators
-@pytest.mark.parametrize("through", ["pickle", "deepcopy"])
-def test_a_copy_goes_on_bit_for_bit(estimator, through, parts):
-    model = fit_parts(trains(estimator, max_iter=2), parts[:3])
-    again = pickle.loads(pickle.dumps(model)) if through == "pickle" else copy.deepcopy(model)
-    for part in parts[3:5]:
-        assert_same_bits(model.partial_fit(part), again.partial_fit(part), parts[9])
-    assert model.n_iter_ == 10
+def test_a_copy_goes_on_bit_for_bit(estimator, parts):
+    model = fit_parts(trains(estimator, max_iter=2), parts[:2])
+    loaded, copied = pickle.loads(pickle.dumps(model)), copy.deepcopy(model)
+    for part in parts[2:4]:
+        model.partial_fit(part)
+        for again in (loaded, copied):
+            assert_same_bits(model, again.partial_fit(part), parts[9])
+    assert model.n_iter_ == 8
 
 
 @some_estimators
 def test_the_same_seed_gives_the_same_bits(estimator, parts):
-    one, other = (fit_parts(trains(estimator, max_iter=2), parts[:3]) for _ in range(2))
+    one, other = (fit_parts(trains(estimator, max_iter=2), parts[:2]) for _ in range(2))
     assert_same_bits(one, other, parts[9])
 
 
@@ -211,7 +212,7 @@ def test_scikit_learns_check_passes(estimator):
 @some_estimators
 def test_parts_may_have_missing_values_and_be_sparse(estimator, parts):
     rng = np.random.default_rng(0)
-    model = trains(estimator, max_iter=6)
+    model = trains(estimator, max_iter=4)
     for i, part in enumerate(parts):
         holes = np.where(rng.random(part.shape) < 0.2, np.nan, part)
         model.partial_fit(holes if i % 2 else sparse.csr_array(part))
@@ -225,7 +226,7 @@ def test_parts_may_have_missing_values_and_be_sparse(estimator, parts):
 @pytest.mark.filterwarnings("ignore:Of 2 codes only")  # after the first part from random weights
 @pytest.mark.parametrize("settings", [{"init": "random"}, {"early_stopping": False}])
 def test_it_trains_without_the_floor_and_without_validation_rows(estimator, settings, parts):
-    model = fit_parts(trains(estimator, max_iter=6, **settings), parts)
+    model = fit_parts(trains(estimator, max_iter=4, **settings), parts)
     new = make_spots(300, seed=1)
     assert model.best_iter_ > 0
     assert (model.validation_scores_ is None) == (settings == {"early_stopping": False})
@@ -272,11 +273,11 @@ def test_no_validation_row_ever_trains_even_if_parts_come_again(estimator):
 
 @some_estimators
 def test_parts_of_one_row_and_a_first_part_of_two(estimator, parts):
-    X = parts[0][:40]
+    X = parts[0][:20]
     with pytest.raises(ValueError, match="1 sample"):
         trains(estimator, **AT_PCA).partial_fit(X[:1])
     model = trains(estimator, **AT_PCA).partial_fit(X[:2])
-    for i in range(2, 40):
+    for i in range(2, 20):
         model.partial_fit(X[i : i + 1])
     assert model.best_iter_ == 0
     if estimator is not VariationalAutoEncoder:

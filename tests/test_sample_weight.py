@@ -23,14 +23,19 @@ from skae._start.pca import fit_pca
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 some_estimators = pytest.mark.parametrize("estimator", SOME)
-AT_PCA = {"learning_rate_init": 1e-30, "dtype": "float64", "early_stopping": False}
+AT_PCA = {
+    "learning_rate_init": 1e-30,
+    "dtype": "float64",
+    "early_stopping": False,
+    "max_iter": 1,
+}
 # One batch of all rows, and no noise, so that the same steps are taken.
 FULL_BATCH = {
     "dtype": "float64",
     "early_stopping": False,
     "residual_noise": 0,
     "batch_size": 10_000,
-    "max_iter": 40,
+    "max_iter": 25,
 }
 
 

@@ -1,5 +1,7 @@
 """Sparse matrices of scipy: the same model as that of the dense table, which is never made."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from estimators import ESTIMATORS, SOME, fit_trained, trains
@@ -15,7 +17,6 @@ from skae._start import gaussian
 from skae._start import pca as _pca
 from skae._start.pca import fit_pca
 
-every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 some_estimators = pytest.mark.parametrize("estimator", SOME)
 KINDS = [sparse.csr_array, sparse.csr_matrix, sparse.csc_array, sparse.csc_matrix]
 
@@ -46,8 +47,13 @@ def assert_close(codes, wanted):
 # -- the same model ------------------------------------------------------------------------
 
 
-@every_estimator
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize(
+    ("estimator", "dtype"),
+    [  # every estimator, and every dtype with some
+        *((estimator, np.float64) for estimator in ESTIMATORS),
+        *product(SOME, [np.float32, np.int64]),
+    ],
+)
 def test_codes_and_scores_are_those_of_the_dense_table(estimator, dtype, thin):
     # In float64: the start is summed in another order, and trained networks grow apart from that.
     model = trains(estimator, dtype="float64", max_iter=5)

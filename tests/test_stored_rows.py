@@ -1,5 +1,7 @@
 """Rows that are not in memory: memory maps, and arrays of files, of which slices are read."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,6 @@ from skae._data.sources import StoredSource
 from skae._data.sums import centred
 from skae._data.units import Units
 
-every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 some_estimators = pytest.mark.parametrize("estimator", SOME)
 
 
@@ -63,8 +64,13 @@ def assert_same_bits(model, other, X, stored):
 # -- the same fit --------------------------------------------------------------------------
 
 
-@every_estimator
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize(
+    ("estimator", "dtype"),
+    [  # every estimator, and every dtype with some
+        *((estimator, np.float32) for estimator in ESTIMATORS),
+        *product(SOME, [np.float64, np.uint8]),
+    ],
+)
 def test_they_give_the_same_bits_as_the_array(estimator, dtype, spots, tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "MAX_MAPPED", 0)
     X = (255 * spots).astype(dtype)

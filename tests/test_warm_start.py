@@ -1,5 +1,7 @@
 """Warm starts: rows that trained the former weights never validate what comes from them."""
 
+import copy
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -80,9 +82,11 @@ def test_repeated_warm_starts_do_not_raise_validation_scores_by_training_on_thei
     assert max(gaps[1:]) < gaps[0] + 0.03
 
 
-def overfit(X, **parameters):
-    """Return a model whose weights have learned all rows by heart."""
-    return AutoEncoder(
+@pytest.fixture(scope="module")
+def overfit(digits):
+    """Rows, and a model whose weights have learned all of them by heart; tests take copies."""
+    X = digits[:120] + 1e-3 * np.random.default_rng(0).normal(size=(120, 64))
+    model = AutoEncoder(
         16,
         early_stopping=False,
         warm_start=True,
@@ -90,14 +94,13 @@ def overfit(X, **parameters):
         residual_noise=0,
         weight_decay=0,
         random_state=0,
-        **parameters,
-    ).fit(X)
+    )
+    return X, model.fit(X)
 
 
 @pytest.mark.parametrize("way", ["groups", "between", "float32", "unrecorded"])
-def test_there_is_no_way_around_what_has_trained(way, digits):
-    X = digits[:120] + 1e-3 * np.random.default_rng(0).normal(size=(120, 64))
-    model, groups = overfit(X), None
+def test_there_is_no_way_around_what_has_trained(way, overfit, digits):
+    (X, model), groups = copy.deepcopy(overfit), None
     if way == "groups":
         groups = np.arange(120)
     elif way == "between":
@@ -105,8 +108,7 @@ def test_there_is_no_way_around_what_has_trained(way, digits):
     elif way == "float32":
         X = X.astype(np.float32)
     else:
-        model = overfit(X).set_params(warm_start=False)
-        model.fit(X).set_params(warm_start=True)
+        model.set_params(warm_start=False).fit(X).set_params(warm_start=True)
     with pytest.warns(UserWarning, match="warm_start"):
         model.set_params(early_stopping=True, max_iter=30).fit(X, groups=groups)
     new = digits[1000:1400]

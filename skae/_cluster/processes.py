@@ -1,5 +1,6 @@
 """Processes that fit together, over torch.distributed: sums, and what happens when one fails."""
 
+import math
 import os
 import pickle
 import socket
@@ -62,23 +63,30 @@ class Processes(World):
     timeout : float
         Seconds that a process waits for the others in one operation.
     address : str or None
-        This machine's address for the others; None leaves it to torch.
+        This machine's address for the others; None leaves it to torch, which takes that of the
+        interface GLOO_SOCKET_IFNAME or of the machine's name.
     """
 
     def __init__(
         self, store: Any, rank: int, size: int, timeout: float, address: str | None = None
     ) -> None:
         self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
-        options = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
-        options._timeout = timedelta(seconds=timeout)
-        options._devices = [
-            dist.ProcessGroupGloo.create_device(hostname=address)
-            if address
-            else dist.ProcessGroupGloo.create_default_device()
-        ]
+        self.gpus: Any = None
         store.set(f"name/{rank}", f"{socket.gethostname()}, process id {os.getpid()}")
-        prefix = dist.PrefixStore("gloo", store)
-        self.group: Any = self._try(lambda: dist.ProcessGroupGloo(prefix, rank, size, options))
+        self.group: Any = self._try(lambda: self._connect(address))
+        hosts = self.gather(socket.gethostname())
+        self.local_rank = hosts[:rank].count(hosts[rank])
+        self.gpus = self._connect_gpus(hosts.count(hosts[rank]))
+
+    def _connect(self, address: str | None) -> Any:
+        """Return the group over gloo, in which all are connected with each other."""
+        prefix, limit = dist.PrefixStore("gloo", self.store), timedelta(seconds=self.timeout)
+        if address is None:  # torch looks at GLOO_SOCKET_IFNAME, too
+            return dist.ProcessGroupGloo(prefix, self.rank, self.size, limit)
+        options = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
+        options._timeout = limit
+        options._devices = [dist.ProcessGroupGloo.create_device(hostname=address)]
+        return dist.ProcessGroupGloo(prefix, self.rank, self.size, options)
 
     # -- sums ------------------------------------------------------------------------------
 
@@ -92,13 +100,18 @@ class Processes(World):
         return self._reduced(values, dist.ReduceOp.MAX)
 
     def add_up(self, values: Tensor) -> None:
-        self._reduce(values, dist.ReduceOp.SUM)
+        if values.is_cuda and self.gpus is not None:
+            self._try(lambda: self.gpus.allreduce([values]).wait())
+        elif values.device.type == "cpu":
+            self._reduce(values, dist.ReduceOp.SUM)
+        else:
+            values.copy_(self.sum(values))
 
     def _reduced(self, values: Any, operation: Any) -> Any:
         if isinstance(values, Tensor):
-            copy = values.detach().clone()
+            copy = values.detach().cpu().clone()
             self._reduce(copy, operation)
-            return copy
+            return copy.to(values.device)
         array = np.array(values, order="C")
         self._reduce(torch.from_numpy(array.reshape(-1)), operation)
         return array
@@ -108,12 +121,24 @@ class Processes(World):
         options.reduceOp = operation
         self._try(lambda: self.group.allreduce([values], options).wait())
 
+    def _connect_gpus(self, n_here: int) -> Any:
+        """Return a group over NCCL if each process has its own GPU; ``n_here`` share a machine.
+
+        Gradients on a GPU are then added up there; all else goes through the host.
+        """
+        has_own = torch.cuda.is_available() and dist.is_nccl_available()
+        if self.any(not (has_own and n_here <= torch.cuda.device_count())):
+            return None
+        options = dist.ProcessGroupNCCL.Options()
+        options._timeout = timedelta(seconds=self.timeout)
+        prefix = dist.PrefixStore("nccl", self.store)
+        return dist.ProcessGroupNCCL(prefix, self.rank, self.size, options)
+
     # -- values ----------------------------------------------------------------------------
 
     def concatenate(self, rows: Values) -> Values:
         if isinstance(rows, Tensor):
-            parts = self._rows_of_all(rows.detach())
-            return torch.cat(parts)
+            return torch.cat(self._rows_of_all(rows.detach().cpu())).to(rows.device)
         local = np.ascontiguousarray(rows)
         shape, kind = local.shape[1:], local.dtype
         # As bytes: gloo knows few kinds of numbers.
@@ -124,9 +149,13 @@ class Processes(World):
 
     def _rows_of_all(self, rows: Tensor) -> list[Tensor]:
         """Return the rows of each process; they may differ in number."""
-        counts = torch.zeros(self.size, dtype=torch.int64)
-        counts[self.rank] = len(rows)
-        self.add_up(counts)
+        told = torch.zeros(2, self.size, dtype=torch.int64)
+        told[0, self.rank] = len(rows)
+        told[1, self.rank] = rows.itemsize * math.prod(rows.shape[1:])
+        self.add_up(told)
+        counts, widths = told
+        if (widths != widths[0]).any():  # gloo would abort the process
+            raise ValueError(f"Rows of {widths.tolist()} bytes cannot be put together.")
         most = int(counts.max())
         padded = rows.new_zeros(most, *rows.shape[1:])
         padded[: len(rows)] = rows
@@ -173,7 +202,7 @@ class Processes(World):
 
     def close(self) -> None:
         """Close the connections: all that wait for this process fail at once."""
-        self.group = None
+        self.group = self.gpus = None
 
     def _try(self, operation: Callable[[], T]) -> T:
         """Do what all processes do; raise the reason where it fails."""

@@ -1,6 +1,6 @@
 """A batch: rows, which of their values are known, and their weights; and means over it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skae._data.world import ALONE, World
+from skae.functional import extremes
 
 
 class Known(NamedTuple):
@@ -85,6 +86,13 @@ def mean_over_rows(values: Tensor) -> Tensor:
     both = torch.cat([sums.flatten(), weights.sum()[None]])
     both = SumOverProcesses.apply(both, world, share)
     return (both[:-1] / both[-1]).reshape(sums.shape)
+
+
+def extremes_over_rows(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the least and the largest value of each column over the rows of all processes."""
+    low, high = extremes(batches)
+    world = this_world()
+    return world.smallest(low), world.largest(high)
 
 
 class Everyone(NamedTuple):

@@ -109,10 +109,12 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def mean(self, values: Array) -> float:
         """Return the mean of a number of each row of all processes, with their weights."""
-        if self.weights is None:
-            return float(values.mean())
-        weights = self.world.concatenate(self.weights[self.index.cpu()].numpy())
-        return float(np.average(values, weights=weights))
+        weights = None
+        if self.weights is not None:
+            weights = self.world.concatenate(self.weights[self.index.cpu()].numpy())
+        mean = values.mean() if weights is None else np.average(values, weights=weights)
+        # Machines of other kinds round otherwise, and all have to decide alike.
+        return self.world.agree(float(mean))
 
     @property
     def mean_weight(self) -> float:

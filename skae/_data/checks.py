@@ -31,12 +31,31 @@ def read_shard(estimator: Any, X: Any, world: World) -> Source:
             f"X has not the same number of columns in all processes: {told}; a process without "
             "rows passes an array of shape (0, n_features)."
         )
+    agree_on_names(estimator, world)
     n_rows = sum(n for n, _ in shapes)
     if n_rows < 2:
         raise ValueError(
             f"X has {n_rows} row(s) in all processes together; a minimum of 2 is required."
         )
     return source
+
+
+def agree_on_names(estimator: Any, world: World) -> None:
+    """Give all processes the names of columns that some have; raise ValueError if they differ."""
+    names = [
+        None if own is None else list(map(str, own))
+        for own in world.gather(getattr(estimator, "feature_names_in_", None))
+    ]
+    known = [(rank, own) for rank, own in enumerate(names) if own is not None]
+    for rank, own in known:
+        if own != known[0][1]:
+            place = next(i for i, (a, b) in enumerate(zip(own, known[0][1], strict=True)) if a != b)
+            raise ValueError(
+                f"X has other columns in process {rank} than in process {known[0][0]}: column "
+                f"{place} is {own[place]!r}, not {known[0][1][place]!r}; give all the same."
+            )
+    if known and world.size > 1:
+        estimator.feature_names_in_ = np.array(known[0][1], dtype=object)
 
 
 def read_rows(estimator: Any, X: Any, *, fitting: bool, least: int = 1) -> Source:

@@ -133,7 +133,10 @@ class Source(ABC):
         """Copy ``n`` of all processes' rows at equal distances, or all, and their weights."""
         index = self.world.spread(n, self.n_rows)
         weights = np.ones(len(index)) if self.weights is None else self.weights[index]
-        return self.world.concatenate(self.take(index)), self.world.concatenate(weights)
+        rows = self.take(index)
+        if self.world.size > 1:  # some may have float32, and others float64
+            rows = rows.astype(np.float64)
+        return self.world.concatenate(rows), self.world.concatenate(weights)
 
     def weighted(self, weights: Array) -> Self:
         """Return the rows with weights; those of weight zero are left out."""

@@ -23,6 +23,8 @@ MIN_VALIDATION = 10
 MAX_VALIDATION = 20_000
 # Groups of more than this share of the rows always train.
 MAX_GROUP = 0.25
+# From so many of the smallest keys the number of all is estimated, to 1 or 2 %.
+N_SMALLEST = 4096
 # Scrambles keys, which are then spread evenly over all numbers of 64 bits.
 SCRAMBLER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -126,7 +128,7 @@ def split_shards(
     """
     different, group = np.unique(keys, return_inverse=True)
     sizes, n_known = np.bincount(group, weights), np.bincount(group, has_trained)
-    n_groups = sum(world.counts(len(different)))
+    n_groups = count_different(different, world)
     total = world.sum(np.array(sizes.sum(), dtype=np.float64))
     wanted = count_validation(n_groups, fraction) if fraction else 0
     chosen = np.unique(world.concatenate(different[n_known == 0][:wanted]))[:wanted]
@@ -145,6 +147,24 @@ def split_shards(
     groups = world.concatenate(np.searchsorted(chosen, keys[validates]).astype(np.int64))
     n_training, n_validation = (sum(world.counts(len(rows))) for rows in (training, validation))
     return Split(training, validation, groups, n_groups, n_training, n_validation)
+
+
+def count_different(keys: Keys, world: World) -> int:
+    """Return how many different keys all processes have, nearly where there are many.
+
+    n keys that are spread evenly lie so densely that the smallest k of them end at k/n of the way
+    (Bar-Yossef et al. 2002): that needs no more than the smallest keys of each process.
+
+    Parameters
+    ----------
+    keys : ndarray of uint64
+        Different ones of this process, in order.
+    world : World
+    """
+    smallest = np.unique(world.concatenate(keys[:N_SMALLEST]))[:N_SMALLEST]
+    if len(smallest) < N_SMALLEST:
+        return len(smallest)
+    return int((N_SMALLEST - 1) / (float(smallest[-1]) / 2.0**64))
 
 
 def scramble(keys: Keys, seed: int) -> Keys:

@@ -19,10 +19,13 @@ class World:
     ----------
     rank, size : int
         The number of this process, from 0 on, and that of all.
+    local_rank : int
+        Its number among those on the same machine.
     """
 
     rank = 0
     size = 1
+    local_rank = 0
 
     def sum(self, values: Values) -> Values:
         """Return the sums of numbers over all processes."""

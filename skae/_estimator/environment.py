@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 
 from skae._data.batch import counting
+from skae._data.world import ALONE, World
 
 T = TypeVar("T")
 
@@ -58,10 +59,16 @@ def all_at_once(estimator: T) -> Iterator[T]:
         replace_attributes(estimator, before, dict(vars(fitted)))
 
 
-def resolve_device(device: str) -> str:
-    """Return the device to compute on; "auto" means CUDA where there is one."""
+def resolve_device(device: str, world: World = ALONE) -> str:
+    """Return the device to compute on; "auto" means CUDA where there is one.
+
+    Processes of one machine take its GPUs in turn.
+    """
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda" and world.size > 1:
+            device = f"cuda:{world.local_rank % torch.cuda.device_count()}"
+        return device
     try:
         torch.zeros(1, device=device, dtype=torch.float32).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -172,7 +172,10 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         world: World = ALONE,
         kept: Kept | None = None,
     ) -> None:
-        job = self._check(X, sample_weight, groups, world)
+        check_parameters(self)
+        seed = world.agree(draw_seed(self.random_state))
+        seed = seed if kept is None else kept.seed_of_fit(seed, world)
+        job = self._check(X, sample_weight, groups, seed, world)
         training = self._start(job)
         if self.early_stopping and self.init == "pca" and training.validation is None:
             warn_of_few_rows(self, job.split)
@@ -188,18 +191,16 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
 
     # -- check -----------------------------------------------------------------------------
 
-    def _check(self, X: Any, sample_weight: Any, groups: Any, world: World) -> Job:
-        """Check parameters and rows, and decide what the fit goes on from."""
-        check_parameters(self)
+    def _check(self, X: Any, sample_weight: Any, groups: Any, seed: int, world: World) -> Job:
+        """Check the rows, and decide what the fit goes on from."""
         former = None
         if self.warm_start and hasattr(self, "net_"):
             weights = weights_to_arrays(self.net_.module_)
             former = Former(self._spec, weights, self._trained, self._is_pca)
-        seed = world.agree(draw_seed(self.random_state))
         source, groups, gaussian = rows_for_fit(self, X, sample_weight, groups, seed, world)
         self._gaussian = vars(gaussian or gaussian_of_complete(source))
         check_networks(self, source.n_features)
-        device = resolve_device(self.device)
+        device = resolve_device(self.device, world)
         moments = Moments.of(source)
         if former is not None:
             former.spec.require(n_features=source.n_features)

@@ -12,7 +12,6 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from skorch.helper import predefined_split
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import Dataset
 
 from skae._data.batch import Batch, counting
@@ -24,13 +23,12 @@ from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.seeding import Drawing
 from skae._training.callbacks import StopTraining, asks_to_stop
-from skae._training.engine.optimizer import COURSES, FlatAdamW, last_values
+from skae._training.engine.discriminator import DiscriminatorTraining
+from skae._training.engine.optimizer import COURSES, last_values
 from skae._training.engine.residual_noise import ResidualNoise
 from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread, takes_bfloat16
+from skae._training.engine.together import join_module
 from skae._training.epoch import PassTerms, record_batch, record_epoch, step_loss
-
-# The discriminator's optimizer, at a constant rate: see benchmarks/README.md.
-DISCRIMINATOR_RATE, DISCRIMINATOR_BETAS = 1e-2, (0.5, 0.95)
 
 
 class AutoEncoderNet(NeuralNet):
@@ -109,12 +107,9 @@ class AutoEncoderNet(NeuralNet):
         super().initialize_optimizer(*args, **kwargs)
         if self.averages:
             self.optimizer_.start_average()
-        discriminator = self.module_.discriminator
-        self.discriminator_optimizer_: FlatAdamW | None = None
-        if discriminator is not None:
-            self.discriminator_optimizer_ = FlatAdamW(
-                discriminator.parameters(), DISCRIMINATOR_RATE, DISCRIMINATOR_BETAS, weight_decay=0
-            )
+        self.against_: DiscriminatorTraining | None = None
+        if self.module_.discriminator is not None:
+            self.against_ = DiscriminatorTraining(self.module_, self.world)
         return self
 
     def train(self, rows: RowDataset, validation: RowDataset | None) -> None:
@@ -125,8 +120,8 @@ class AutoEncoderNet(NeuralNet):
         self._begin(rows, batch)
         with suppress(StopTraining), one_thread(self._is_small()):
             if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
-                self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
-                self.module_.encoder.join_range(self.world, len(rows))
+                with counting(None, world=self.world):
+                    self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
             self.notify("on_train_begin", X=rows, y=rows)
             with self._fast(batch):  # callbacks may have registered hooks
                 self.fit_loop(rows, epochs=self.max_epochs - len(self.history))
@@ -139,13 +134,13 @@ class AutoEncoderNet(NeuralNet):
         self.train_split = None
         self.noise_ = None
         self.optimizer_.release()
-        if self.discriminator_optimizer_ is not None:
-            self.discriminator_optimizer_.release()
+        if self.against_ is not None:
+            self.against_.optimizer.release()
+            self.against_ = None
 
     def _begin(self, rows: RowDataset, batch: Tensor) -> None:
         """Set what counts the steps of a training, and what its random draws come from."""
         self.is_over_ = False
-        self.discriminator_losses_: list[Tensor] = []
         self.module_.progress = 0.0
         self.lowest_ = {"train": math.inf, "valid": math.inf}
         self.step_, self.n_steps_ = 0, self.max_epochs * len(self.get_iterator(rows, True))
@@ -269,19 +264,9 @@ class AutoEncoderNet(NeuralNet):
             self.optimizer_.step()  # schedulers look for this
         self.step_ += 1
         self.module_.progress = self.step_ / self.n_steps_
-        if self.discriminator_optimizer_ is not None:
-            with counting(None, batch.weights):
-                self._step_discriminator(self.discriminator_optimizer_, batch.share)
+        if self.against_ is not None:
+            self.against_.step(batch)
         return {"y_pred": output}
-
-    def _step_discriminator(self, optimizer: FlatAdamW, share: float) -> None:
-        """Train the discriminator on the codes of the batch of this step."""
-        optimizer.zero_grad()
-        loss = self.module_.discriminator_loss()
-        loss.backward()
-        optimizer.join_gradients(self.world, share)
-        optimizer.update()
-        self.discriminator_losses_.append(loss.detach())
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         """Return the decoder's output for a batch."""
@@ -290,10 +275,8 @@ class AutoEncoderNet(NeuralNet):
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch without a gradient."""
-        with (
-            torch.no_grad(),
-            counting(batch.observed, batch.weights, self.world, batch.share),
-        ):
+        known = (batch.observed, batch.weights, self.world, batch.share)
+        with torch.no_grad(), counting(*known):
             return {"y_pred": self.module_(batch.x)}
 
     def run_single_epoch(
@@ -320,33 +303,15 @@ class AutoEncoderNet(NeuralNet):
                 if watched:
                     self._report_batch(prefix, step, batch, training)
         if training:
-            self._join_module(iterator.rows)
+            join_module(self.module_, self.optimizer_, iterator.rows)
         means = collected.means()
         if not watched:  # for callbacks that average batches: the epoch as one
             self.history.new_batch()
             record_batch(self.history, prefix, sum(means.values()), len(iterator.rows))
         self.lowest_[prefix] = record_epoch(self.history, prefix, means, self.lowest_[prefix])
-        if self.discriminator_losses_:
-            loss = torch.stack(self.discriminator_losses_).mean().item()
-            self.history.record("discriminator_loss", loss)
-            self.discriminator_losses_ = []
+        if training and self.against_ is not None:
+            self.history.record("discriminator_loss", self.against_.mean_loss())
         self.history.record(f"{prefix}_batch_count", len(iterator))
-
-    def _join_module(self, rows: RowDataset) -> None:
-        """Let the module be the same in all processes: what it has noted of its rows, too."""
-        if self.world.size == 1:
-            return
-        for part in self.module_.modules():
-            if isinstance(part, FlooredNetwork) and part.notes_range:
-                part.eval()  # takes the range of what is still to be noted
-                part.join_range(self.world, len(rows))
-            elif isinstance(part, _NormBase) and part.track_running_stats:
-                share = len(rows) / rows.n_rows
-                for statistic in (part.running_mean, part.running_var):
-                    if statistic is not None:
-                        statistic.copy_(self.world.sum(share * statistic))
-        # Machines of other kinds round otherwise.
-        self.optimizer_.take_first(self.world)
 
     def _report_batch(
         self, prefix: str, step: dict[str, Any], batch: Batch, training: bool
@@ -369,20 +334,13 @@ class AutoEncoderNet(NeuralNet):
         """Call a hook of every callback, each of which may end the training."""
         try:
             super().notify(method_name, **kwargs)
-        except KeyboardInterrupt as interrupt:
-            if not asks_to_stop(interrupt):
+        except (KeyboardInterrupt, StopTraining) as stop:
+            if isinstance(stop, KeyboardInterrupt) and not asks_to_stop(stop):
                 raise
-            self._stop(interrupt)
-        except StopTraining as stop:
-            self._stop(stop)
-        if method_name != "on_epoch_end":
-            return
-        self.is_over_ = self.world.any(self.is_over_)
-        if self.is_over_:  # now that all callbacks know
-            raise StopTraining
-
-    def _stop(self, reason: BaseException) -> None:
-        """End the training: at once, or with the epoch where other processes take part in it."""
-        if self.world.size == 1:
-            raise StopTraining from reason
-        self.is_over_ = True
+            if self.world.size == 1:
+                raise StopTraining from stop
+            self.is_over_ = True  # with the epoch, which other processes take part in
+        if method_name == "on_epoch_end":
+            self.is_over_ = self.world.any(self.is_over_)
+            if self.is_over_:  # now that all callbacks know
+                raise StopTraining

@@ -68,8 +68,7 @@ class Checkpoint:
 
 def optimizers_of(net: AutoEncoderNet) -> list[Any]:
     """Return the optimizers of a net that trains."""
-    both = (net.optimizer_, net.discriminator_optimizer_)
-    return [optimizer for optimizer in both if optimizer is not None]
+    return [net.optimizer_] if net.against_ is None else [net.optimizer_, net.against_.optimizer]
 
 
 @dataclass
@@ -80,9 +79,18 @@ class Kept:
     ----------
     checkpoint : Checkpoint or None
         None before the first epoch has ended.
+    seed : int or None
+        Of the fit's random draws, so that the same rows validate when it goes on.
     """
 
     checkpoint: Checkpoint | None = None
+    seed: int | None = None
+
+    def seed_of_fit(self, seed: int, world: World) -> int:
+        """Return the seed of a fit that goes on, or the given one for a new fit."""
+        known = [own for own in world.gather(self.seed) if own is not None]
+        self.seed = known[0] if known else seed
+        return self.seed
 
     def newest(self, world: World) -> Checkpoint | None:
         """Return the checkpoint of the process that has come furthest; None where none has any."""

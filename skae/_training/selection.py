@@ -281,8 +281,8 @@ class Training:
             return True
         if self.deciding.weights is not None and not self.deciding.mean(rivals - losses) > 0:
             return False
-        found = is_improvement(self._by_group(rivals), self._by_group(losses))
-        return self.net.world.agree(found)
+        gains = is_improvement(self._by_group(rivals), self._by_group(losses))
+        return self.net.world.agree(gains)
 
     def _by_group(self, losses: Array) -> Array:
         """Return the mean loss of each group."""
@@ -324,11 +324,11 @@ def report_divergence(best: KeepBest, start: Start, learning_rate: float) -> Non
 def is_improvement(start: Array, trained: Array) -> bool:
     """Tell whether trained weights have lower losses on the validation rows beyond chance.
 
-    Most rows must gain (Wilcoxon's signed-rank test at 0.1 %), and the mean gain must not be
-    due to a few rows (paired t-test at 10 %). Gains are cut at the 98th percentile before both,
-    so that one very large gain neither raises the mean nor, by its variance, hides the gains of
-    all others. A lower mean alone is not enough: the best of many epochs has one by chance, on
-    few rows and on heavy-tailed ones.
+    Most rows must gain (Wilcoxon's signed-rank test at 0.1 %), and the mean gain must not be due
+    to a few rows (paired t-test at 10 %). Gains are cut at the 98th percentile before both, so that
+    one large gain neither raises the mean nor, by its variance, hides the gains of all others. A
+    lower mean alone is not enough: the best of many epochs has one by chance, on few rows and on
+    heavy-tailed ones.
     """
     gain = start - trained
     gain = np.minimum(gain, np.quantile(gain, 0.98, method="lower"))

@@ -66,8 +66,8 @@ def in_span(training: Training) -> Iterator[tuple[RowDataset, RowDataset | None]
     best = training.best
     if best.epoch_ > 0:
         best.restore(module)
-    networks.widen(x for x, _ in training.net.get_iterator(training.train))
-    networks.encoder.join_range(table.world, len(training.train))
+    with counting(None, world=table.world):
+        networks.widen(x for x, _ in training.net.get_iterator(training.train))
     if best.epoch_ > 0:
         best.weights_ = copy_weights(module)
 

@@ -92,7 +92,7 @@ def kernel_sums(
     -------
     Tensor of shape (n,)
     """
-    origin = x[:1].detach()  # far from zero the squares would cancel
+    origin = (x if len(x) else y)[:1].detach()  # far from zero the squares would cancel
     x, y = x - origin, y - origin
     # Not torch.cdist, whose gradient at a distance of zero is none.
     squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * x @ y.T

@@ -165,7 +165,7 @@ class SharedParameters:
     batch_size: int | str = parameter(
         "auto",
         integer(1) | options("auto"),
-        f"""Rows in an optimizer step, at most. "auto" is {AUTO_BATCH_SIZE}.""",
+        f"""Rows in a step, at most, of all processes. "auto" is {AUTO_BATCH_SIZE} for one.""",
     )
     learning_rate: str = parameter(
         "one_cycle",

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from skae import functional
-from skae._data.batch import observed_values, this_world
+from skae._data.batch import extremes_over_rows, observed_values
 from skae._data.sources import Array
 from skae._data.units import Units, widest_float
 from skae._model.losses.base import Loss
-from skae.functional import extremes
 
 # The largest variance that a binary feature has.
 COIN_VARIANCE = 0.25
@@ -103,8 +102,7 @@ class Poisson(LinkedLoss):
 
     def look_at(self, batches: Iterable[Tensor]) -> None:
         """Note the largest count of each feature."""
-        _, largest = extremes(batches)
-        largest = this_world().largest(largest)
+        _, largest = extremes_over_rows(batches)
         self.highest.copy_((2 * self.units.to_data(largest)).clamp(min=1).log())
 
     def merge(self, former: dict[str, Tensor]) -> None:

@@ -6,9 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from skae._data.batch import extremes_over_rows
 from skae._data.world import World
 from skae._model.substitute import Substitutable
-from skae.functional import extremes
 
 # How many numbers are kept before their range is taken.
 RANGE_SIZE = 2**20
@@ -87,7 +87,7 @@ class FlooredNetwork(Substitutable):
 
     def set_range(self, batches: Iterable[Tensor]) -> None:
         """Let the range be that of these inputs."""
-        low, high = extremes(batches)
+        low, high = extremes_over_rows(batches)
         self.low.copy_(low)
         self.high.copy_(high)
 

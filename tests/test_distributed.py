@@ -1,0 +1,409 @@
+"""Fits over several processes: the same model as from one, in all of them."""
+
+import copy
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from estimators import ESTIMATORS, SOME, fit_trained, make_spots, trains
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
+from torch import nn
+from worlds import fit_together, run_together, shards_of
+
+import skae
+import skae.distributed
+from skae._cluster.processes import OtherProcessError
+from skae._data.batches import RowDataset, count_batches, share_out
+from skae._data.sources import ArraySource
+from skae._data.split import row_keys, scramble, split_shards
+from skae._data.sums.moments import Moments
+from skae._start.pca import fit_pca
+from skae._training.callbacks import StopTraining
+from skae._training.resume import Kept
+
+# Those that draw nothing at random while they train.
+QUIET = [
+    skae.AutoEncoder,
+    skae.ContractiveAutoEncoder,
+    skae.SparseAutoEncoder,
+    skae.WassersteinAutoEncoder,
+]
+# Training amplifies rounding, and in float32 so much that even the order of rows matters.
+EXACT = {
+    "dtype": "float64",
+    "residual_noise": 0,
+    "early_stopping": False,
+    "max_iter": 4,
+    "learning_rate_init": 0.005,
+}
+
+
+def rebuilt(model, X):
+    return model.inverse_transform(model.transform(X))
+
+
+def assert_same(models):
+    first = {n: v for n, v in models[0].__getstate__()["_weights"].items()}
+    for model in models[1:]:
+        for name, value in model.__getstate__()["_weights"].items():
+            np.testing.assert_array_equal(value, first[name], err_msg=name)
+        for name in (
+            "n_iter_",
+            "best_iter_",
+            "loss_curve_",
+            "validation_scores_",
+            "pca_score_",
+            "noise_variance_",
+            "scale_",
+        ):
+            assert getattr(model, name) == getattr(models[0], name)
+        np.testing.assert_array_equal(model.mean_, models[0].mean_)
+
+
+# -- agreement -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", SOME)
+def test_a_world_of_one_process_gives_the_bits_of_fit(estimator):
+    X = make_spots()
+    alone = fit_trained(trains(estimator), X)
+    (together,) = fit_together(trains(estimator), [X])
+    assert_same([alone, together])
+    np.testing.assert_array_equal(together.transform(X), alone.transform(X))
+
+
+@pytest.mark.parametrize("estimator", QUIET)
+@pytest.mark.parametrize("n_processes", [2, 3, 4])
+def test_processes_agree_with_one_on_full_batches(estimator, n_processes):
+    X, new = make_spots(), make_spots(seed=1)
+    model = trains(estimator, batch_size=len(X), **EXACT)
+    alone = fit_trained(model, X)
+    models = fit_together(model, shards_of(X, n_processes))
+    assert_same(models)
+    np.testing.assert_allclose(rebuilt(models[0], new), rebuilt(alone, new), atol=1e-5)
+    np.testing.assert_allclose(models[0].loss_curve_, alone.loss_curve_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("estimator", QUIET)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_processes_agree_with_one_on_the_same_batches(monkeypatch, estimator, weighted):
+    monkeypatch.setattr(RowDataset, "order", lambda self, *args: torch.arange(len(self)))
+    X, n_batches = make_spots(), 8
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(X)) if weighted else None
+    shards = shards_of(np.arange(len(X)), 120, 80, 40)
+    by_batch = [rows.reshape(n_batches, -1) for rows in shards]
+    order = np.hstack(by_batch).ravel()
+
+    def of(rows):
+        return None if weights is None else weights[rows]
+
+    kl = {"penalty": "kl"} if estimator is skae.SparseAutoEncoder else {}
+    model = trains(estimator, batch_size=30, **EXACT, **kl)
+    alone = clone(model).fit(X[order], sample_weight=of(order))
+    assert alone.best_iter_ > 0
+    models = fit_together(model, [X[rows] for rows in shards], [of(rows) for rows in shards])
+    np.testing.assert_allclose(rebuilt(models[0], X), rebuilt(alone, X), atol=1e-5)
+    np.testing.assert_allclose(models[0].loss_curve_, alone.loss_curve_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("counts", [[100], [100, 100], [7, 1, 0], [1, 0, 0, 0], [1000, 3, 17]])
+@pytest.mark.parametrize("batch_size", [1, 8, 32, 5000])
+def test_batches_of_all_processes_are_no_larger_than_wanted(counts, batch_size):
+    n = count_batches(counts, batch_size)
+    sizes = np.array([share_out(c, n, r, len(counts)) for r, c in enumerate(counts)])
+    np.testing.assert_array_equal(sizes.sum(axis=1), counts)
+    assert sizes.sum(axis=0).max() <= max(batch_size, np.count_nonzero(counts))
+    assert np.ptp(sizes, axis=1).max() <= 1
+    if len(counts) == 1:
+        assert n == np.ceil(counts[0] / batch_size)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_estimator_trains_in_several_processes(estimator):
+    X = make_spots()
+    models = fit_together(trains(estimator), shards_of(X, 100, 0, 140))
+    assert models[0].best_iter_ > 0
+    assert_same(models)
+    assert max(models[0].validation_scores_) > models[0].pca_score_
+
+
+def test_rows_of_several_processes_have_the_pca_of_all():
+    X = make_spots()[:, :30] + 100
+
+    def pca(shard):
+        def of_rank(world):
+            source = ArraySource(shard)
+            source.world = world
+            return fit_pca(source, Moments.of(source), 5, 0)
+
+        return of_rank
+
+    expected = PCA(5).fit(X)
+    for rows in (X, X[:20]):  # more rows than features, and fewer
+        found, errors = run_together([pca(shard) for shard in shards_of(rows, 3)])
+        assert errors == [None] * 3
+        expected = PCA(5).fit(rows)
+        for own in found:
+            np.testing.assert_allclose(own.mean, rows.mean(axis=0), rtol=1e-12)
+            np.testing.assert_allclose(own.variances, expected.explained_variance_, rtol=1e-8)
+            overlap = np.abs(np.sum(own.components * expected.components_, axis=1))
+            np.testing.assert_allclose(overlap, 1, rtol=1e-8)
+
+
+# -- rows of every kind --------------------------------------------------------------------
+
+
+class Batchwise(nn.Module):
+    """A user's encoder whose batch norm keeps statistics of the rows it sees."""
+
+    def __init__(self, n_features, n_components):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_features, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Linear(16, n_components)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"image_shape": (1, 8, 8)},
+        {"tied_weights": True},
+        {"encoder": Batchwise},
+        {"init": "random", "max_iter": 30},
+        {"loss": "binary_cross_entropy"},
+        {"loss": "poisson"},
+        {"loss": "absolute_error"},
+        {"callbacks": [Callback()]},
+    ],
+    ids=str,
+)
+def test_networks_and_losses_train_in_several_processes(parameters):
+    X = make_spots()
+    model = trains(skae.AutoEncoder, **parameters)
+    models = fit_together(model, shards_of(X, 90, 150, 0))
+    assert models[0].best_iter_ > 0
+    assert_same(models)
+    assert models[0].score(X) > 0.6
+
+
+def in_shards(X):
+    return shards_of(X, 90, 150, 0)
+
+
+def test_rows_of_any_kind_train_in_several_processes():
+    X = np.where(make_spots() > 0.3, make_spots(), 0)
+    with_holes = X.copy()
+    with_holes[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
+    model = trains(skae.AutoEncoder)
+    weights = np.random.default_rng(1).uniform(0, 2, len(X))
+    for name, shards, options in [
+        ("sparse", [sparse.csr_array(part) for part in in_shards(X)], {}),
+        ("missing", in_shards(with_holes), {}),
+        ("weights", in_shards(X), {"weights": in_shards(weights)}),
+        ("weights of some", in_shards(X), {"weights": [None, in_shards(weights)[1], None]}),
+        ("groups", in_shards(X), {"groups": in_shards(np.arange(len(X)) // 3)}),
+        ("mixed", [X[:90].astype(np.float32), sparse.csr_array(X[90:])], {}),
+    ]:
+        models = fit_together(model, shards, **options)
+        assert models[0].best_iter_ > 0, name
+        assert models[0].score(X) > 0.7, name
+        assert_same(models)
+
+
+def test_few_rows_of_many_features_agree_with_one_process():
+    rng = np.random.default_rng(0)
+    X = np.tanh(rng.normal(size=(60, 3)) @ rng.normal(size=(3, 700)))
+    model = trains(skae.AutoEncoder, batch_size=60, **EXACT)
+    alone = clone(model).fit(X)
+    models = fit_together(model, shards_of(X, 20, 0, 40))
+    assert_same(models)
+    assert models[0].best_iter_ > 0
+    np.testing.assert_allclose(models[0].score(X), alone.score(X), rtol=1e-3)
+
+
+def test_a_warm_start_goes_on_in_several_processes():
+    X, new = make_spots(), make_spots(seed=2)
+    model = trains(skae.AutoEncoder, warm_start=True)
+    first = fit_together(model, shards_of(X, 2))[0]
+    results, errors = run_together(
+        [
+            lambda world, part=part: copy.deepcopy(first)._fit_together(part, None, None, world)
+            for part in shards_of(np.concatenate([X, new]), 2)
+        ]
+    )
+    assert errors == [None, None]
+    assert results[0].score(new) > first.score(new)
+    assert_same(results)
+
+
+def test_equal_rows_are_on_one_side_whichever_process_has_them():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4))[rng.integers(0, 100, size=300)]
+
+    def split(shard):
+        def of_rank(world):
+            keys = scramble(row_keys(ArraySource(shard), np.float64), 7)
+            found = split_shards(keys, "auto", np.zeros(len(shard), dtype=bool), None, world)
+            return shard[found.training], shard[found.validation], found
+
+        return of_rank
+
+    sides = {}
+    for sizes in [(150, 150), (10, 0, 290)]:
+        found, _ = run_together([split(shard) for shard in shards_of(X, *sizes)])
+        training = {row.tobytes() for part, _, _ in found for row in part}
+        validation = {row.tobytes() for _, part, _ in found for row in part}
+        assert len(validation) >= 10
+        assert not training & validation
+        assert found[0][2].n_validation == sum(len(part) for _, part, _ in found)
+        np.testing.assert_array_equal(found[0][2].groups, found[-1][2].groups)
+        sides[sizes] = validation
+    assert len({frozenset(side) for side in sides.values()}) == 1
+
+
+# -- failure -------------------------------------------------------------------------------
+
+
+def test_an_error_of_one_process_ends_all_with_its_traceback():
+    X = make_spots()
+    bad = X.copy()
+    bad[3, 5] = np.inf
+    shards = [X, bad, X]
+    results, errors = run_together(
+        [
+            lambda world, part=part: trains(skae.AutoEncoder)._fit_together(part, None, None, world)
+            for part in shards
+        ]
+    )
+    assert results == [None] * 3
+    assert isinstance(errors[1], ValueError)
+    for error in (errors[0], errors[2]):
+        assert isinstance(error, OtherProcessError)
+        assert "process 1 of 3" in str(error)
+        assert "X contains infinity" in str(error)
+
+
+@pytest.mark.parametrize(
+    "shards, parameters, message",
+    [
+        ([np.ones((5, 3)), np.ones((5, 4))], [{}, {}], "3 in process 0, 4 in process 1"),
+        ([np.ones((5, 3))] * 2, [{"tol": 0.1}, {}], "tol is 0.1 in process 0 and 0.0001 in"),
+        ([np.ones((1, 3)), np.ones((0, 3))], [{}, {}], "X has 1 row"),
+    ],
+)
+def test_processes_that_disagree_are_told(shards, parameters, message):
+    _, errors = run_together(
+        [
+            lambda world, X=X, p=p: skae.AutoEncoder(2, **p)._fit_together(X, None, None, world)
+            for X, p in zip(shards, parameters, strict=True)
+        ]
+    )
+    for error in errors:
+        assert isinstance(error, ValueError)
+        assert message in str(error)
+
+
+class Fails(Callback):
+    """Raises in one of the processes at the end of an epoch."""
+
+    def __init__(self, epoch, how):
+        self.epoch, self.how = epoch, how
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch and net.world.rank == 1:
+            raise self.how
+
+
+def test_a_process_that_wants_to_stop_stops_all():
+    model = trains(skae.AutoEncoder, callbacks=[Fails(5, StopTraining())])
+    models = fit_together(model, shards_of(make_spots(), 3))
+    assert_same(models)
+    assert models[0].n_iter_ == 5
+
+
+@pytest.mark.parametrize("estimator", SOME)
+def test_a_training_goes_on_from_the_last_epoch_with_the_processes_that_are_left(estimator):
+    X, kept = make_spots(), [Kept(), Kept(), Kept()]
+    model = trains(estimator, random_state=None, callbacks=[Fails(5, OSError("gone"))])
+    with pytest.raises(OSError, match="gone"):
+        fit_together(model, shards_of(X, 3), kept=kept)
+    assert {len(own.checkpoint.history) for own in kept} <= {4, 5}
+    kept[0] = Kept()  # a new process in the place of the one that was lost
+    seed, model = kept[1].seed, trains(estimator, random_state=None)
+    models = fit_together(model, shards_of(X, 100, 140), kept=kept[:2])
+    assert kept[0].seed == seed
+    assert_same(models)
+    assert models[0].n_iter_ == 12
+    assert models[0].best_iter_ > 5
+    assert max(models[0].validation_scores_) > models[0].pca_score_
+
+
+LOSES = """
+import os, signal, sys
+import numpy as np
+import torch.distributed as dist
+from skorch.callbacks import Callback
+from skae import AutoEncoder
+from skae.distributed import fit
+
+class Dies(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 3 and dist.get_rank() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+rank = int(sys.argv[1])
+store = dist.FileStore(sys.argv[2], 3)
+dist.init_process_group("gloo", store=store, rank=rank, world_size=3)
+X = np.random.default_rng(rank).normal(size=(100, 5))
+fit(AutoEncoder(2, max_iter=50, batch_size=32, callbacks=[Dies()]), X, timeout=20)
+"""
+
+
+def test_a_process_that_is_killed_ends_the_others_within_seconds(tmp_path):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOSES, str(rank), str(tmp_path / "store")],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(3)
+    ]
+    outputs = [process.communicate(timeout=60)[1] for process in processes]
+    assert processes[1].returncode == -signal.SIGKILL
+    for rank in (0, 2):
+        assert processes[rank].returncode == 1
+        assert re.search(r"ProcessLostError: process 1 \(.* of 3 was lost", outputs[rank])
+
+
+def test_without_a_process_group_the_error_says_what_to_do():
+    with pytest.raises(RuntimeError, match="init_process_group"):
+        skae.distributed.fit(skae.AutoEncoder(2), make_spots())
+
+
+def test_a_pipeline_is_refused_in_words():
+    with pytest.raises(TypeError, match="fit the other steps of a pipeline before"):
+        skae.distributed.fit(make_pipeline(StandardScaler(), skae.AutoEncoder(2)), make_spots())
+
+
+def test_names_of_columns_are_those_of_the_processes_that_have_rows():
+    frame = pd.DataFrame(make_spots()[:, :3], columns=["a", "b", "c"])
+    model = skae.AutoEncoder(2, max_iter=2)
+    models = fit_together(model, [frame[:100], np.empty((0, 3)), frame[100:]])
+    for own in models:
+        assert list(own.feature_names_in_) == ["a", "b", "c"]
+    other = frame[100:].rename(columns={"b": "d"})
+    with pytest.raises(ValueError, match="process 1 than in process 0: column 1 is 'd', not 'b'"):
+        fit_together(model, [frame[:100], other])
