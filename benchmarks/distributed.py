@@ -428,8 +428,8 @@ def run_model(options):
         _, n_bytes = workers.call(1, simulated_step, 32, 8, 2, "ring", next(iter(NETWORKS)))[0]
         model = Model(by_rows, n_bytes)
         print(
-            f"model: a step takes {model.a_step * 1e3:.2f} ms and {model.a_row * 1e6:.1f} µs a row, "
-            f"and adds up {n_bytes:,} bytes"
+            f"model: a step {model.a_step * 1e3:.2f} ms and {model.a_row * 1e6:.1f} µs a row; "
+            f"{n_bytes:,} bytes"
         )
         for network in NETWORKS:
             for batch_name, batch_of in BATCHES.items():
