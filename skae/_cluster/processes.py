@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from skae._cluster.shared_memory import SharedMemory, share_memory
 from skae._data.world import Value, Values, World
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ T = TypeVar("T")
 GRACE = 2.0
 # Seconds between two looks at the store.
 PAUSE = 0.01
+# So many bytes and more go through memory that the processes of one machine share.
+MANY_BYTES = 2**18
 
 
 class ProcessLostError(RuntimeError):
@@ -71,6 +74,8 @@ class Processes(World):
     ) -> None:
         self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
         self.gpus: Any = None
+        self.shared: SharedMemory | None = None
+        self.may_share = False
         options = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
         options._timeout = timedelta(seconds=timeout)
         options._devices = [
@@ -83,6 +88,7 @@ class Processes(World):
         self.group: Any = self._try(lambda: dist.ProcessGroupGloo(prefix, rank, size, options))
         hosts = self.gather(socket.gethostname())
         self.local_rank = hosts[:rank].count(hosts[rank])
+        self.may_share = len(set(hosts)) == 1 and size > 1
         self.gpus = self._connect_gpus(hosts.count(hosts[rank]))
 
     # -- sums ------------------------------------------------------------------------------
@@ -100,7 +106,8 @@ class Processes(World):
         if values.is_cuda and self.gpus is not None:
             self._try(lambda: self.gpus.allreduce([values]).wait())
         elif values.device.type == "cpu":
-            self._reduce(values, dist.ReduceOp.SUM)
+            if not self._add_up_in_memory(values):
+                self._reduce(values, dist.ReduceOp.SUM)
         else:
             values.copy_(self.sum(values))
 
@@ -117,6 +124,21 @@ class Processes(World):
         options = dist.AllreduceOptions()
         options.reduceOp = operation
         self._try(lambda: self.group.allreduce([values], options).wait())
+
+    def _add_up_in_memory(self, values: Tensor) -> bool:
+        """Add up in memory that all processes share; return whether there is such."""
+        if not self.may_share or values.nbytes < MANY_BYTES:
+            return False
+        if self.shared is None or not self.shared.has_room_for(values):
+            self.shared = share_memory(self, self._meet, values.nbytes)
+        self.may_share = self.shared is not None
+        if self.shared is not None:
+            self.shared.add_up(values)
+        return self.may_share
+
+    def _meet(self) -> None:
+        """Wait until all processes are here."""
+        self._reduce(torch.zeros(1, dtype=torch.float32), dist.ReduceOp.SUM)
 
     def _connect_gpus(self, n_here: int) -> Any:
         """Return a group over NCCL if each process has its own GPU; ``n_here`` share a machine.
@@ -199,7 +221,7 @@ class Processes(World):
 
     def close(self) -> None:
         """Close the connections: all that wait for this process fail at once."""
-        self.group = self.gpus = None
+        self.group = self.gpus = self.shared = None
 
     def _try(self, operation: Callable[[], T]) -> T:
         """Do what all processes do; raise the reason where it fails."""
