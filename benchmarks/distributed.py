@@ -124,9 +124,9 @@ class Watched(Processes):
         self.seconds, self.n_bytes = [], 0
         super().__init__(store, dist.get_rank(), dist.get_world_size(), 300.0, ADDRESS)
 
-    def add_up(self, values):
+    def add_up(self, values, share=1.0):
         started = time.perf_counter()
-        super().add_up(values)
+        super().add_up(values, share)
         if values.is_floating_point():
             self.seconds.append(time.perf_counter() - started)
             self.n_bytes = values.nbytes
@@ -357,9 +357,9 @@ class Simulated(World):
     def sum(self, values):
         return self.size * values
 
-    def add_up(self, values):
+    def add_up(self, values, share=1.0):
         until = time.perf_counter() + self.wait(values.nbytes)
-        values.mul_(self.size)
+        values.mul_(share * self.size)
         self.n_bytes = values.nbytes
         time.sleep(max(0.0, until - time.perf_counter() - 2e-4))
         while time.perf_counter() < until:  # sleep is not exact

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from skae._cluster.shared_memory import SharedMemory, share_memory
+from skae._cluster.shared_memory import SharedMemory, share_memory, weigh
 from skae._data.world import Value, Values, World
 
 T = TypeVar("T")
@@ -102,14 +102,22 @@ class Processes(World):
     def largest(self, values: Values) -> Values:
         return self._reduced(values, dist.ReduceOp.MAX)
 
-    def add_up(self, values: Tensor) -> None:
+    def add_up(self, values: Tensor, share: float = 1.0) -> None:
+        if self._add_up_in_memory(values, share):
+            return
+        weigh(values, share)
         if values.is_cuda and self.gpus is not None:
             self._try(lambda: self.gpus.allreduce([values]).wait())
         elif values.device.type == "cpu":
-            if not self._add_up_in_memory(values):
-                self._reduce(values, dist.ReduceOp.SUM)
+            self._reduce(values, dist.ReduceOp.SUM)
         else:
             values.copy_(self.sum(values))
+
+    def take_first(self, values: Tensor) -> None:
+        buffer = values.cpu()  # on the CPU these are the values themselves
+        self._broadcast(buffer)
+        if buffer is not values:
+            values.copy_(buffer)
 
     def _reduced(self, values: Any, operation: Any) -> Any:
         if isinstance(values, Tensor):
@@ -125,15 +133,15 @@ class Processes(World):
         options.reduceOp = operation
         self._try(lambda: self.group.allreduce([values], options).wait())
 
-    def _add_up_in_memory(self, values: Tensor) -> bool:
+    def _add_up_in_memory(self, values: Tensor, share: float) -> bool:
         """Add up in memory that all processes share; return whether there is such."""
-        if not self.may_share or values.nbytes < MANY_BYTES:
+        if not self.may_share or values.device.type != "cpu" or values.nbytes < MANY_BYTES:
             return False
         if self.shared is None or not self.shared.has_room_for(values):
             self.shared = share_memory(self, self._meet, values.nbytes)
         self.may_share = self.shared is not None
         if self.shared is not None:
-            self.shared.add_up(values)
+            self.shared.add_up(values, share)
         return self.may_share
 
     def _meet(self) -> None:
@@ -193,11 +201,14 @@ class Processes(World):
         buffer = torch.zeros(size, dtype=torch.uint8)
         if self.rank == 0:
             buffer = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        options = dist.BroadcastOptions()
-        options.rootRank = 0
-        self._try(lambda: self.group.broadcast([buffer], options).wait())
+        self._broadcast(buffer)
         result: Value = pickle.loads(buffer.numpy().tobytes())
         return result
+
+    def _broadcast(self, values: Tensor) -> None:
+        options = dist.BroadcastOptions()
+        options.rootRank = 0
+        self._try(lambda: self.group.broadcast([values], options).wait())
 
     # -- failure ---------------------------------------------------------------------------
 

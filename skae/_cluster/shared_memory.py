@@ -37,14 +37,14 @@ class SharedMemory:
         """Tell whether numbers of each process and their sums find room."""
         return (self.size + 1) * values.nbytes <= len(self.content)
 
-    def add_up(self, values: Tensor) -> None:
-        """Replace the numbers of a tensor by their sums over all processes."""
+    def add_up(self, values: Tensor, share: float) -> None:
+        """Replace the numbers of a tensor by their sums over all processes, times its share."""
         n = values.numel()
         rows = torch.frombuffer(self.content, dtype=values.dtype, count=(self.size + 1) * n)
         *each, total = rows.view(self.size + 1, n)
         mine = slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
         flat = values.view(-1)
-        each[self.rank].copy_(flat)
+        weigh(flat, share, out=each[self.rank])
         self.meet()
         torch.add(each[0][mine], each[1][mine], out=total[mine])
         for other in each[2:]:
@@ -52,6 +52,17 @@ class SharedMemory:
         self.meet()
         # Nobody writes into the sums before all have met again, when they have been read.
         flat.copy_(total)
+
+
+def weigh(values: Tensor, share: float, out: Tensor | None = None) -> None:
+    """Multiply numbers by a share; a share of nothing makes zeros, of NaN too."""
+    out = values if out is None else out
+    if share == 0:
+        out.zero_()
+    elif share != 1:
+        torch.mul(values, share, out=out)
+    elif out is not values:
+        out.copy_(values)
 
 
 def share_memory(world: World, meet: Callable[[], None], n_bytes: int) -> SharedMemory | None:
