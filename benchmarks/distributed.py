@@ -27,6 +27,7 @@ from sklearn import datasets
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -41,6 +42,7 @@ ADDRESS = "127.0.0.1"
 # name: bits and seconds of a network between machines.
 NETWORKS = {"10 Gbit/s, 50 µs": (10e9, 50e-6), "100 Gbit/s, 5 µs": (100e9, 5e-6)}
 MACHINES = (8, 64, 512)
+N_STEPS = 16  # of an epoch that is simulated
 
 
 def make_rows(n_rows):
@@ -49,6 +51,16 @@ def make_rows(n_rows):
     mixing = rng.standard_normal((8, N_FEATURES), dtype=np.float32) / np.float32(np.sqrt(2))
     X = np.tanh(rng.standard_normal((n_rows, 8), dtype=np.float32) @ mixing)
     return X + np.float32(0.1) * rng.standard_normal(X.shape, dtype=np.float32)
+
+
+class Clock(Callback):
+    """Notes the processor's seconds of each epoch, of all threads of the process."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.started = time.process_time()
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("processor", time.process_time() - self.started)
 
 
 def estimator(batch, precision, epochs):
@@ -60,6 +72,7 @@ def estimator(batch, precision, epochs):
         early_stopping=False,
         precision=precision,
         random_state=0,
+        callbacks=[Clock()],
     )
 
 
@@ -136,20 +149,24 @@ class Watched(Processes):
 
 
 def skae_epochs(n_processes, n_rows, batch, precision, epochs):
-    """Return the seconds of an epoch, and in a step those in the all-reduce, and its bytes."""
+    """Return the seconds of an epoch by the clock and the processor's, and, of an all-reduce in
+    a step, the seconds and the bytes.
+    """
     X, model = own_rows(make_rows(n_rows), n_processes), estimator(batch, precision, epochs)
     if n_processes == 1:
         model.fit(X)
-        return epoch_seconds(model), 0.0, 0
+        return *epoch_seconds(model), 0.0, 0
     world = Watched()
     with world.together():
         model._fit_together(X, None, None, world)
     n_steps = math.ceil(n_rows / batch)
-    return epoch_seconds(model), statistics.fmean(world.seconds[n_steps:]), world.n_bytes
+    return *epoch_seconds(model), statistics.median(world.seconds[n_steps:]), world.n_bytes
 
 
 def epoch_seconds(model):
-    return statistics.median(model.net_.history[1:, "dur"])
+    """Return the medians of the seconds of an epoch but the first, by the clock and processor's."""
+    history = model.net_.history[1:]
+    return tuple(statistics.median(e[name] for e in history) for name in ("dur", "processor"))
 
 
 class Beside(nn.Module):
@@ -168,24 +185,25 @@ class Beside(nn.Module):
 
 
 def torch_epochs(n_processes, n_rows, batch, precision, epochs):
-    """Return the seconds of an epoch of a hand-written loop; of many processes with torch's DDP."""
+    """Return the same of a hand-written loop; of many processes with torch's DDP."""
     rows = torch.from_numpy(own_rows(make_rows(n_rows), n_processes))
     sizes = (N_FEATURES, *HIDDEN, CODE)
     net = nn.Sequential(Beside(sizes), Beside(sizes[::-1]))
     optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], fused=True)
     if n_processes > 1:
         net = DistributedDataParallel(net, gradient_as_bucket_view=True)
-    seconds = []
+    seconds, processor = [], []
     for _ in range(epochs):
-        started = time.perf_counter()
+        started = time.perf_counter(), time.process_time()
         for x in rows[torch.randperm(len(rows))].split(batch // n_processes):
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=precision != "float32"):
                 x_hat = net(x)
             nn.functional.mse_loss(x_hat, x).backward()
             optimizer.step()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[1:]), 0.0, 0
+        seconds.append(time.perf_counter() - started[0])
+        processor.append(time.process_time() - started[1])
+    return statistics.median(seconds[1:]), statistics.median(processor[1:]), 0.0, 0
 
 
 def bare_all_reduce(n_processes, n_bytes, repeats):
@@ -233,20 +251,23 @@ def run_speed(options):
     }
     with Workers(2) as workers:
         for precision in precisions:
-            seconds, adding = {name: [] for name in runs}, []
+            seconds, processor = ({name: [] for name in runs} for _ in range(2))
+            adding = []
             for _ in range(options.rounds):  # in turn, so that a busy machine is busy for all
                 for name, (n, function, *sizes) in runs.items():
                     found = workers.call(n, function, *sizes, precision, options.epochs)
-                    seconds[name].append(max(epoch for epoch, _, _ in found))
+                    seconds[name].append(max(each[0] for each in found))
+                    processor[name].append(statistics.fmean(each[1] for each in found))
                     if name == "skae, 2":
-                        adding.append(min(within for _, within, _ in found))
-                        n_bytes = found[0][2]
+                        adding.append(min(each[2] for each in found))
+                        n_bytes = found[0][3]
             bare = min(workers.call(2, bare_all_reduce, n_bytes, 100))
             print(f"speed, {precision}: {n_rows:,} x {N_FEATURES}, hidden {HIDDEN}, batch {BATCH}")
             for name, found in seconds.items():
                 print(
                     f"  {name:16} {spread(found)} s an epoch, "
-                    f"{spread(found, 1e3 / n_steps, 2)} ms a step"
+                    f"{spread(found, 1e3 / n_steps, 2)} ms a step, "
+                    f"{spread(processor[name], 1e3 / n_steps, 2)} of a processor"
                 )
             for own in ("skae", "torch"):
                 one, two, half = (seconds[f"{own}, {n}"] for n in ("1", "2", "1, half"))
@@ -352,18 +373,22 @@ class Simulated(World):
     """
 
     def __init__(self, size, all_reduce, network):
-        self.size, self.wait, self.n_bytes = size, lambda n: all_reduce(size, n, network), 0
+        self.size, self.wait = size, lambda n_bytes: all_reduce(size, n_bytes, network)
+        self.idle, self.n_bytes = [], 0
 
     def sum(self, values):
         return self.size * values
 
     def add_up(self, values, share=1.0):
-        until = time.perf_counter() + self.wait(values.nbytes)
+        started, worked = time.perf_counter(), time.process_time()
+        until = started + self.wait(values.nbytes)
         values.mul_(share * self.size)
         self.n_bytes = values.nbytes
         time.sleep(max(0.0, until - time.perf_counter() - 2e-4))
         while time.perf_counter() < until:  # sleep is not exact
             pass
+        worked = time.process_time() - worked
+        self.idle.append(time.perf_counter() - started - worked)
 
     def concatenate(self, rows):
         join = torch.cat if isinstance(rows, torch.Tensor) else np.concatenate
@@ -374,7 +399,9 @@ class Simulated(World):
 
 
 def simulated_step(n_processes, rows_a_step, n_steps, n_machines, all_reduce, network):
-    """Return the seconds of a step, and the bytes that are added up."""
+    """Return the seconds of a step by the clock, those of the processor and of waiting, and the
+    bytes that are added up.
+    """
     X, world = (
         make_rows(rows_a_step * n_steps),
         Simulated(n_machines, ALL_REDUCES[all_reduce], network),
@@ -382,25 +409,30 @@ def simulated_step(n_processes, rows_a_step, n_steps, n_machines, all_reduce, ne
     model = estimator(rows_a_step * n_machines, "float32", 3)
     model._fit_together(X, None, None, world)
     assert len(model.net_.history) == 3
-    return epoch_seconds(model) / n_steps, world.n_bytes
+    by_clock, of_processor = epoch_seconds(model)
+    idle = statistics.fmean(world.idle[n_steps:])
+    return by_clock / n_steps, of_processor / n_steps + idle, world.n_bytes
 
 
 def one_process_step(n_processes, batch, n_steps):
     model = estimator(batch, "float32", 3).fit(make_rows(batch * n_steps))
-    return epoch_seconds(model) / n_steps
+    return epoch_seconds(model)[1] / n_steps
 
 
 class Model:
-    """Seconds of a step: some that every step takes, some for each row, and the all-reduce."""
+    """Seconds of a step: those of computing with so many rows, and of the all-reduce.
+
+    Those of computing are the processor's, with which other work on the machine interferes least.
+    """
 
     def __init__(self, by_rows, n_bytes):
-        few, many = sorted(by_rows)
-        self.a_row = (by_rows[many] - by_rows[few]) / (many - few)
-        self.a_step = by_rows[few] - few * self.a_row
-        self.n_bytes = n_bytes
+        self.pieces, self.n_bytes = list(pairwise(sorted(by_rows.items()))), n_bytes
 
     def computing(self, n_rows):
-        return self.a_step + n_rows * self.a_row
+        """Return the seconds without the all-reduce, on the line through the next two measured."""
+        nearest = (piece for piece in self.pieces if n_rows <= piece[1][0])
+        (few, at_few), (many, at_many) = next(nearest, self.pieces[-1])
+        return at_few + (n_rows - few) / (many - few) * (at_many - at_few)
 
     def step(self, batch, n_machines, all_reduce, network, between=1):
         """Return the seconds of a step, if gradients are added up once in so many steps."""
@@ -422,15 +454,13 @@ BATCHES = {"512": lambda n: BATCH, "128 a machine": lambda n: 128 * n}
 def run_model(options):
     with Workers(1) as workers:
         by_rows = {}
-        for n_rows in (32, BATCH):
-            found = [workers.call(1, one_process_step, n_rows, 32)[0] for _ in range(3)]
+        for n_rows in (8, 128, BATCH):
+            found = [workers.call(1, one_process_step, n_rows, N_STEPS)[0] for _ in range(5)]
             by_rows[n_rows] = statistics.median(found)
-        _, n_bytes = workers.call(1, simulated_step, 32, 8, 2, "ring", next(iter(NETWORKS)))[0]
+        *_, n_bytes = workers.call(1, simulated_step, 32, 8, 2, "ring", next(iter(NETWORKS)))[0]
         model = Model(by_rows, n_bytes)
-        print(
-            f"model: a step {model.a_step * 1e3:.2f} ms and {model.a_row * 1e6:.1f} µs a row; "
-            f"{n_bytes:,} bytes"
-        )
+        steps = ", ".join(f"{s * 1e3:.2f} ms with {n} rows" for n, s in by_rows.items())
+        print(f"model: a step of one process {steps}; gradients of {n_bytes:,} bytes")
         for network in NETWORKS:
             for batch_name, batch_of in BATCHES.items():
                 for n in MACHINES:
@@ -453,12 +483,12 @@ def describe(workers, model, network, batch_name, batch, n):
     """Print what a step takes by the model, and simulated."""
     for all_reduce in ALL_REDUCES:
         predicted = model.step(batch, n, all_reduce, network)
-        args = (batch // n, 32, n, all_reduce, network)
-        found = [workers.call(1, simulated_step, *args)[0][0] for _ in range(2)]
-        simulated = min(found)
+        args = (batch // n, N_STEPS, n, all_reduce, network)
+        by_clock, simulated, _ = workers.call(1, simulated_step, *args)[0]
         print(
             f"  {network}, batch {batch_name}, {all_reduce:8} {n:4} machines: predicted "
-            f"{predicted * 1e3:7.2f} ms, simulated {simulated * 1e3:7.2f}; "
+            f"{predicted * 1e3:7.2f} ms, simulated {simulated * 1e3:7.2f} "
+            f"({by_clock * 1e3:.2f} by the clock); "
             f"{model.computing(batch) / simulated:6.1f} times one, "
             f"efficiency {model.computing(batch) / simulated / n:.3f}",
             flush=True,
