@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from skae._cluster.shared_memory import SharedMemory, share_memory, weigh
 from skae._data.world import Value, Values, World
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ T = TypeVar("T")
 GRACE = 2.0
 # Seconds between two looks at the store.
 PAUSE = 0.01
+# So many bytes and more go through memory that the processes of one machine share.
+MANY_BYTES = 2**18
 
 
 class ProcessLostError(RuntimeError):
@@ -72,10 +75,13 @@ class Processes(World):
     ) -> None:
         self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
         self.gpus: Any = None
+        self.shared: SharedMemory | None = None
+        self.may_share = False
         store.set(f"name/{rank}", f"{socket.gethostname()}, process id {os.getpid()}")
         self.group: Any = self._try(lambda: self._connect(address))
         hosts = self.gather(socket.gethostname())
         self.local_rank = hosts[:rank].count(hosts[rank])
+        self.may_share = len(set(hosts)) == 1 and size > 1
         self.gpus = self._connect_gpus(hosts.count(hosts[rank]))
 
     def _connect(self, address: str | None) -> Any:
@@ -99,13 +105,22 @@ class Processes(World):
     def largest(self, values: Values) -> Values:
         return self._reduced(values, dist.ReduceOp.MAX)
 
-    def add_up(self, values: Tensor) -> None:
+    def add_up(self, values: Tensor, share: float = 1.0) -> None:
+        if self._add_up_in_memory(values, share):
+            return
+        weigh(values, share)
         if values.is_cuda and self.gpus is not None:
             self._try(lambda: self.gpus.allreduce([values]).wait())
         elif values.device.type == "cpu":
             self._reduce(values, dist.ReduceOp.SUM)
         else:
             values.copy_(self.sum(values))
+
+    def take_first(self, values: Tensor) -> None:
+        buffer = values.cpu()  # on the CPU these are the values themselves
+        self._broadcast(buffer)
+        if buffer is not values:
+            values.copy_(buffer)
 
     def _reduced(self, values: Any, operation: Any) -> Any:
         if isinstance(values, Tensor):
@@ -120,6 +135,21 @@ class Processes(World):
         options = dist.AllreduceOptions()
         options.reduceOp = operation
         self._try(lambda: self.group.allreduce([values], options).wait())
+
+    def _add_up_in_memory(self, values: Tensor, share: float) -> bool:
+        """Add up in memory that all processes share; return whether there is such."""
+        if not self.may_share or values.device.type != "cpu" or values.nbytes < MANY_BYTES:
+            return False
+        if self.shared is None or not self.shared.has_room_for(values):
+            self.shared = share_memory(self, self._meet, values.nbytes)
+        self.may_share = self.shared is not None
+        if self.shared is not None:
+            self.shared.add_up(values, share)
+        return self.may_share
+
+    def _meet(self) -> None:
+        """Wait until all processes are here."""
+        self._reduce(torch.zeros(1, dtype=torch.float32), dist.ReduceOp.SUM)
 
     def _connect_gpus(self, n_here: int) -> Any:
         """Return a group over NCCL if each process has its own GPU; ``n_here`` share a machine.
@@ -174,11 +204,14 @@ class Processes(World):
         buffer = torch.zeros(size, dtype=torch.uint8)
         if self.rank == 0:
             buffer = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        options = dist.BroadcastOptions()
-        options.rootRank = 0
-        self._try(lambda: self.group.broadcast([buffer], options).wait())
+        self._broadcast(buffer)
         result: Value = pickle.loads(buffer.numpy().tobytes())
         return result
+
+    def _broadcast(self, values: Tensor) -> None:
+        options = dist.BroadcastOptions()
+        options.rootRank = 0
+        self._try(lambda: self.group.broadcast([values], options).wait())
 
     # -- failure ---------------------------------------------------------------------------
 
@@ -202,7 +235,7 @@ class Processes(World):
 
     def close(self) -> None:
         """Close the connections: all that wait for this process fail at once."""
-        self.group = self.gpus = None
+        self.group = self.gpus = self.shared = None
 
     def _try(self, operation: Callable[[], T]) -> T:
         """Do what all processes do; raise the reason where it fails."""
