@@ -36,6 +36,17 @@ def share_explained(error: float, total: float) -> float:
     return float(1 - error / total)
 
 
+def weighted_sums(terms: Array, sample_weight: Any, *, may_be_zero: bool) -> tuple[Array, float]:
+    """Return the weighted sums of terms over rows, and the sum of the weights.
+
+    ``terms`` is of shape (n_terms, n_rows).
+    """
+    weights = check_weights(sample_weight, terms.shape[1], may_be_zero=may_be_zero)
+    if weights is None:
+        return terms.sum(axis=1), float(terms.shape[1])
+    return (terms * weights).sum(axis=1), float(weights.sum())
+
+
 class ReconstructionScores(FittedAutoEncoder):
     """Scores that say how well rows are reconstructed."""
 
@@ -86,11 +97,19 @@ class ReconstructionScores(FittedAutoEncoder):
         float
             1 for perfect reconstructions, 0 for those no better than the mean.
         """
-        errors, at_mean = self._fitted()._errors(X)
-        weights = check_weights(sample_weight, len(errors))
-        return share_explained(
-            float(np.average(errors, weights=weights)), float(np.average(at_mean, weights=weights))
-        )
+        fitted = self._fitted()
+        sums, weight = fitted._sum_terms(X, sample_weight)
+        return fitted._score_of(sums / weight)
+
+    def _sum_terms(
+        self, X: Any, sample_weight: Any, *, may_be_zero: bool = False
+    ) -> tuple[Array, float]:
+        """Return the weighted sums over rows that a score is made of, and the sum of weights."""
+        return weighted_sums(np.stack(self._errors(X)), sample_weight, may_be_zero=may_be_zero)
+
+    def _score_of(self, means: Array) -> float:
+        """Return the score of rows from the means of their terms."""
+        return share_explained(float(means[0]), float(means[1]))
 
     def _errors(self, X: Any) -> tuple[Array, Array]:
         """Return every row's loss, and its loss if reconstructed by the mean.
@@ -158,8 +177,20 @@ class LikelihoodScores(FittedAutoEncoder):
         float
             In nats a row.
         """
-        bounds = self._fitted()._bounds(X, None)
-        return float(np.average(bounds, weights=check_weights(sample_weight, len(bounds))))
+        fitted = self._fitted()
+        sums, weight = fitted._sum_terms(X, sample_weight)
+        return fitted._score_of(sums / weight)
+
+    def _sum_terms(
+        self, X: Any, sample_weight: Any, *, may_be_zero: bool = False
+    ) -> tuple[Array, float]:
+        """Return the weighted sums over rows that a score is made of, and the sum of weights."""
+        bounds = self._bounds(X, None)[None]
+        return weighted_sums(bounds, sample_weight, may_be_zero=may_be_zero)
+
+    def _score_of(self, means: Array) -> float:
+        """Return the score of rows from the means of their terms."""
+        return float(means[0])
 
     def _bounds(self, X: Any, n_importance_samples: int | None) -> Array:
         n_draws = n_importance_samples

@@ -15,6 +15,7 @@ from skae._data.batch import counting
 from skae._data.checks import check_codes
 from skae._data.sources import Array, Source, rows_at_once, slices
 from skae._data.units import Units
+from skae._estimator.collections import TakesCollections
 from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
 from skae._estimator.jobs.stream import Stream
 from skae._estimator.missing import rows_for_use
@@ -27,7 +28,9 @@ from skae._training.make_net import make_fitted_net
 from skae._training.net import AutoEncoderNet
 
 
-class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+class FittedAutoEncoder(
+    TakesCollections, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+):
     """What an autoencoder does once :class:`skae._estimator.fit.BaseLatentModel` has fitted it.
 
     Of a fit it needs ``net_``, ``mean_``, ``scale_``, ``n_components_`` and ``_spec``, of which

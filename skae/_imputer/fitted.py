@@ -11,12 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._data.checks import part_has_missing, read_table
 from skae._data.sources import Array
+from skae._estimator.collections import TakesCollections
 from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
 from skae._training.imputer.filler import NetworkFiller
 from skae._training.net import AutoEncoderNet
 
 
-class FittedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class FittedImputer(TakesCollections, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """What an imputer does once it is fitted.
 
     Attributes
