@@ -212,7 +212,7 @@ class Batchwise(nn.Module):
         {"loss": "absolute_error"},
         {"callbacks": [Callback()]},
     ],
-    ids=str,
+    ids=lambda parameters: next(iter(parameters)),
 )
 def test_networks_and_losses_train_in_several_processes(parameters):
     X = make_spots()
