@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from skae._data.batch import mean_over_rows, row_weights, weighted_mean
+from skae._data.batch import mean_over_rows
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.generative import PRIOR_TEXT, Generative, prior_rule
 from skae._estimator.parameters.rules import estimator, parameter, real, sizes
@@ -66,12 +66,10 @@ class AdversarialModule(PriorModule):
         odds = self.discriminate(both)
         (slope,) = torch.autograd.grad(odds.sum(), both, create_graph=True)
         steepness = (slope * self.prior.deviations.to(fake)).square().sum(dim=1)
-        weights = row_weights()
-        if weights is not None:
-            weights = torch.cat([torch.ones_like(weights), weights])
-        penalty = weighted_mean(steepness, weights)
-        of_fake = mean_over_rows(softplus(odds[len(fake) :]))
-        cross_entropy = softplus(-odds[: len(fake)]).mean() + of_fake
+        n = len(fake)
+        penalty = (steepness[:n].mean() + mean_over_rows(steepness[n:])) / 2
+        of_fake = mean_over_rows(softplus(odds[n:]))
+        cross_entropy = softplus(-odds[:n]).mean() + of_fake
         return cross_entropy + GRADIENT_PENALTY * self.n_components * penalty
 
 

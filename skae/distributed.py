@@ -16,8 +16,8 @@ __all__ = ["OtherProcessError", "ProcessLostError", "fit"]
 def fit(
     estimator: Any,
     X: Any,
-    sample_weight: Any = None,
     *,
+    sample_weight: Any = None,
     groups: Any = None,
     process_group: Any = None,
     timeout: float = 300.0,
@@ -32,11 +32,13 @@ def fit(
         The rows of this process: each row of the table is in one process. A process may have any
         number of rows, or none, shape (0, n_features).
     sample_weight : array-like of shape (n_samples,) or None
-        As in the estimator's ``fit``, for the rows of this process.
+        As in the estimator's ``fit``, for the rows of this process; None in some processes means 1
+        each there.
     groups : array-like of shape (n_samples,) or None
         As in the estimator's ``fit``; rows of a group may be in several processes.
     process_group : torch.distributed.ProcessGroup or None
-        The processes that fit together; None means all. Only its members call this.
+        The processes that fit together; None means all. Only its members call this, one fit at a
+        time: for fits in several threads make a group each.
     timeout : float
         Seconds that a process waits for the others in one operation, such as a step. Raise it
         where processes reach ``fit`` at different times, or have very different numbers of rows.
@@ -70,7 +72,9 @@ def fit(
     than 10,000 rows): fewer steps would make a worse model.
 
     Rows validate by their values and ``random_state``, so that equal rows are on one side,
-    whichever process they are in. In a group of one process the result is that of ``fit``, bit for
+    whichever process they are in; with ``groups`` by their group alone, so that equal rows of two
+    groups may be on both sides. Networks with batch norm normalise by the rows of a process. In a
+    group of one process the result is that of ``fit``, bit for
     bit.
 
     Examples

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -23,10 +24,13 @@ from worlds import fit_together, run_together, shards_of
 import skae
 import skae.distributed
 from skae._cluster.processes import OtherProcessError
-from skae._data.batches import RowDataset, count_batches, share_out
-from skae._data.sources import ArraySource
+from skae._data.batch import counting, mean_over_rows
+from skae._data.batches import RowDataset
+from skae._data.shares import count_batches, share_out
+from skae._data.sources import ArraySource, SparseSource
 from skae._data.split import row_keys, scramble, split_shards
 from skae._data.sums.moments import Moments
+from skae._data.world import ALONE
 from skae._start.pca import fit_pca
 from skae._training.callbacks import StopTraining
 from skae._training.resume import Kept
@@ -122,8 +126,11 @@ def test_batches_of_all_processes_are_no_larger_than_wanted(counts, batch_size):
     n = count_batches(counts, batch_size)
     sizes = np.array([share_out(c, n, r, len(counts)) for r, c in enumerate(counts)])
     np.testing.assert_array_equal(sizes.sum(axis=1), counts)
-    assert sizes.sum(axis=0).max() <= max(batch_size, np.count_nonzero(counts))
-    assert np.ptp(sizes, axis=1).max() <= 1
+    assert sizes.sum(axis=0).max() <= max(batch_size, 3 * np.count_nonzero(counts))
+    if len(counts) > 1:  # batch norm needs two rows
+        assert 1 not in sizes[np.array(counts) > 1]
+    else:
+        assert np.ptp(sizes) <= 1
     if len(counts) == 1:
         assert n == np.ceil(counts[0] / batch_size)
 
@@ -140,17 +147,26 @@ def test_every_estimator_trains_in_several_processes(estimator):
 def test_rows_of_several_processes_have_the_pca_of_all():
     X = make_spots()[:, :30] + 100
 
-    def pca(shard):
+    def pca(shard, kind):
         def of_rank(world):
-            source = ArraySource(shard)
+            source = kind(shard)
             source.world = world
             return fit_pca(source, Moments.of(source), 5, 0)
 
         return of_rank
 
-    expected = PCA(5).fit(X)
-    for rows in (X, X[:20]):  # more rows than features, and fewer
-        found, errors = run_together([pca(shard) for shard in shards_of(rows, 3)])
+    for rows, kinds in [  # more rows than features, and fewer; sparse rows beside dense ones
+        (X, [ArraySource] * 3),
+        (X[:20], [ArraySource] * 3),
+        (X, [SparseSource, ArraySource, SparseSource]),
+        (X[:20], [SparseSource] * 3),
+    ]:
+        shards = shards_of(rows, 3)
+        shards = [
+            sparse.csr_array(s) if k is SparseSource else s
+            for s, k in zip(shards, kinds, strict=True)
+        ]
+        found, errors = run_together([pca(s, k) for s, k in zip(shards, kinds, strict=True)])
         assert errors == [None] * 3
         expected = PCA(5).fit(rows)
         for own in found:
@@ -340,6 +356,13 @@ def test_processes_that_disagree_are_told(shards, parameters, message):
         assert message in str(error)
 
 
+class Rates(Callback):
+    """Records the learning rate of each epoch's last step."""
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("rate", net.optimizer_.param_groups[0]["lr"])
+
+
 class Fails(Callback):
     """Raises in one of the processes at the end of an epoch."""
 
@@ -351,9 +374,17 @@ class Fails(Callback):
             raise self.how
 
 
-def test_a_process_that_wants_to_stop_stops_all():
-    model = trains(skae.AutoEncoder, callbacks=[Fails(5, StopTraining())])
-    models = fit_together(model, shards_of(make_spots(), 3))
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_end", "on_epoch_end"])
+def test_a_process_that_wants_to_stop_stops_all(hook):
+    class Stops(Callback):
+        pass
+
+    def stop(self, net, **kwargs):
+        if len(net.history) == 5 and net.world.rank == 1:
+            raise StopTraining
+
+    setattr(Stops, hook, stop)
+    models = fit_together(trains(skae.AutoEncoder, callbacks=[Stops()]), shards_of(make_spots(), 3))
     assert_same(models)
     assert models[0].n_iter_ == 5
 
@@ -366,13 +397,141 @@ def test_a_training_goes_on_from_the_last_epoch_with_the_processes_that_are_left
         fit_together(model, shards_of(X, 3), kept=kept)
     assert {len(own.checkpoint.history) for own in kept} <= {4, 5}
     kept[0] = Kept()  # a new process in the place of the one that was lost
-    seed, model = kept[1].seed, trains(estimator, random_state=None)
+    seed, model = kept[1].seed, trains(estimator, random_state=None, callbacks=[Rates()])
     models = fit_together(model, shards_of(X, 100, 140), kept=kept[:2])
     assert kept[0].seed == seed
+    rates = models[0].net_.history[:, "rate"]
+    assert rates[-1] == min(rates[4:]) < 0.1 * max(rates)
     assert_same(models)
     assert models[0].n_iter_ == 12
     assert models[0].best_iter_ > 5
     assert max(models[0].validation_scores_) > models[0].pca_score_
+
+
+@pytest.mark.parametrize("kind", ["rows", "groups", "missing"])
+def test_the_same_rows_validate_when_a_fit_goes_on_with_other_processes(kind, monkeypatch):
+    X = make_spots()
+    if kind == "missing":
+        X[np.random.default_rng(0).random(X.shape) < 0.05] = np.nan
+    groups = np.arange(len(X)) // 3 if kind == "groups" else None
+    validation = []
+    split = skae._estimator.fit.split_shards
+
+    def watched(keys, fraction, known, weights, world):
+        found = split(keys, fraction, known, weights, world)
+        validation.append((world.size, keys[found.validation].tolist()))
+        return found
+
+    monkeypatch.setattr("skae._estimator.fit.split_shards", watched)
+    model = trains(skae.AutoEncoder, max_iter=1)
+    for sizes in [(80, 80, 80), (100, 140), (240,)]:
+        given = {} if groups is None else {"groups": shards_of(groups, *sizes)}
+        fit_together(model, shards_of(X, *sizes), kept=[Kept() for _ in sizes], **given)
+    sides = [set(), set(), set()]
+    for size, keys in validation:
+        sides[size - 1].update(keys)
+    assert len(sides[0]) >= 10
+    assert sides[0] == sides[1] == sides[2]
+
+
+def test_a_row_without_values_in_one_process_is_left_out():
+    X = make_spots()
+    X[5] = np.nan
+    model = trains(skae.AutoEncoder)
+    with pytest.warns(UserWarning, match="no value in 1 of its 120 rows"):
+        models = fit_together(model, shards_of(X, 2), timeout=20)
+    assert_same(models)
+    assert models[0].best_iter_ > 0
+
+
+def test_weights_of_an_adversarial_fit_count_as_in_one_process(monkeypatch):
+    def draw(self, n, generator=None):  # the same in all processes
+        return torch.full((n, self.n_components), 0.5)
+
+    monkeypatch.setattr("skae._model.prior.PriorModule.draw_prior", draw)
+    X, weights = make_spots(), np.r_[np.full(120, 0.1), np.full(120, 1.9)]
+    model = trains(skae.AdversarialAutoEncoder, batch_size=240, **EXACT)
+    alone = clone(model).fit(X, sample_weight=weights)
+    models = fit_together(model, shards_of(X, 2), shards_of(weights, 2))
+    found, expected = (m.net_.history[:, "discriminator_loss"] for m in (models[0], alone))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(rebuilt(models[0], X), rebuilt(alone, X), atol=1e-4)
+    assert_same(models)
+
+
+def test_a_mean_over_rows_has_the_gradient_of_all_rows_in_terms_of_single_rows_too():
+    X = torch.from_numpy(make_spots()[:, :3])
+
+    def gradient(rows, world, share):
+        weight = torch.ones(3, dtype=torch.float64, requires_grad=True)
+        with counting(None, None, world, share):
+            z = rows * weight
+            term = (z - mean_over_rows(z)).square().sum(dim=1)
+        term.mean().backward()
+        return world.sum(share * weight.grad)
+
+    expected = gradient(X, ALONE, 1.0)
+    shards = shards_of(X.numpy(), 60, 180)
+    found, errors = run_together(
+        [lambda world, s=s: gradient(torch.from_numpy(s), world, len(s) / len(X)) for s in shards]
+    )
+    assert errors == [None, None]
+    for own in found:
+        torch.testing.assert_close(own, expected)
+
+
+def test_sums_in_shared_memory_are_right_for_tensors_of_any_length(monkeypatch):
+    monkeypatch.setattr("skae._cluster.processes.MANY_BYTES", 1)
+
+    def sums(world):
+        rng = np.random.default_rng(0)
+        for n in rng.integers(1, 5000, size=40):
+            if rng.random() < 0.3 and world.rank == 0:
+                time.sleep(0.002)
+            values = torch.full((int(n),), world.rank + 1.0)
+            world.add_up(values)
+            if not (values == 6).all():
+                return False
+        return world.shared is not None
+
+    found, errors = run_together([sums] * 3)
+    assert errors == [None] * 3
+    assert found == [True] * 3
+
+
+class Averages(nn.Module):
+    """A user's encoder that keeps a running mean of its inputs by itself."""
+
+    def __init__(self, n_features, n_components):
+        super().__init__()
+        self.linear = nn.Linear(n_features, n_components)
+        self.register_buffer("mean", torch.zeros(n_features))
+
+    def forward(self, x):
+        if self.training:
+            with torch.no_grad():
+                self.mean.lerp_(x.mean(dim=0), 0.1)
+        return self.linear(x - self.mean).tanh()
+
+
+@pytest.mark.parametrize("encoder", [Averages, Batchwise])
+def test_what_users_networks_keep_is_the_same_in_all_processes(encoder):
+    X = make_spots()
+    models = fit_together(trains(skae.AutoEncoder, encoder=encoder), shards_of(X, 235, 5, 0))
+    assert models[0].best_iter_ > 0
+    assert_same(models)
+
+
+def test_another_model_in_one_process_is_told():
+    X = make_spots()
+    model = trains(skae.AutoEncoder, warm_start=True)
+    fitted = clone(model).fit(X)
+    _, errors = run_together(
+        [lambda world, m=m: m._fit_together(X, None, None, world) for m in (fitted, clone(model))],
+        timeout=20,
+    )
+    for error in errors:
+        assert "what was fitted before" in str(error)
 
 
 LOSES = """

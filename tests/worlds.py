@@ -55,8 +55,8 @@ def fit_together(estimator, shards, weights=None, groups=None, kept=None, **opti
 
 
 def shards_of(X, *sizes):
-    """Cut rows into shards: of equal sizes where only their number is given."""
-    if len(sizes) == 1:
-        return np.array_split(X, sizes[0])
-    assert sum(sizes) == len(X)
-    return np.split(X, np.cumsum(sizes)[:-1])
+    """Cut rows into shards: of these sizes, or into so many of equal sizes if that is no sum."""
+    if sum(sizes) == len(X):
+        return np.split(X, np.cumsum(sizes)[:-1])
+    (n_shards,) = sizes
+    return np.array_split(X, n_shards)

@@ -1,12 +1,14 @@
 """How processes find each other: through a store, or as a group of torch.distributed."""
 
-from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 import torch.distributed as dist
 
 from skae._cluster.processes import Processes
+
+# Seconds of a year: torch takes no infinite time.
+LONGEST = 365 * 24 * 3600
 
 
 def open_store(host: str) -> tuple[Any, int]:
@@ -18,10 +20,6 @@ def open_store(host: str) -> tuple[Any, int]:
 def join_store(host: str, port: int, timeout: float) -> Any:
     """Return the store that another process keeps."""
     return dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=timeout))
-
-
-# How many fits each group has begun: all its processes count alike.
-_n_fits: Counter[tuple[int, ...]] = Counter()
 
 
 def join_group(group: Any, timeout: float) -> Processes:
@@ -38,13 +36,24 @@ def join_group(group: Any, timeout: float) -> Processes:
             "torch.distributed has no process group; call torch.distributed.init_process_group "
             "before, as in docs/many_machines.md, or the estimator's fit for one process."
         )
-    ranks = tuple(dist.get_process_group_ranks(group))
+    check_seconds("timeout", timeout)
+    group = dist.group.WORLD if group is None else group
+    ranks = dist.get_process_group_ranks(group)
     if dist.get_rank() not in ranks:
         raise ValueError(
-            f"process_group has the processes {list(ranks)}, and this one is {dist.get_rank()}; "
+            f"process_group has the processes {ranks}, and this one is {dist.get_rank()}; "
             "call fit in the members of the group only."
         )
-    _n_fits[ranks] += 1
-    prefix = f"skae/{'.'.join(map(str, ranks))}/{_n_fits[ranks]}"
-    store = dist.PrefixStore(prefix, dist.distributed_c10d._get_default_store())
+    shared = dist.PrefixStore(
+        f"skae/{group.group_name}", dist.distributed_c10d._get_default_store()
+    )
+    n_fits = shared.add(f"fits of {dist.get_rank()}", 1)  # all count alike
+    store = dist.PrefixStore(str(n_fits), shared)
     return Processes(store, ranks.index(dist.get_rank()), len(ranks), timeout)
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Raise ValueError for what is no number of seconds."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= LONGEST:
+        raise ValueError(f"{name}={value!r} is not a number of seconds above 0, up to a year.")

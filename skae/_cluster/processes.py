@@ -4,10 +4,11 @@ import math
 import os
 import pickle
 import socket
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
@@ -77,7 +78,8 @@ class Processes(World):
         self.shared: SharedMemory | None = None
         self.may_share = False
         store.set(f"name/{rank}", f"{socket.gethostname()}, process id {os.getpid()}")
-        self.group: Any = self._try(lambda: self._connect(address))
+        self.group: Any = self
+        self.group = self._try(lambda _: self._connect(address))
         hosts = self.gather(socket.gethostname())
         self.local_rank = hosts[:rank].count(hosts[rank])
         self.may_share = len(set(hosts)) == 1 and size > 1
@@ -109,7 +111,7 @@ class Processes(World):
             return
         weigh(values, share)
         if values.is_cuda and self.gpus is not None:
-            self._try(lambda: self.gpus.allreduce([values]).wait())
+            self._try(lambda _: self.gpus.allreduce([values]).wait())
         elif values.device.type == "cpu":
             self._reduce(values, dist.ReduceOp.SUM)
         else:
@@ -133,7 +135,7 @@ class Processes(World):
     def _reduce(self, values: Tensor, operation: Any) -> None:
         options = dist.AllreduceOptions()
         options.reduceOp = operation
-        self._try(lambda: self.group.allreduce([values], options).wait())
+        self._try(lambda group: group.allreduce([values], options).wait())
 
     def _add_up_in_memory(self, values: Tensor, share: float) -> bool:
         """Add up in memory that all processes share; return whether there is such."""
@@ -190,7 +192,7 @@ class Processes(World):
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         if padded.numel():
-            self._try(lambda: self.group.allgather([parts], [padded]).wait())
+            self._try(lambda group: group.allgather([parts], [padded]).wait())
         return [part[:n] for part, n in zip(parts, counts.tolist(), strict=True)]
 
     def gather(self, value: Value) -> list[Value]:
@@ -210,7 +212,7 @@ class Processes(World):
     def _broadcast(self, values: Tensor) -> None:
         options = dist.BroadcastOptions()
         options.rootRank = 0
-        self._try(lambda: self.group.broadcast([values], options).wait())
+        self._try(lambda group: group.broadcast([values], options).wait())
 
     # -- failure ---------------------------------------------------------------------------
 
@@ -236,85 +238,100 @@ class Processes(World):
         """Close the connections: all that wait for this process fail at once."""
         self.group = self.gpus = self.shared = None
 
-    def _try(self, operation: Callable[[], T]) -> T:
-        """Do what all processes do; raise the reason where it fails."""
+    def _try(self, operation: Callable[[Any], T]) -> T:
+        """Do with the group what all processes do; raise the reason where it fails."""
+        if self.group is None:
+            self._explain(ConnectionError("this process has been told to end"))
         try:
-            return operation()
-        except (RuntimeError, AttributeError) as error:
+            return operation(self.group)
+        except RuntimeError as error:
             self.close()
             self._explain(error)
 
     def _tell(self, reason: str) -> None:
         """Let the others know why this process failed, and wait until they do."""
-        try:
+
+        def tell() -> None:
             self.store.compare_set("failed", "", f"{self.rank}\n{reason}")
             self.close()
             self._wait_until_told()
-        except RuntimeError:  # the store is gone: there is no one to tell
-            return
+
+        # Without an answer the store is gone, and there is no one to tell.
+        in_time(tell, 2 * GRACE)
 
     def _wait_until_told(self) -> None:
-        """Wait until all others know: this process may have the store."""
+        """Wait until all have failed or been told: this process may have the store."""
+        self.store.add("told", 1)
         deadline = time.monotonic() + GRACE
-        while time.monotonic() < deadline and self.store.add("told", 0) < self.size - 1:
+        while time.monotonic() < deadline and self.store.add("told", 0) < self.size:
             time.sleep(PAUSE)
 
     def _leave(self) -> None:
         """Wait until all processes are done, so that no connection is closed too early."""
-        self.store.add("done", 1)
         deadline = time.monotonic() + self.timeout
         try:
+            self.store.add("done", 1)
             while self.store.add("done", 0) < self.size:
                 if self.store.check(["failed"]) or time.monotonic() > deadline:
                     self._explain(TimeoutError("the others did not end"))
                 time.sleep(PAUSE)
-        except dist.DistNetworkError:  # the process that has the store was done, and left
-            return
+        except (dist.DistNetworkError, dist.DistStoreError):
+            return  # the process that has the store was done, and left
 
     def _explain(self, error: BaseException) -> NoReturn:
         """Raise an error that says which process failed, and why."""
-        try:
-            reason = self._reason()
-            if reason is not None:
-                rank, _, text = reason.partition("\n")
-                name = self._name(int(rank))
-                self.store.add("told", 1)
-                self._wait_until_told()
-                raise OtherProcessError(
-                    f"process {rank} of {self.size} ({name}) failed, and with it all others. "
-                    f"Its traceback:\n{text}"
-                ) from error
-            lost = self._roll_call()
-        except (dist.DistNetworkError, dist.DistStoreError) as gone:
+        found = in_time(self._find_out, 5 * GRACE)
+        why = str(error).splitlines()[0]
+        if found is None:
             raise ProcessLostError(
-                "The connection to the process that keeps the store, usually the first, was lost: "
-                f"{gone}",
-                [0],
+                f"The process that keeps the store, usually the first, does not answer: {why}", [0]
             ) from error
-        names = ", ".join(f"{rank} ({self._name(rank)})" for rank in lost)
-        which = f"process {names}" if lost else "a process"
+        if isinstance(found, OtherProcessError):
+            raise found from error
+        names = ", ".join(f"{rank} ({name})" for rank, name in found.items())
+        which = f"process {names}" if found else "a process"
         raise ProcessLostError(
             f"{which} of {self.size} was lost, or did not answer within timeout={self.timeout:g} "
-            f"seconds: {str(error).splitlines()[0]}",
-            lost,
+            f"seconds: {why}",
+            list(found),
         ) from error
 
-    def _reason(self) -> str | None:
-        """Return what another process said of its failure; None where none says anything."""
+    def _find_out(self) -> OtherProcessError | dict[int, str]:
+        """Return the error of another process, or the processes that give no sign of life."""
         deadline = time.monotonic() + GRACE / 2
         while not self.store.check(["failed"]):
             if time.monotonic() > deadline:
-                return None
+                break
             time.sleep(PAUSE)
-        text: str = self.store.get("failed").decode()
-        return text
-
-    def _roll_call(self) -> list[int]:
-        """Return the processes that give no sign of life."""
+        else:
+            rank, _, text = self.store.get("failed").decode().partition("\n")
+            name = self._name(int(rank))
+            self._wait_until_told()
+            return OtherProcessError(
+                f"process {rank} of {self.size} ({name}) failed, and with it all others. "
+                f"Its traceback:\n{text}"
+            )
         self.store.set(f"alive/{self.rank}", "")
         time.sleep(GRACE)
-        return [r for r in range(self.size) if not self.store.check([f"alive/{r}"])]
+        silent = [r for r in range(self.size) if not self.store.check([f"alive/{r}"])]
+        return {rank: self._name(rank) for rank in silent}
 
     def _name(self, rank: int) -> str:
+        if not self.store.check([f"name/{rank}"]):
+            return "which has not come to fit"
         name: str = self.store.get(f"name/{rank}").decode()
         return name
+
+
+def in_time(function: Callable[[], T], seconds: float) -> T | None:
+    """Return what a function returns; None if it fails or takes longer, as without a network."""
+    results: list[T] = []
+
+    def run() -> None:
+        with suppress(RuntimeError):  # torch's errors of networks and stores
+            results.append(function())
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return results[0] if results else None

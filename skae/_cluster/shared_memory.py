@@ -35,13 +35,17 @@ class SharedMemory:
 
     def has_room_for(self, values: Tensor) -> bool:
         """Tell whether numbers of each process and their sums find room."""
-        return (self.size + 1) * values.nbytes <= len(self.content)
+        return values.nbytes <= len(self.content) // (self.size + 1)
 
     def add_up(self, values: Tensor, share: float) -> None:
         """Replace the numbers of a tensor by their sums over all processes, times its share."""
         n = values.numel()
-        rows = torch.frombuffer(self.content, dtype=values.dtype, count=(self.size + 1) * n)
-        *each, total = rows.view(self.size + 1, n)
+        # Of tensors of any length at the same places, which what is read now is not.
+        region = len(self.content) // (self.size + 1)
+        *each, total = (
+            torch.frombuffer(self.content, dtype=values.dtype, count=n, offset=r * region)
+            for r in range(self.size + 1)
+        )
         mine = slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
         flat = values.view(-1)
         weigh(flat, share, out=each[self.rank])
@@ -70,7 +74,8 @@ def share_memory(world: World, meet: Callable[[], None], n_bytes: int) -> Shared
 
     The file has no name once all have opened it: nothing stays, whichever process ends how.
     """
-    size, path, content = (world.size + 1) * n_bytes, "", None
+    region = -(-n_bytes // 64) * 64
+    size, path, content = (world.size + 1) * region, "", None
     if world.rank == 0:
         with suppress(OSError):
             file, path = tempfile.mkstemp(prefix="skae-", dir=FOLDER)
@@ -81,13 +86,15 @@ def share_memory(world: World, meet: Callable[[], None], n_bytes: int) -> Shared
                 path = ""
             finally:
                 os.close(file)
-    path = world.agree(path)
-    if path:
-        with suppress(OSError):
-            file = os.open(path, os.O_RDWR)
-            content = mmap.mmap(file, size)
-            os.close(file)
-    is_missing = world.any(content is None)
-    if path and world.rank == 0:
-        os.remove(path)
+    try:
+        path = world.agree(path)
+        if path:
+            with suppress(OSError):
+                file = os.open(path, os.O_RDWR)
+                content = mmap.mmap(file, size)
+                os.close(file)
+        is_missing = world.any(content is None)
+    finally:
+        if path and world.rank == 0:
+            os.remove(path)
     return None if is_missing or content is None else SharedMemory(content, world, meet)

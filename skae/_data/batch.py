@@ -128,8 +128,8 @@ def rows_of_all(values: Tensor) -> Everyone:
 
 # The gradients of a process are multiplied by its share of the batch's rows, and then added up
 # over processes (`AutoEncoderNet`): so the gradient of a mean over its own rows becomes that of a
-# mean over all. What is computed from sums over all rows already has the gradient of the whole,
-# which here is divided by that share.
+# mean over all. What is computed from sums over all rows has the gradient of the whole, which here
+# is divided by that share.
 
 
 class SumOverProcesses(torch.autograd.Function):
@@ -138,17 +138,18 @@ class SumOverProcesses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, world: World, share: float) -> Tensor:
         """Add up."""
-        ctx.share = share
+        ctx.world, ctx.share = world, share
         return world.sum(values)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient of this process's numbers."""
-        return (grad / ctx.share if ctx.share else torch.zeros_like(grad)), None, None
+        """Return the gradient of this process's numbers, on which the losses of all depend."""
+        whole = ctx.world.sum(ctx.share * grad if ctx.share else torch.zeros_like(grad))
+        return (whole / ctx.share if ctx.share else whole), None, None
 
 
 class RowsOfAll(torch.autograd.Function):
-    """The rows of all processes, each of which differentiates its own."""
+    """The rows of all processes, for a loss of all that each of them computes."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, world: World, share: float, first: int) -> Tensor:

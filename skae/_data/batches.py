@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from skae._data.batch import Batch
+from skae._data.shares import count_batches, share_out
 from skae._data.sources import PART_SIZE, Array, Source, rows_at_once
 from skae._data.units import Units
 from skae._data.world import ALONE, World
@@ -121,7 +121,11 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
         """The mean of the weights of all processes' rows."""
         if self.weights is None:
             return 1.0
-        return float(self.world.concatenate(self.weights[self.index.cpu()]).mean())
+        own = self.weights[self.index.cpu()]
+        if self.world.size == 1:
+            return float(own.mean())
+        total, n = self.world.sum(np.array([own.double().sum().item(), len(own)]))
+        return float(total / n)
 
     @property
     def n_values(self) -> float:
@@ -246,34 +250,6 @@ def place(source: Source, units: Units, device: str) -> RowDataset:
     return RowDataset(table, device=target, observed=observed, weights=weights, world=world)
 
 
-def count_batches(counts: list[int], batch_size: int) -> int:
-    """Return the number of batches of no more rows than a size, of which each process has a share.
-
-    Parameters
-    ----------
-    counts : list of int
-        How many rows each process has.
-    batch_size : int
-    """
-    n = max(1, math.ceil(sum(counts) / batch_size))
-    # Shares are rounded up. With more processes than rows in a batch that would never end.
-    while n < max(counts) and sum(math.ceil(count / n) for count in counts) > batch_size:
-        n += 1
-    return n
-
-
-def share_out(n_rows: int, n_batches: int, rank: int, n_processes: int) -> NDArray[np.int64]:
-    """Return how many rows of a process each batch has: sizes that differ by one at most.
-
-    The larger ones come first, with each rank somewhat later, so that batches of all processes
-    together differ little too.
-    """
-    smallest, n_larger = divmod(n_rows, n_batches)
-    sizes = np.full(n_batches, smallest)
-    sizes[:n_larger] += 1
-    return np.roll(sizes, rank * n_batches // n_processes)
-
-
 class Batches:
     """Rows in batches whose sizes differ by one at most.
 
@@ -301,10 +277,14 @@ class Batches:
             self.n_batches = max(1, math.ceil(max(counts) / batch_size))
         else:
             self.n_batches = count_batches(counts, batch_size)
-        shares = (share_out(n, self.n_batches, r, world.size) for r, n in enumerate(counts))
-        every = np.stack(list(shares))
-        self.sizes: list[int] = every[world.rank].tolist()
-        self.shares: list[float] = (every[world.rank] / np.maximum(1, every.sum(axis=0))).tolist()
+        of_all = np.zeros(self.n_batches, dtype=np.int64)
+        for rank, count in enumerate(counts):
+            sizes = share_out(count, self.n_batches, rank, world.size)
+            of_all += sizes
+            if rank == world.rank:
+                own = sizes
+        self.sizes: list[int] = own.tolist()
+        self.shares: list[float] = (own / np.maximum(1, of_all)).tolist()
 
     def __len__(self) -> int:
         return self.n_batches

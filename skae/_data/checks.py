@@ -108,9 +108,14 @@ def is_stored(X: Any) -> bool:
     """
     if isinstance(X, np.ndarray):
         return isinstance(X, np.memmap) and X.nbytes > MAX_MAPPED
+    library = type(X).__module__.partition(".")[0]
+    if library == "dask":
+        raise TypeError(
+            f"X is a {type(X).__name__} of Dask, which skae.dask.fit takes; pass partial_fit and "
+            "others parts of it, such as X.partitions[0].compute()."
+        )
     has_slices = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
     is_in_memory = sparse.issparse(X) or isinstance(X, torch.Tensor)
-    library = type(X).__module__.partition(".")[0]
     return has_slices and not is_in_memory and library not in ("pandas", "polars", "pyarrow")
 
 

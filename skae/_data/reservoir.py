@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skae._data.sources import Array, ArraySource, Mask, Source
-from skae._data.split import SCRAMBLER, Keys, row_keys, scramble
+from skae._data.split import Keys, row_keys, scramble
 
 # So many numbers of validation rows are kept, of no more and no fewer rows than so many.
 RESERVOIR_SIZE, MOST_ROWS, FEWEST_ROWS = 2**22, 20_000, 50
@@ -78,13 +78,7 @@ def scrambled_keys(source: Source, seed: int) -> Keys:
 
     By what is known of a row, and not by what its missing values are filled with.
     """
-    plain = row_keys(source, np.float32)
-    known = source.observed(np.arange(source.n_rows))
-    if known is not None:
-        bare = np.where(known, source.take(np.arange(source.n_rows)), 0)
-        mask = row_keys(ArraySource(known.astype(np.float32)), np.float32)
-        plain = row_keys(ArraySource(bare), np.float32) ^ (mask * SCRAMBLER)
-    return scramble(plain, seed)
+    return scramble(row_keys(source, np.float32), seed)
 
 
 def validates(keys: Keys, share: float) -> Mask:

@@ -49,7 +49,7 @@ class Split:
     Attributes
     ----------
     training, validation : ndarray of int
-        Their positions, in random order.
+        Their positions.
     groups : ndarray of shape (n_validation,)
         Number of the group that each validation row belongs to, from 0 on.
     n_groups : int
@@ -131,13 +131,16 @@ def split_shards(
     n_groups = count_different(different, world)
     total = world.sum(np.array(sizes.sum(), dtype=np.float64))
     wanted = count_validation(n_groups, fraction) if fraction else 0
-    chosen = np.unique(world.concatenate(different[n_known == 0][:wanted]))[:wanted]
+    # No more than three groups have more than a quarter of the rows.
+    n_proposed = wanted + 3 if wanted else 0
+    proposed = different[n_known == 0][:n_proposed]
+    chosen = np.unique(world.concatenate(proposed))[:n_proposed]
     place = np.minimum(np.searchsorted(different, chosen), max(0, len(different) - 1))
     is_here = different[place] == chosen if len(different) else np.zeros(len(chosen), dtype=bool)
-    own_sizes = np.zeros(len(chosen))
-    own_sizes[is_here] = sizes[place[is_here]]
-    all_sizes = world.sum(own_sizes)
-    allowed = all_sizes <= MAX_GROUP * total
+    own = np.zeros((2, len(chosen)))
+    own[:, is_here] = np.array([sizes, n_known])[:, place[is_here]]
+    all_sizes, all_known = world.sum(own)
+    allowed = np.flatnonzero((all_sizes <= MAX_GROUP * total) & (all_known == 0))[:wanted]
     chosen, all_sizes = chosen[allowed], all_sizes[allowed]
     chosen = chosen[np.cumsum(all_sizes) <= total / 2]
     if len(chosen) < MIN_VALIDATION:
@@ -190,6 +193,7 @@ def group_rows(keys: Keys, labels: Positions | None) -> Positions:
     _, equal = np.unique(keys, return_inverse=True)
     if labels is None:
         return equal
+    _, labels = np.unique(labels, return_inverse=True)
     n_equal, n_labels = equal.max() + 1, labels.max() + 1
     n = n_equal + n_labels
     pairs = coo_array((np.ones(len(keys)), (equal, n_equal + labels)), shape=(n, n))
@@ -201,8 +205,9 @@ def group_rows(keys: Keys, labels: Positions | None) -> Positions:
 def row_keys(source: Source, dtype: type[np.floating]) -> Keys:
     """Return a key for every row: equal for rows that are equal in float32 or float64.
 
-    Multilinear hashing (Carter and Wegman 1979) of the numbers' halves: keys of different rows
-    are equal by chance, once in four billion pairs.
+    By what is known of a row, and not by what its missing values are filled with. Multilinear
+    hashing (Carter and Wegman 1979) of the numbers' halves: keys of different rows are equal by
+    chance, once in four billion pairs.
     """
     rng = np.random.default_rng(0)
     n_halves = source.n_features * np.dtype(dtype).itemsize // 4
@@ -216,7 +221,13 @@ def row_keys(source: Source, dtype: type[np.floating]) -> Keys:
         keys[:] = 0
         np.add.at(keys, np.repeat(np.arange(source.n_rows), np.diff(matrix.indptr)), products)
         return keys
+    of_missing = rng.integers(2**64, size=source.n_features, dtype=np.uint64)
     for rows, part in source.parts():
+        known = source.observed(rows)
         numbers = np.ascontiguousarray(part, dtype=dtype) + dtype(0)  # -0.0 is equal to 0.0
+        if known is not None:
+            numbers = np.where(known, numbers, dtype(0))
         keys[rows] = numbers.view(np.uint32).astype(np.uint64) @ multipliers
+        if known is not None:
+            keys[rows] += (~known).astype(np.uint64) @ of_missing
     return keys

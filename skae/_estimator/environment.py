@@ -64,11 +64,11 @@ def resolve_device(device: str, world: World = ALONE) -> str:
 
     Processes of one machine take its GPUs in turn.
     """
+    has_gpu = torch.cuda.is_available()
+    if has_gpu and world.size > 1 and device in ("auto", "cuda"):
+        return f"cuda:{world.local_rank % torch.cuda.device_count()}"
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cuda" and world.size > 1:
-            device = f"cuda:{world.local_rank % torch.cuda.device_count()}"
-        return device
+        return "cuda" if has_gpu else "cpu"
     try:
         torch.zeros(1, device=device, dtype=torch.float32).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

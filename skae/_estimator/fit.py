@@ -115,8 +115,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             As in :meth:`fit`, for the rows of this process. It may have none.
         world : World
         kept : Kept or None
-            Where to keep what a training goes on from when a process was lost, and what it does
-            go on from.
+            What a training goes on from when a process was lost.
         """
         require_same_parameters(self, world)
         with all_at_once(self) as fitted:
@@ -175,7 +174,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         check_parameters(self)
         seed = world.agree(draw_seed(self.random_state))
         seed = seed if kept is None else kept.seed_of_fit(seed, world)
-        job = self._check(X, sample_weight, groups, seed, world)
+        by_keys = world.size > 1 or kept is not None
+        job = self._check(X, sample_weight, groups, seed, world, by_keys)
         training = self._start(job)
         if self.early_stopping and self.init == "pca" and training.validation is None:
             warn_of_few_rows(self, job.split)
@@ -191,7 +191,9 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
 
     # -- check -----------------------------------------------------------------------------
 
-    def _check(self, X: Any, sample_weight: Any, groups: Any, seed: int, world: World) -> Job:
+    def _check(
+        self, X: Any, sample_weight: Any, groups: Any, seed: int, world: World, by_keys: bool
+    ) -> Job:
         """Check the rows, and decide what the fit goes on from."""
         former = None
         if self.warm_start and hasattr(self, "net_"):
@@ -205,8 +207,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         if former is not None:
             former.spec.require(n_features=source.n_features)
         units, former = self._make_units(moments, former)
-        generator = torch.Generator("cpu").manual_seed(seed)
-        job = Job(source, moments, units, device, seed, generator, former)
+        draws = torch.Generator("cpu").manual_seed(seed)
+        job = Job(source, moments, units, device, seed, draws, former, by_keys=by_keys)
         self._split(job, groups)
         return job
 
@@ -217,8 +219,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         choose = self._chooser(job, groups, fraction)
         # In float32, so that a float32 copy of a float64 row is known too.
         keys = row_keys(source, np.float32) if self.warm_start else np.empty(0, np.uint64)
-        none = np.zeros(source.n_rows, dtype=bool)
-        known = none
+        known = none = np.zeros(source.n_rows, dtype=bool)
         trained: Keys | None = keys[:0]
         if former is not None and not former.is_pca:
             known = ~none if former.trained is None else np.isin(keys, former.trained)
@@ -238,9 +239,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         self, job: Job, groups: NDArray[np.int64] | None, fraction: float | str
     ) -> Callable[[NDArray[np.bool_]], Split]:
         """Return the function that chooses the validation rows, given which rows have trained."""
-        source = job.source
-        keys = row_keys(source, np.float64)
-        if source.world.size > 1:
+        source, keys = job.source, row_keys(job.source, np.float64)
+        if job.by_keys:
             # Each process chooses by itself; groups of users', not equal rows, are then together.
             keys = scramble(keys if groups is None else groups.astype(np.uint64), job.seed)
             return lambda known: split_shards(keys, fraction, known, source.weights, source.world)

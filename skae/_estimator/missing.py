@@ -18,7 +18,7 @@ from skae._data.sources import (
     fill,
     is_filled_at_once,
 )
-from skae._data.world import World
+from skae._data.world import ALONE, World
 from skae._estimator.environment import resolve_device
 from skae._estimator.parameters.arguments import check_groups, check_weights, require_two_rows
 from skae._model.losses import loss_class, require_valid
@@ -84,9 +84,12 @@ class Observed:
             columns |= known.any(axis=0)
         return cls(rows, source.world.largest(columns.astype(np.uint8)).astype(bool))
 
-    def weigh(self, weights: Array | None) -> Array | None:
-        """Return the weights of rows, zero for those without any value; None means 1 each."""
-        if self.rows.all():
+    def weigh(self, weights: Array | None, world: World = ALONE) -> Array | None:
+        """Return the weights of rows, zero for those without any value; None means 1 each.
+
+        In all processes where one has such rows.
+        """
+        if not world.any(not self.rows.all()):
             return weights
         return self.rows * (np.ones(len(self.rows)) if weights is None else weights)
 
@@ -131,14 +134,14 @@ def rows_for_fit(
         observed = Observed.of(source)
         require_columns(observed, getattr(estimator, "feature_names_in_", None))
         warn_of_empty_rows(observed, "they are left out")
-        weights = observed.weigh(weights)
+        weights = observed.weigh(weights, world)
     if weights is not None:
         source = source.weighted(weights)
         numbers = numbers if numbers is None else numbers[source.index]
         require_two_rows(sum(world.counts(source.n_rows)))
     if not lacks:
         return source, numbers, None
-    filler, gaussian = learn_to_fill(source, seed, resolve_device(estimator.device))
+    filler, gaussian = learn_to_fill(source, seed, resolve_device(estimator.device, world))
     return fill(source, DomainFiller.for_loss(filler, estimator.loss)), numbers, gaussian
 
 

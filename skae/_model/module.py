@@ -216,8 +216,9 @@ class AutoEncoderModule(Drawing, ABC):
         covariance = (sums[:-1, :-1] - total * means.outer(means[:k])) / degrees_of_freedom
         rotation, variances = self.axes.find(covariance[:k], covariance[k:].T)
         offset = self.axes.centre(means[:k] / metric)
-        turn = (offset, rotation, self.axes.divisor(variances, whiten=whiten))
-        self.frame.turn(*world.agree(turn))
+        self.frame.turn(offset, rotation, self.axes.divisor(variances, whiten=whiten))
+        for part in (self.frame.offset, self.frame.axes, self.frame.inverse_axes):
+            world.take_first(part)  # rounding may turn equal variances otherwise
         return squares, variances.cpu()
 
     def align_codes(self, codes: Array, wanted: Array) -> None:

@@ -69,4 +69,4 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float
     optimizer.step(objective)
     for p, was_trained in zip(fitted, were_trained, strict=True):
         p.requires_grad_(was_trained).grad = None
-        p.data.copy_(world.agree(p.data))
+        world.take_first(p.data)

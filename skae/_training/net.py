@@ -24,7 +24,7 @@ from skae._model.networks.floored import FlooredNetwork
 from skae._model.seeding import Drawing
 from skae._training.callbacks import StopTraining, asks_to_stop
 from skae._training.engine.discriminator import DiscriminatorTraining
-from skae._training.engine.optimizer import COURSES, last_values
+from skae._training.engine.optimizer import COURSES, FlatAdamW, last_values
 from skae._training.engine.residual_noise import ResidualNoise
 from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread, takes_bfloat16
 from skae._training.engine.together import join_module
@@ -112,6 +112,11 @@ class AutoEncoderNet(NeuralNet):
             self.against_ = DiscriminatorTraining(self.module_, self.world)
         return self
 
+    def optimizers(self) -> list[FlatAdamW]:
+        """Return the optimizers of the loss and of the discriminator."""
+        both = (self.optimizer_, None if self.against_ is None else self.against_.optimizer)
+        return [optimizer for optimizer in both if optimizer is not None]
+
     def train(self, rows: RowDataset, validation: RowDataset | None) -> None:
         """Train an initialised net on ``rows``; the loss of ``validation`` rows is recorded."""
         if validation is not None:
@@ -133,10 +138,9 @@ class AutoEncoderNet(NeuralNet):
         # What a fitted net need not hold: rows, gradients, the optimizer's moments.
         self.train_split = None
         self.noise_ = None
-        self.optimizer_.release()
-        if self.against_ is not None:
-            self.against_.optimizer.release()
-            self.against_ = None
+        for optimizer in self.optimizers():
+            optimizer.release()
+        self.against_ = None
 
     def _begin(self, rows: RowDataset, batch: Tensor) -> None:
         """Set what counts the steps of a training, and what its random draws come from."""
@@ -303,7 +307,7 @@ class AutoEncoderNet(NeuralNet):
                 if watched:
                     self._report_batch(prefix, step, batch, training)
         if training:
-            join_module(self.module_, self.optimizer_, iterator.rows)
+            join_module(self.module_, self.optimizers(), iterator.rows)
         means = collected.means()
         if not watched:  # for callbacks that average batches: the epoch as one
             self.history.new_batch()

@@ -11,7 +11,6 @@ from torch import Tensor
 from skae._data.batches import RowDataset
 from skae._data.world import World
 from skae._model.weights import copy_weights
-from skae._training.net import AutoEncoderNet
 from skae._training.selection import Training
 
 
@@ -19,10 +18,10 @@ from skae._training.selection import Training
 class Checkpoint:
     """Where a training stands at the end of an epoch.
 
+    Not what random draws come from, nor what users' callbacks have noted: these begin anew.
+
     Attributes
     ----------
-    step : int
-        How many steps have been taken.
     state : dict of str to Tensor
         The module's.
     optimizers : list of list of dict of str to Tensor
@@ -35,7 +34,6 @@ class Checkpoint:
         A row for each epoch.
     """
 
-    step: int
     state: dict[str, Tensor]
     optimizers: list[list[dict[str, Tensor]]]
     best: dict[str, Any]
@@ -46,29 +44,34 @@ class Checkpoint:
     def of(cls, training: Training) -> "Checkpoint":
         """Copy all of it."""
         net = training.net
-        optimizers = [optimizer.flat_state() for optimizer in optimizers_of(net)]
+        optimizers = [optimizer.flat_state() for optimizer in net.optimizers()]
         best = {n: v for n, v in vars(training.best).items() if n != "rows_"}
         best["losses_"] = list(best["losses_"])
         history = [dict(row) for row in net.history]
-        return cls(
-            net.step_, copy_weights(net.module_), optimizers, best, dict(net.lowest_), history
-        )
+        state = copy_weights(net.module_)
+        return cls(*on_host([state, optimizers, best, dict(net.lowest_), history]))
 
     def load(self, training: Training) -> None:
         """Let a training that has just begun go on from here."""
         net = training.net
         net.module_.load_state_dict(self.state)
-        for optimizer, state in zip(optimizers_of(net), self.optimizers, strict=True):
+        for optimizer, state in zip(net.optimizers(), self.optimizers, strict=True):
             optimizer.load_flat_state(state)
         training.best.__dict__.update({**self.best, "losses_": list(self.best["losses_"])})
         net.history.extend(dict(row) for row in self.history)
-        net.step_, net.lowest_ = self.step, dict(self.lowest)
+        # Other processes may have another number of batches.
+        net.step_ = round(net.n_steps_ * len(net.history) / net.max_epochs)
+        net.lowest_ = dict(self.lowest)
         net.module_.progress = net.step_ / net.n_steps_
 
 
-def optimizers_of(net: AutoEncoderNet) -> list[Any]:
-    """Return the optimizers of a net that trains."""
-    return [net.optimizer_] if net.against_ is None else [net.optimizer_, net.against_.optimizer]
+def on_host(value: Any) -> Any:
+    """Return tensors in lists and dicts on the host: another process may lack their device."""
+    if isinstance(value, dict):
+        return {name: on_host(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [on_host(each) for each in value]
+    return value.cpu() if isinstance(value, Tensor) else value
 
 
 @dataclass
@@ -94,8 +97,9 @@ class Kept:
 
     def newest(self, world: World) -> Checkpoint | None:
         """Return the checkpoint of the process that has come furthest; None where none has any."""
-        steps = world.gather(-1 if self.checkpoint is None else self.checkpoint.step)
-        furthest = steps.index(max(steps))
+        own = -1 if self.checkpoint is None else len(self.checkpoint.history)
+        epochs = world.counts(own)
+        furthest = epochs.index(max(epochs))
         return world.gather(self.checkpoint if world.rank == furthest else None)[furthest]
 
 

@@ -102,7 +102,7 @@ class KeepBest(Callback):
         if loss < self.progress_loss_ - least:
             self.progress_loss_, self.progress_epoch_ = loss, epoch
         self.losses_.append(loss)
-        net.is_over_ = epoch - self.progress_epoch_ >= self.patience_
+        net.is_over_ |= epoch - self.progress_epoch_ >= self.patience_
         if self.may_give_up_ and self.rows_ is None:  # training rows do not show overfitting
             net.is_over_ |= leads_nowhere(self.losses_, self.start_loss_, net.max_epochs)
 

@@ -47,10 +47,12 @@ def in_span(training: Training) -> Iterator[tuple[RowDataset, RowDataset | None]
     basis = None
     if is_wide(training) and has_no_axes(module):
         rows = table.take(torch.arange(len(table)))
-        basis = table.world.agree(find_basis(table.world.concatenate(rows)))
+        basis = find_basis(table.world.concatenate(rows))
+        basis = table.world.agree(None if basis is None else basis.cpu())
     if basis is None:
         yield training.train, training.validation
         return
+    basis = basis.to(rows)
     coordinates = RowDataset(
         rows @ basis.T, device=table.device, weights=table.weights, world=table.world
     )

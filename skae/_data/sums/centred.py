@@ -121,7 +121,9 @@ class SparseCentred(Centred):
     def scatter(self) -> Array:
         """Return the sums of products of columns."""
         products: Array = (self.matrix.T @ self.matrix).toarray()
-        return self.world.sum(products) - self.moments.total * np.outer(self.mean, self.mean)
+        at_mean = np.outer(self.matrix.T @ self.ones, self.mean)
+        both = (self.ones @ self.ones) * np.outer(self.mean, self.mean)
+        return self.world.sum(products - at_mean - at_mean.T + both)
 
     def gram(self) -> Array:
         """Return the sums of products of rows."""

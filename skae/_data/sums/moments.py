@@ -120,7 +120,7 @@ def sums_of_sparse(source: Source, weights: Array | None) -> Array:
 def differences_of_sparse(
     source: Source, weights: Array | None, mean: Array
 ) -> tuple[Array, Array, Array]:
-    """As :func:`differences_by_part`, but for the sums, which rounding has left as they are."""
+    """As :func:`differences_by_part`, from the numbers that a sparse matrix stores."""
     matrix, of_number = source.matrix, of_numbers(source, weights)
     n, column = source.n_features, matrix.indices
     differences = matrix.data - mean[column]
@@ -131,7 +131,7 @@ def differences_of_sparse(
     squares += np.clip(total - stored, 0, None) * np.square(mean)
     largest = np.where(n_stored < source.n_rows, np.abs(mean), 0.0)
     np.maximum.at(largest, column, np.abs(differences))
-    return np.zeros(n), squares, largest
+    return np.bincount(column, of_number * matrix.data, n) - total * mean, squares, largest
 
 
 def of_numbers(source: Source, weights: Array | None) -> Array:

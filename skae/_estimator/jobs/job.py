@@ -87,6 +87,9 @@ class Job:
         Whether the former weights may be the start: no validation row has trained them.
     trained : ndarray of uint64 or None
         Keys of the rows that will have trained the weights; None where that is not known.
+    by_keys : bool
+        Whether rows validate by their keys, and not by position: by the same ones then in a fit
+        that goes on with fewer processes.
     """
 
     source: Source
@@ -99,6 +102,7 @@ class Job:
     split: Split = field(init=False)
     goes_on: bool = False
     trained: Keys | None = None
+    by_keys: bool = False
 
     @property
     def n_rows(self) -> int:

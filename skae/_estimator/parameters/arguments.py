@@ -1,5 +1,6 @@
 """Checks of parameters that depend on each other, or on X."""
 
+import hashlib
 import math
 import re
 import warnings
@@ -21,23 +22,28 @@ MAX_IDLE_WEIGHTS = 2**27
 def require_same_parameters(estimator: Any, world: World) -> None:
     """Raise ValueError where processes that fit together have other parameters than the first."""
     parameters = {name: without_address(v) for name, v in estimator.get_params(deep=False).items()}
+    if estimator.get_params(deep=False).get("warm_start") and hasattr(estimator, "net_"):
+        state = estimator.net_.module_.state_dict()
+        digest = hashlib.sha256(b"".join(v.cpu().numpy().tobytes() for v in state.values()))
+        parameters["what was fitted before"] = digest.hexdigest()[:16]
     told = world.gather((type(estimator).__name__, parameters))
     for rank, (kind, others) in enumerate(told):
         if kind != told[0][0]:
             raise ValueError(
                 f"process 0 fits {told[0][0]} and process {rank} {kind}; give all the same."
             )
-        for name, value in told[0][1].items():
-            if others[name] != value:
+        for name in {**told[0][1], **others}:
+            value, other = told[0][1].get(name, "nothing"), others.get(name, "nothing")
+            if other != value:
                 raise ValueError(
-                    f"{name} is {value} in process 0 and {others[name]} in process {rank}; give "
-                    "all processes the same parameters."
+                    f"{name} is {value} in process 0 and {other} in process {rank}; give "
+                    "all processes the same."
                 )
 
 
 def without_address(value: Any) -> str:
     """Return what a parameter looks like, wherever in memory it is."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def check_size(n_components: int, shape: tuple[int, int]) -> None:
@@ -93,17 +99,23 @@ def check_groups(groups: Any, n_rows: int, world: World = ALONE) -> NDArray[np.i
             f"groups has no label for {len(missing)} rows, the first of which is row "
             f"{missing[0]}; give every row a label."
         )
-    numbers: dict[Any, int] = {}
     try:
-        for of_process in world.gather(list(dict.fromkeys(labels))):
-            for label in of_process:
-                numbers.setdefault(label, len(numbers))
+        numbers = {label: number_of(label) for label in dict.fromkeys(labels)}
         return np.array([numbers[label] for label in labels], dtype=np.int64)
     except TypeError as error:
         raise ValueError(
             f"groups must have labels such as numbers or strings: {error}; pass an array of shape "
             f"({n_rows},)."
         ) from error
+
+
+def number_of(label: Any) -> int:
+    """Return a number of 64 bits for a label, the same in all processes."""
+    if isinstance(label, Real):  # labels that are equal are one, such as 1 and 1.0
+        value = float(label)
+        label = int(label) if value.is_integer() else value  # type: ignore[call-overload]
+    digest = hashlib.blake2b(repr(label).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
 def check_weights(

@@ -39,9 +39,9 @@ class DiscriminatorTraining:
     def step(self, batch: Batch) -> None:
         """Train on the codes that the module has just given a batch."""
         self.optimizer.zero_grad()
-        with counting(None, batch.weights):
+        with counting(None, batch.weights, self.world, batch.share):
             loss = self.module.discriminator_loss()
-        loss.backward()
+            loss.backward()
         self.optimizer.join_gradients(self.world, batch.share)
         self.optimizer.update()
         # Means over no rows are no numbers.
