@@ -7,7 +7,8 @@ it by itself.
 
 from typing import Any
 
-from skae._cluster.processes import OtherProcessError, ProcessLostError, join_group
+from skae._cluster.connect import join_group
+from skae._cluster.processes import OtherProcessError, ProcessLostError
 
 __all__ = ["OtherProcessError", "ProcessLostError", "fit"]
 

@@ -160,6 +160,30 @@ def test_rows_of_several_processes_have_the_pca_of_all():
             np.testing.assert_allclose(overlap, 1, rtol=1e-8)
 
 
+@pytest.mark.parametrize("folder", ["/dev/shm", "/nowhere"])
+def test_sums_in_shared_memory_are_those_over_connections(folder, monkeypatch):
+    def of_rank(world):
+        found = []
+        for n in (5, 1000, 7):  # the second needs more memory than there is
+            for share in (1.0, 0.5, 0.0):
+                values = torch.arange(n, dtype=torch.float32) ** (world.rank + 1)
+                if share == 0 and world.rank == 1:
+                    values /= 0
+                world.add_up(values, share if world.rank == 1 else 0.25)
+                found.append(values.numpy())
+        return found
+
+    over_connections, _ = run_together([of_rank] * 3)
+    monkeypatch.setattr("skae._cluster.processes.MANY_BYTES", 1)
+    monkeypatch.setattr("skae._cluster.shared_memory.FOLDER", folder)
+    in_memory, errors = run_together([of_rank] * 3)
+    assert errors == [None] * 3
+    for own in in_memory:
+        for sums, first, expected in zip(own, in_memory[0], over_connections[0], strict=True):
+            np.testing.assert_array_equal(sums, first)
+            np.testing.assert_allclose(sums, expected, rtol=1e-6)
+
+
 # -- rows of every kind --------------------------------------------------------------------
 
 
@@ -188,7 +212,7 @@ class Batchwise(nn.Module):
         {"loss": "absolute_error"},
         {"callbacks": [Callback()]},
     ],
-    ids=str,
+    ids=lambda parameters: next(iter(parameters)),
 )
 def test_networks_and_losses_train_in_several_processes(parameters):
     X = make_spots()

@@ -9,7 +9,7 @@ START = {
     "dask": """
 from dask.distributed import Client, LocalCluster
 
-cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
 client = Client(cluster)
 configurations = [{"backend": "dask"}, {"backend": "dask", "scatter": [X, y]}]
 

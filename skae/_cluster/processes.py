@@ -6,7 +6,6 @@ import pickle
 import socket
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from skae._cluster.shared_memory import SharedMemory, share_memory, weigh
 from skae._data.world import Value, Values, World
 
 T = TypeVar("T")
@@ -26,6 +26,8 @@ T = TypeVar("T")
 GRACE = 2.0
 # Seconds between two looks at the store.
 PAUSE = 0.01
+# So many bytes and more go through memory that the processes of one machine share.
+MANY_BYTES = 2**18
 
 
 class ProcessLostError(RuntimeError):
@@ -72,10 +74,13 @@ class Processes(World):
     ) -> None:
         self.store, self.rank, self.size, self.timeout = store, rank, size, timeout
         self.gpus: Any = None
+        self.shared: SharedMemory | None = None
+        self.may_share = False
         store.set(f"name/{rank}", f"{socket.gethostname()}, process id {os.getpid()}")
         self.group: Any = self._try(lambda: self._connect(address))
         hosts = self.gather(socket.gethostname())
         self.local_rank = hosts[:rank].count(hosts[rank])
+        self.may_share = len(set(hosts)) == 1 and size > 1
         self.gpus = self._connect_gpus(hosts.count(hosts[rank]))
 
     def _connect(self, address: str | None) -> Any:
@@ -99,13 +104,22 @@ class Processes(World):
     def largest(self, values: Values) -> Values:
         return self._reduced(values, dist.ReduceOp.MAX)
 
-    def add_up(self, values: Tensor) -> None:
+    def add_up(self, values: Tensor, share: float = 1.0) -> None:
+        if self._add_up_in_memory(values, share):
+            return
+        weigh(values, share)
         if values.is_cuda and self.gpus is not None:
             self._try(lambda: self.gpus.allreduce([values]).wait())
         elif values.device.type == "cpu":
             self._reduce(values, dist.ReduceOp.SUM)
         else:
             values.copy_(self.sum(values))
+
+    def take_first(self, values: Tensor) -> None:
+        buffer = values.cpu()  # on the CPU these are the values themselves
+        self._broadcast(buffer)
+        if buffer is not values:
+            values.copy_(buffer)
 
     def _reduced(self, values: Any, operation: Any) -> Any:
         if isinstance(values, Tensor):
@@ -120,6 +134,21 @@ class Processes(World):
         options = dist.AllreduceOptions()
         options.reduceOp = operation
         self._try(lambda: self.group.allreduce([values], options).wait())
+
+    def _add_up_in_memory(self, values: Tensor, share: float) -> bool:
+        """Add up in memory that all processes share; return whether there is such."""
+        if not self.may_share or values.device.type != "cpu" or values.nbytes < MANY_BYTES:
+            return False
+        if self.shared is None or not self.shared.has_room_for(values):
+            self.shared = share_memory(self, self._meet, values.nbytes)
+        self.may_share = self.shared is not None
+        if self.shared is not None:
+            self.shared.add_up(values, share)
+        return self.may_share
+
+    def _meet(self) -> None:
+        """Wait until all processes are here."""
+        self._reduce(torch.zeros(1, dtype=torch.float32), dist.ReduceOp.SUM)
 
     def _connect_gpus(self, n_here: int) -> Any:
         """Return a group over NCCL if each process has its own GPU; ``n_here`` share a machine.
@@ -174,11 +203,14 @@ class Processes(World):
         buffer = torch.zeros(size, dtype=torch.uint8)
         if self.rank == 0:
             buffer = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        options = dist.BroadcastOptions()
-        options.rootRank = 0
-        self._try(lambda: self.group.broadcast([buffer], options).wait())
+        self._broadcast(buffer)
         result: Value = pickle.loads(buffer.numpy().tobytes())
         return result
+
+    def _broadcast(self, values: Tensor) -> None:
+        options = dist.BroadcastOptions()
+        options.rootRank = 0
+        self._try(lambda: self.group.broadcast([values], options).wait())
 
     # -- failure ---------------------------------------------------------------------------
 
@@ -202,7 +234,7 @@ class Processes(World):
 
     def close(self) -> None:
         """Close the connections: all that wait for this process fail at once."""
-        self.group = self.gpus = None
+        self.group = self.gpus = self.shared = None
 
     def _try(self, operation: Callable[[], T]) -> T:
         """Do what all processes do; raise the reason where it fails."""
@@ -286,44 +318,3 @@ class Processes(World):
     def _name(self, rank: int) -> str:
         name: str = self.store.get(f"name/{rank}").decode()
         return name
-
-
-def open_store(host: str) -> tuple[Any, int]:
-    """Return a new store that this process keeps, and its port."""
-    store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False)
-    return store, store.port
-
-
-def join_store(host: str, port: int, timeout: float) -> Any:
-    """Return the store that another process keeps."""
-    return dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=timeout))
-
-
-# How many fits each group has begun: all its processes count alike.
-_n_fits: Counter[tuple[int, ...]] = Counter()
-
-
-def join_group(group: Any, timeout: float) -> Processes:
-    """Return the processes of a group of torch.distributed, which call this together.
-
-    Parameters
-    ----------
-    group : torch.distributed.ProcessGroup or None
-        None means the default group, of all processes.
-    timeout : float
-    """
-    if not dist.is_available() or not dist.is_initialized():
-        raise RuntimeError(
-            "torch.distributed has no process group; call torch.distributed.init_process_group "
-            "before, as in docs/many_machines.md, or the estimator's fit for one process."
-        )
-    ranks = tuple(dist.get_process_group_ranks(group))
-    if dist.get_rank() not in ranks:
-        raise ValueError(
-            f"process_group has the processes {list(ranks)}, and this one is {dist.get_rank()}; "
-            "call fit in the members of the group only."
-        )
-    _n_fits[ranks] += 1
-    prefix = f"skae/{'.'.join(map(str, ranks))}/{_n_fits[ranks]}"
-    store = dist.PrefixStore(prefix, dist.distributed_c10d._get_default_store())
-    return Processes(store, ranks.index(dist.get_rank()), len(ranks), timeout)

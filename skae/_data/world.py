@@ -39,8 +39,14 @@ class World:
         """Return the largest of numbers over all processes."""
         return values
 
-    def add_up(self, values: Tensor) -> None:
-        """Replace the numbers of a tensor by their sums over all processes."""
+    def add_up(self, values: Tensor, share: float = 1.0) -> None:
+        """Replace the numbers of a tensor by their sums over all processes.
+
+        Those of this process count as much as ``share``; with a share of 0 they may be NaN.
+        """
+
+    def take_first(self, values: Tensor) -> None:
+        """Replace the numbers of a tensor by those of the first process."""
 
     def concatenate(self, rows: Values) -> Values:
         """Return the rows of all processes, in order of rank."""

@@ -29,10 +29,10 @@ N_ENUMERATED = 13
 
 
 class KeepBest(Callback):
-    """Remember the weights with the lowest loss, and end the training when no better ones come.
+    """Remember the weights with the lowest loss, and end the training when none are better.
 
-    The loss is that of the validation rows, or else that of ``rows_``, in evaluation mode: the
-    losses of the steps have noise, and a method may change its objective from step to step.
+    The loss is that of the validation rows, or else of ``rows_``, in evaluation mode: losses of
+    steps have noise, and a method may change its objective from step to step.
     Training ends after ``patience_`` epochs without progress; and, unless the user has set these,
     where the validation rows show that it leads nowhere (:func:`leads_nowhere`).
 
@@ -149,8 +149,7 @@ class Training:
         All rows, and those that train.
     validation : RowDataset or None
     groups : ndarray of shape (n_validation,) or None
-        Numbers of the groups that validation rows belong to: rows of a group, such as equal
-        ones, count as one observation.
+        Numbers of the validation rows' groups, each of which counts as one observation.
     floor : PCAFloor or None
     former : dict of str to ndarray or None
         Weights of the last fit to go on from, which no validation row has trained.
@@ -281,8 +280,8 @@ class Training:
             return True
         if self.deciding.weights is not None and not self.deciding.mean(rivals - losses) > 0:
             return False
-        gains = is_improvement(self._by_group(rivals), self._by_group(losses))
-        return self.net.world.agree(gains)
+        found = is_improvement(self._by_group(rivals), self._by_group(losses))
+        return self.net.world.agree(found)
 
     def _by_group(self, losses: Array) -> Array:
         """Return the mean loss of each group."""

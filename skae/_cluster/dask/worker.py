@@ -16,9 +16,10 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from skae._cluster.connect import join_store, open_store
 from skae._cluster.dask.here import HERE, LOCK, FitHere, fit_here, host_of, memory_of, this_worker
 from skae._cluster.place import Stored
-from skae._cluster.processes import Processes, ProcessLostError, join_store, open_store
+from skae._cluster.processes import Processes, ProcessLostError
 
 # Another process of a worker has another one: a worker that came back has lost its rows.
 PROCESS = uuid.uuid4().hex

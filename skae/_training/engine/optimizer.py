@@ -106,18 +106,13 @@ class FlatAdamW(torch.optim.Optimizer):
         share : float
             Which share of the batch's rows this process has, of whose mean it has the gradient.
         """
-        if world.size == 1:
-            return
-        if share:
-            self.gradients.mul_(share)
-        else:  # means over no rows have none
-            self.gradients.zero_()
-        world.add_up(self.gradients)
+        if world.size > 1:
+            world.add_up(self.gradients, share)
 
     def take_first(self, world: World) -> None:
         """Give all processes the parameters of the first."""
         for flat in self._flat:
-            flat.values.copy_(torch.from_numpy(world.agree(flat.values.cpu().numpy())))
+            world.take_first(flat.values)
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Take a step, with all that torch wraps around it."""
