@@ -90,11 +90,13 @@ class ClusterFit:
             result = self._attempt(self._plan(parts, beside, attempt))
             if isinstance(result, Outcome):
                 return result
-            logger.warning("Attempt %d to fit %s: %s", attempt + 1, self.kind, result.message)
+            if attempt < self.options.retries:
+                logger.warning("%s; the fit goes on from its last epoch", result.message)
         assert isinstance(result, Loss)
         raise ProcessLostError(
-            f"{result.message}. No attempt is left (retries={self.options.retries}); with more, "
-            "the fit goes on from the last epoch with the workers that are left.",
+            f"{result.message}. No attempt is left (retries={self.options.retries}); pass more to "
+            "skae.dask.fit to go on from the last epoch with the workers that are left. Where the "
+            "log of a worker says that it exceeded its memory, give workers more.",
             [],
         ) from result.cause
 
@@ -141,7 +143,7 @@ class ClusterFit:
         first, self.futures = next(iter(self.parts)), {}
         place = self.workers.run(begin, self.name, on=[first]).get(first)
         if place is None:
-            return Loss(f"{self._names([first])} was lost before the training began")
+            return Loss(f"Dask lost {self._names([first])} before the training began")
         for task, worker in zip(tasks, self.parts, strict=True):
             self.futures[worker] = self.client.submit(
                 fit_rank,
@@ -196,7 +198,9 @@ class ClusterFit:
             raise told
         cause = next(iter(errors), None)
         if gone:
-            message = f"{self._names(gone)} was lost while {len(self.futures)} fitted {self.kind}"
+            message = (
+                f"Dask lost {self._names(gone)}, of {len(self.futures)} that fitted {self.kind}"
+            )
         else:
             message = str(cause)
         for future in self.futures.values():
