@@ -14,7 +14,7 @@ T = TypeVar("T")
 # Seconds between two questions to the scheduler.
 LOOK = 0.5
 # Seconds that workers have to answer beside their tasks.
-ANSWER = 10.0
+ANSWER = 5.0
 
 
 @dataclass(frozen=True)
