@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ class Slow(Callback):
 
 
 def slow(path, **parameters):
-    return AutoEncoder(2, max_iter=20, random_state=0, callbacks=[Slow(path)], **parameters)
+    return AutoEncoder(2, max_iter=8, random_state=0, callbacks=[Slow(path)], **parameters)
 
 
 def wait_for(path):
@@ -423,7 +424,7 @@ def test_a_fit_survives_or_names_a_worker_that_is_killed(client, tmp_path, retri
     model, started = slow(path), time.monotonic()
     if retries:
         skae.dask.fit(model, table(), retries=retries)
-        assert model.n_iter_ == 20
+        assert model.n_iter_ == 8
     else:
         with pytest.raises(skae.dask.ProcessLostError, match=r"worker tcp://.*process id \d+"):
             skae.dask.fit(model, table(), retries=retries)
@@ -433,25 +434,32 @@ def test_a_fit_survives_or_names_a_worker_that_is_killed(client, tmp_path, retri
 
 
 def test_a_client_that_is_gone_leaves_nothing(cluster, client, tmp_path):
-    path = tmp_path / "epochs"
-    script = f"""
-import os, threading
-import dask.array as da
-from distributed import Client
-import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})
-from test_dask import slow, table, wait_for
-from pathlib import Path
-if __name__ == "__main__":
-    client = Client({cluster.scheduler_address!r})
-    def leave():
-        wait_for(Path({str(path)!r}))
-        print("left", flush=True)
-        os._exit(0)
-    threading.Thread(target=leave).start()
-    slow({str(path)!r}).set_params(max_iter=10_000).fit(table())
-"""
-    assert run_script(script).strip() == "left"
+    path, raised = tmp_path / "epochs", []
+
+    def fit():
+        try:
+            skae.dask.fit(slow(path).set_params(max_iter=10_000), table(), client=leaving)
+        except Exception as error:
+            raised.append(error)
+
+    leaving = Client(cluster, set_as_default=False)
+    thread = in_thread(fit)
+    wait_for(path)
+    leaving.close()
     assert_nothing_is_left(client, 30)
+    thread.join(30)
+    assert raised
+
+
+def test_what_the_page_shows_works(client):
+    page = Path(__file__).parents[1] / "docs/many_machines.md"
+    (block,) = [b for b in page.read_text().split("```") if "skae.dask.fit(model" in b]
+    made, address = "Client(n_workers=2, threads_per_worker=1)", client.scheduler.address
+    assert made in block
+    block = block.removeprefix("python").replace(made, f"Client({address!r})")
+    namespace = {"__name__": "__main__"}
+    exec(block, namespace)
+    namespace["client"].close()
 
 
 # -- the parts -----------------------------------------------------------------------------
@@ -478,18 +486,17 @@ def test_few_models_stay_unpickled():
     assert len(models._models) == lazy.MOST_MODELS
 
 
-def test_nothing_imports_dask_unasked():
-    script = "import sys, skae; print({'dask', 'distributed', 'ray'} & set(sys.modules))"
-    assert run_script(script).strip() == "set()"
-
-
-def test_what_is_missing_is_named_with_its_remedy():
+def test_nothing_imports_dask_unasked_and_its_absence_has_a_remedy():
     script = """
-import sys
+import sys, skae
+
+print({"dask", "distributed", "ray"} & set(sys.modules))
 sys.modules["distributed"] = None
 try:
     import skae.dask
 except ImportError as error:
     print(error)
 """
-    assert "pip install skae[dask]" in run_script(script)
+    imported, error = run_script(script).splitlines()
+    assert imported == "set()"
+    assert "pip install skae[dask]" in error

@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--memory", default="2GB", help="of each of two workers")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch", type=int, default=4096)
+    parser.add_argument("--folder", help="where workers store rows; the default is that of Dask")
     args = parser.parse_args()
     X = make_table(args.gigabytes)
     print(f"{X.nbytes / 1e9:.1f} GB, {X.shape[0]:,} rows in {X.npartitions} blocks", flush=True)
@@ -90,12 +91,18 @@ def main() -> None:
         memory_limit=args.memory,
         dashboard_address=":0",
         silence_logs=logging.ERROR,
+        local_directory=args.folder,
     )
     with cluster, Client(cluster) as client:
         watch = Watch(client)
         started = time.perf_counter()
         model = AutoEncoder(
-            4, max_iter=args.epochs, batch_size=args.batch, random_state=0, verbose=1
+            4,
+            hidden_layer_sizes=(16,),
+            max_iter=args.epochs,
+            batch_size=args.batch,
+            random_state=0,
+            verbose=1,
         )
         model.fit(X)
         print(f"fit: {time.perf_counter() - started:.0f} s, {watch.end()}", flush=True)

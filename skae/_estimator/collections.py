@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 from skae._cluster.dask.collection import is_collection
@@ -60,7 +61,10 @@ def for_collections(method: Callable[..., Any], function: Callable[..., Any]) ->
 
     @wraps(method)
     def either(self: Any, X: Any, *args: Any, **options: Any) -> Any:
-        return (function if is_collection(X) else method)(self, X, *args, **options)
+        if not is_collection(X):
+            return method(self, X, *args, **options)
+        given = signature(method).bind(self, X, *args, **options).arguments
+        return function(self, X, **dict(list(given.items())[2:]))
 
     return either
 

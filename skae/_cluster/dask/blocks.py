@@ -76,11 +76,16 @@ class StoredBlocks:
             for i, holders in self.holders.items()
             if self.futures[i].status != "finished" and not alive.intersection(holders)
         ]
-        if lost:
-            self.workers.client.cancel([self.futures[i] for i in lost])
-            self._store(lost, [])
-        for i in lost:
-            del self.holders[i]
+        self._store_anew(lost)
+
+    def _store_anew(self, numbers: list[int]) -> None:
+        """Let any worker store blocks again."""
+        if not numbers:
+            return
+        self.workers.client.cancel([self.futures[i] for i in numbers])
+        self._store(numbers, [])
+        for i in numbers:
+            self.holders.pop(i, None)
 
     def wait(self) -> list[Part]:
         """Wait until all blocks are stored, and return where, in the order of X."""
@@ -92,8 +97,12 @@ class StoredBlocks:
                     future.result()  # raises
             if alive and all(future.status == "finished" for future in self.futures):
                 parts: list[Part] = self.workers.client.gather(self.futures)
-                if {part.worker for part in parts} <= self.workers.alive(now=True):
+                alive = self.workers.alive(now=True)
+                gone = [i for i, part in enumerate(parts) if part.worker not in alive]
+                if not gone:
                     return parts
+                # A worker that was retired has left its results to others, but not its file.
+                self._store_anew(gone)
             time.sleep(PAUSE)
 
     def release(self) -> None:

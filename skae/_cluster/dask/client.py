@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 # Seconds between two questions to the scheduler.
 LOOK = 0.5
+# Seconds that workers have to answer beside their tasks.
+ANSWER = 5.0
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,21 @@ class Workers:
         return self._alive
 
     def run(self, function: Callable[..., T], *args: Any, on: Iterable[str]) -> dict[str, T]:
-        """Call a function on workers, beside their tasks; those that are lost give no result."""
+        """Call a function on workers, beside their tasks; lost and silent ones give no result."""
         present = sorted(self.alive(now=True).intersection(on))
         if not present:
             return {}
-        results = self.client.run(function, *args, workers=present, on_error="return")
+        try:  # a worker that is stopped never answers
+            results = self.client.sync(
+                self.client._run,
+                function,
+                *args,
+                workers=present,
+                on_error="return",
+                callback_timeout=ANSWER,
+            )
+        except TimeoutError:
+            return {}
         return {
             worker: result
             for worker, result in results.items()

@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+import warnings
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ logger = logging.getLogger("skae.dask")
 
 # Seconds that the other tasks have to end when one has failed.
 GRACE = 15.0
-# Seconds that the scheduler has to notice that a worker is lost.
-NOTICE = 5.0
+# Seconds that the scheduler has to notice that a worker is lost, and a lost one to contradict.
+NOTICE = 4.0
 # The share of a worker's memory that its rows may take; beyond they stay on its disk.
 SHARE = 0.25
 # What a task raises because of another's failure.
@@ -90,11 +91,13 @@ class ClusterFit:
             result = self._attempt(self._plan(parts, beside, attempt))
             if isinstance(result, Outcome):
                 return result
-            logger.warning("Attempt %d to fit %s: %s", attempt + 1, self.kind, result.message)
+            if attempt < self.options.retries:
+                logger.warning("%s; the fit goes on from its last epoch", result.message)
         assert isinstance(result, Loss)
         raise ProcessLostError(
-            f"{result.message}. No attempt is left (retries={self.options.retries}); with more, "
-            "the fit goes on from the last epoch with the workers that are left.",
+            f"{result.message}. No attempt is left (retries={self.options.retries}); pass more to "
+            "skae.dask.fit to go on from the last epoch with the workers that are left. Where the "
+            "log of a worker says that it exceeded its memory, give workers more.",
             [],
         ) from result.cause
 
@@ -141,9 +144,23 @@ class ClusterFit:
         first, self.futures = next(iter(self.parts)), {}
         place = self.workers.run(begin, self.name, on=[first]).get(first)
         if place is None:
-            return Loss(f"{self._names([first])} was lost before the training began")
+            return Loss(f"Dask lost {self._names([first])} before the training began")
         for task, worker in zip(tasks, self.parts, strict=True):
-            self.futures[worker] = self.client.submit(
+            self.futures[worker] = self._submit(worker, task, place)
+        while statuses := {future.status for future in self.futures.values()} - {"finished"}:
+            if statuses & {"error", "cancelled"} or self._gone():
+                return self._explain()
+            time.sleep(PAUSE)
+        outcomes = [future.result() for future in self.futures.values()]
+        require_no_interrupt(outcomes)
+        return outcomes[0]
+
+    def _submit(self, worker: str, task: Task, place: tuple[str, int]) -> Any:
+        """Give a worker its task, and return the future."""
+        with warnings.catch_warnings():
+            # Weights and a former model are sent to one worker only, and once.
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            return self.client.submit(
                 fit_rank,
                 task,
                 place,
@@ -153,13 +170,6 @@ class ClusterFit:
                 pure=False,
                 priority=10,
             )
-        while statuses := {future.status for future in self.futures.values()} - {"finished"}:
-            if statuses & {"error", "cancelled"} or self._gone():
-                return self._explain()
-            time.sleep(PAUSE)
-        outcomes = [future.result() for future in self.futures.values()]
-        require_no_interrupt(outcomes)
-        return outcomes[0]
 
     def _gone(self, *, now: bool = False) -> list[str]:
         """Return the workers of this attempt that are lost."""
@@ -168,16 +178,16 @@ class ClusterFit:
 
     def _explain(self) -> Loss:
         """Wait until all tasks have ended; raise what one of them raised of its own, if any did."""
-        deadline, told = time.monotonic() + GRACE, False
-        while time.monotonic() < deadline:
+        started, told = time.monotonic(), False
+        while (waited := time.monotonic() - started) < GRACE:
             for future in self.futures.values():
                 if future.status == "cancelled" or is_own_error(future):
                     future.result()  # raises, with the worker's traceback
                 if future.status == "finished":
                     require_no_interrupt([future.result()])
             gone = self._gone()
-            left = [f for worker, f in self.futures.items() if worker not in gone]
-            if all(future.done() for future in left):
+            lost = {*gone, *self._silent()} if waited > NOTICE else {*gone}
+            if all(future.done() for worker, future in self.futures.items() if worker not in lost):
                 break
             if gone and not told:  # those that compute for themselves do not notice yet
                 self.workers.run(stop, self.name, on=self.futures)
@@ -185,23 +195,31 @@ class ClusterFit:
             time.sleep(PAUSE)
         return self._find_lost()
 
+    def _errors(self) -> list[BaseException]:
+        return [f.exception() for f in self.futures.values() if f.status == "error"]
+
+    def _silent(self) -> set[str]:
+        """Return the workers of which others say that they do not answer."""
+        ranks = {r for e in self._errors() if isinstance(e, ProcessLostError) for r in e.ranks}
+        return {worker for rank, worker in enumerate(self.futures) if rank in ranks}
+
     def _find_lost(self) -> Loss:
         """Say which workers are lost, as soon as the scheduler knows."""
-        errors = [f.exception() for f in self.futures.values() if f.status == "error"]
+        errors, deadline = self._errors(), time.monotonic() + NOTICE
         told = next((e for e in errors if isinstance(e, OtherProcessError)), None)
-        deadline = time.monotonic() + NOTICE
         while not (gone := self._gone(now=True)) and not told and time.monotonic() < deadline:
             time.sleep(PAUSE)
         if not gone and told is not None:
             raise told
-        cause = next(iter(errors), None)
-        if gone:
-            message = f"{self._names(gone)} was lost while {len(self.futures)} fitted {self.kind}"
-        else:
-            message = str(cause)
         for future in self.futures.values():
             future.cancel()
-        return Loss(message, cause)
+        cause = next(iter(errors), None)
+        if not gone:
+            silent = sorted(self._silent())
+            of = f" by {self._names(silent)}" if silent else ""
+            return Loss(f"{self.kind} was not fitted{of}: {cause}", cause)
+        of = f"of {len(self.futures)} that fitted {self.kind}"
+        return Loss(f"Dask lost {self._names(gone)}, {of}", cause)
 
     def _names(self, workers: list[str]) -> str:
         parts = [self.parts[worker] for worker in workers]

@@ -68,7 +68,7 @@ def fit_here(estimator: Any, blocks: list[Any], beside: list[Beside]) -> None:
     """Fit in this process: every block is computed once and stored in a temporary file."""
     import dask
 
-    place = Place(tempfile.gettempdir())
+    place = Place(dask.config.get("temporary-directory", None) or tempfile.gettempdir())
     try:
         task = dask.delayed(place.store, pure=False)
         # Threads or this one: other processes have no place.

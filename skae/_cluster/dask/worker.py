@@ -202,18 +202,21 @@ def connect(store: Any, task: Task, host: str) -> Processes:
     """Connect to the other workers: in less time than a step may take, for all have begun."""
     world = Processes(store, task.rank, task.size, min(CONNECT, task.timeout), address=host)
     world.timeout = task.timeout
-    world.group._set_default_timeout(timedelta(seconds=task.timeout))
+    for group in (world.group, world.gpus):
+        if group is not None:
+            group._set_default_timeout(timedelta(seconds=task.timeout))
     return world
 
 
 def wait_for_all(store: Any, task: Task, here: FitHere) -> None:
     """Wait until the tasks of all workers have begun: one may have to wait for a thread."""
     store.set(f"begun/{task.rank}", "")
+    store.add("n_begun", 1)
     deadline = time.monotonic() + task.wait
-    missing = list(range(task.size))
-    while missing := [rank for rank in missing if not store.check([f"begun/{rank}"])]:
+    while store.add("n_begun", 0) < task.size:
         here.check()
         if time.monotonic() > deadline:
+            missing = [rank for rank in range(task.size) if not store.check([f"begun/{rank}"])]
             raise ProcessLostError(
                 f"{len(missing)} of {task.size} workers did not begin within wait={task.wait:g} "
                 "seconds",
