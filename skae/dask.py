@@ -42,8 +42,8 @@ __all__ = [
 def fit(
     estimator: T,
     X: Any,
-    sample_weight: Any = None,
     *,
+    sample_weight: Any = None,
     groups: Any = None,
     client: Any = None,
     timeout: float = 600.0,
@@ -173,7 +173,7 @@ def score_samples(estimator: Any, X: Any, **options: Any) -> Any:
     return _collections.by_row("score_samples")(estimator, X, **options)
 
 
-def score(estimator: Any, X: Any, sample_weight: Any = None) -> float:
+def score(estimator: Any, X: Any, *, sample_weight: Any = None) -> float:
     """Return how well the model describes rows: one number, which is computed at once.
 
     Parameters

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from estimators import SHORT, SOME
 from processes import run_script
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -34,6 +35,7 @@ from skae._cluster.dask.blocks import StoredBlocks
 from skae._cluster.dask.client import Workers
 from skae._cluster.dask.collection import Beside
 from skae._cluster.dask.here import HERE
+from skae._cluster.dask.worker import Collector
 from skae._cluster.place import Place
 
 # One cluster for all: its processes take seconds to start.
@@ -196,7 +198,7 @@ def test_scores_are_weighted_over_all_blocks():
     expected = model.score(ROWS, sample_weight=weights)
     for own in (weights, list(weights), da.from_array(weights, chunks=70)):
         assert model.score(table(), sample_weight=own) == pytest.approx(expected)
-    assert skae.dask.score(model, table(), weights) == pytest.approx(expected)
+    assert skae.dask.score(model, table(), sample_weight=weights) == pytest.approx(expected)
     with pytest.raises(ValueError, match="not zero"):
         model.score(table(), sample_weight=np.zeros(200))
     with pytest.raises(ValueError, match=r"sample_weight has the shape \(3,\)"):
@@ -500,3 +502,42 @@ except ImportError as error:
     imported, error = run_script(script).splitlines()
     assert imported == "set()"
     assert "pip install skae[dask]" in error
+
+
+def test_sparse_blocks_beside_others_are_refused(tmp_path):
+    place = Place(str(tmp_path))
+    parts = [place.store(np.ones((5, 3))), place.store(sparse.csr_array(np.eye(3)))]
+    with pytest.raises(ValueError, match="X has sparse partitions and others"):
+        place.rows(parts, np.dtype(float), in_memory=True)
+
+
+def test_what_is_no_collection_of_dask_is_sent_to_the_estimator():
+    with pytest.raises(TypeError, match="X is a ndarray, no collection of Dask"):
+        skae.dask.fit(AutoEncoder(2), np.ones((5, 3)))
+    with pytest.raises(TypeError, match="which skae.dask"):
+        AutoEncoder(2).partial_fit(da.from_array(np.ones((50, 3))))
+
+
+def test_warnings_go_where_they_went_after_fits_that_overlap():
+    show, filters = warnings.showwarning, list(warnings.filters)
+    collector, entered, leave = Collector(), threading.Event(), threading.Event()
+    found = []
+
+    def other():
+        with collector.collected() as caught:
+            entered.set()
+            leave.wait(10)
+            warnings.warn("of the other", stacklevel=1)
+        found.append(caught)
+
+    with collector.collected() as caught:
+        thread = threading.Thread(target=other)
+        thread.start()
+        entered.wait(10)
+        warnings.warn("mine", stacklevel=1)
+    leave.set()
+    thread.join()
+    assert caught == [(UserWarning, "mine")]
+    assert found == [[(UserWarning, "of the other")]]
+    assert warnings.showwarning is show
+    assert list(warnings.filters) == filters

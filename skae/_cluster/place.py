@@ -129,6 +129,11 @@ class Place:
         check : callable or None
             Called before every reading; raises where the fit has been stopped.
         """
+        if len({part.is_sparse for part in parts}) > 1:
+            raise ValueError(
+                "X has sparse partitions and others in one process; make all of one kind, as by "
+                "X.map_blocks(scipy.sparse.csr_array)."
+            )
         if parts[0].is_sparse:
             return sparse.vstack([self._sparse[part.number] for part in parts], format="csr")
         rows = StoredRows(self.path, parts, dtype, check)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from skae._cluster.connect import check_seconds
 from skae._cluster.processes import ProcessLostError
 
 T = TypeVar("T")
@@ -27,9 +28,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("timeout", "wait"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise ValueError(f"{name}={value!r} is not a number of seconds above 0.")
+            check_seconds(name, getattr(self, name))
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
             raise ValueError(f"retries={self.retries!r} is not an int >= 0.")
 

@@ -30,7 +30,7 @@ SECONDARY = (ProcessLostError, OtherProcessError, StoppedError)
 
 
 @dataclass(frozen=True)
-class Loss:
+class LostAttempt:
     """Why an attempt ended without a model, and without an error of the model."""
 
     message: str
@@ -84,7 +84,7 @@ class ClusterFit:
     def run(self, X: Any, beside: list[Beside]) -> Outcome:
         """Store the blocks, and fit: anew from the last epoch as often as retries allow."""
         self.blocks = StoredBlocks(self.workers, self.name, X, beside)
-        result: Outcome | Loss | None = None
+        result: Outcome | LostAttempt | None = None
         for attempt in range(self.options.retries + 1):
             parts = self.blocks.wait()
             self.involved |= {part.worker for part in parts}
@@ -93,7 +93,7 @@ class ClusterFit:
                 return result
             if attempt < self.options.retries:
                 logger.warning("%s; the fit goes on from its last epoch", result.message)
-        assert isinstance(result, Loss)
+        assert isinstance(result, LostAttempt)
         raise ProcessLostError(
             f"{result.message}. No attempt is left (retries={self.options.retries}); pass more to "
             "skae.dask.fit to go on from the last epoch with the workers that are left. Where the "
@@ -139,12 +139,12 @@ class ClusterFit:
 
     # -- an attempt ------------------------------------------------------------------------
 
-    def _attempt(self, tasks: list[Task]) -> Outcome | Loss:
+    def _attempt(self, tasks: list[Task]) -> Outcome | LostAttempt:
         """Run the task of each worker; return what comes of them, or why nothing does."""
         first, self.futures = next(iter(self.parts)), {}
         place = self.workers.run(begin, self.name, on=[first]).get(first)
         if place is None:
-            return Loss(f"Dask lost {self._names([first])} before the training began")
+            return LostAttempt(f"Dask lost {self._names([first])} before the training began")
         for task, worker in zip(tasks, self.parts, strict=True):
             self.futures[worker] = self._submit(worker, task, place)
         while statuses := {future.status for future in self.futures.values()} - {"finished"}:
@@ -176,7 +176,7 @@ class ClusterFit:
         alive = self.workers.alive(now=now)
         return [worker for worker in self.futures if worker not in alive]
 
-    def _explain(self) -> Loss:
+    def _explain(self) -> LostAttempt:
         """Wait until all tasks have ended; raise what one of them raised of its own, if any did."""
         started, told = time.monotonic(), False
         while (waited := time.monotonic() - started) < GRACE:
@@ -203,7 +203,7 @@ class ClusterFit:
         ranks = {r for e in self._errors() if isinstance(e, ProcessLostError) for r in e.ranks}
         return {worker for rank, worker in enumerate(self.futures) if rank in ranks}
 
-    def _find_lost(self) -> Loss:
+    def _find_lost(self) -> LostAttempt:
         """Say which workers are lost, as soon as the scheduler knows."""
         errors, deadline = self._errors(), time.monotonic() + NOTICE
         told = next((e for e in errors if isinstance(e, OtherProcessError)), None)
@@ -217,9 +217,9 @@ class ClusterFit:
         if not gone:
             silent = sorted(self._silent())
             of = f" by {self._names(silent)}" if silent else ""
-            return Loss(f"{self.kind} was not fitted{of}: {cause}", cause)
+            return LostAttempt(f"{self.kind} was not fitted{of}: {cause}", cause)
         of = f"of {len(self.futures)} that fitted {self.kind}"
-        return Loss(f"Dask lost {self._names(gone)}, {of}", cause)
+        return LostAttempt(f"Dask lost {self._names(gone)}, {of}", cause)
 
     def _names(self, workers: list[str]) -> str:
         parts = [self.parts[worker] for worker in workers]

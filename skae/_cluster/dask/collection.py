@@ -27,6 +27,10 @@ def kind_of(X: Any) -> str | None:
 def as_table(X: Any) -> Any:
     """Return X with all columns in each block, or raise ValueError for what is no table."""
     kind = kind_of(X)
+    if kind is None:
+        raise TypeError(
+            f"X is a {type(X).__name__}, no collection of Dask; pass it to the estimator itself."
+        )
     if kind not in (ARRAY, FRAME) or X.ndim != 2:
         shape = f" of {X.ndim} dimensions" if kind == ARRAY else ""
         raise ValueError(
@@ -38,11 +42,6 @@ def as_table(X: Any) -> Any:
     if np.isnan(X.shape[1]):
         raise ValueError("X has an unknown number of columns; call X.compute_chunk_sizes() first.")
     return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
-
-
-def meta_of(X: Any) -> Any:
-    """Return an empty table like the blocks of X: for names of columns."""
-    return X._meta
 
 
 def blocks_of(X: Any) -> list[Any]:

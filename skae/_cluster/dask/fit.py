@@ -14,7 +14,6 @@ from skae._cluster.dask.collection import Beside, as_table, blocks_of
 from skae._cluster.place import Place, common_dtype, joined, n_bytes
 from skae._data.tables import with_names
 from skae._data.world import ALONE
-from skae._training.resume import Kept
 
 # Rows of so many bytes are held in memory where this process fits alone.
 IN_MEMORY = 2**30
@@ -86,6 +85,6 @@ def fit_here(estimator: Any, blocks: list[Any], beside: list[Beside]) -> None:
             joined(list(values.cut(counts))) if mine is None else mine
             for values, mine in zip(beside, own, strict=True)
         )
-        estimator._fit_together(rows, weights, groups, ALONE, Kept())
+        estimator._fit_together(rows, weights, groups, ALONE)
     finally:
         place.remove()

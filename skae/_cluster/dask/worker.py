@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -181,7 +181,7 @@ def fit_with_others(task: Task, place: tuple[str, int], here: FitHere) -> Outcom
     wait_for_all(store, task, here)
     world = here.world = connect(store, task, host_of(here.worker))
     estimator = pickle.loads(task.estimator)
-    with world.together(), threads(here.worker.state.nthreads), collected_warnings() as caught:
+    with world.together(), threads(here.worker.state.nthreads), COLLECTOR.collected() as caught:
         here.check()
         rows = here.place.rows(
             task.parts, np.dtype(task.dtype), in_memory=task.in_memory, check=here.check
@@ -236,20 +236,45 @@ def threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@contextmanager
-def collected_warnings() -> Iterator[list[tuple[type[Warning], str]]]:
-    """Collect the warnings of this thread; those of others go on as before."""
-    caught: list[tuple[type[Warning], str]] = []
-    thread = threading.get_ident()
-    with warnings.catch_warnings():
-        show: Callable[..., None] = warnings.showwarning
+class Collector:
+    """Collects the warnings of threads that ask for it; those of others go on as before.
 
-        def collect(message: Any, category: Any, *place: Any, **more: Any) -> None:
-            if threading.get_ident() == thread:
-                caught.append((category, str(message)))
-            else:
-                show(message, category, *place, **more)
+    Python has one place for all threads where warnings go: this takes it when the first thread
+    asks, and gives it back when the last is done, whatever the order.
+    """
 
-        warnings.simplefilter("always")
-        warnings.showwarning = collect
-        yield caught
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._caught: dict[int, list[tuple[type[Warning], str]]] = {}
+        self._context: Any = None
+        self._show: Any = warnings.showwarning
+
+    def _collect(self, message: Any, category: Any, *place: Any, **more: Any) -> None:
+        own = self._caught.get(threading.get_ident())
+        if own is None:
+            self._show(message, category, *place, **more)
+        else:
+            own.append((category, str(message)))
+
+    @contextmanager
+    def collected(self) -> Iterator[list[tuple[type[Warning], str]]]:
+        """Collect the warnings of this thread."""
+        caught: list[tuple[type[Warning], str]] = []
+        with self._lock:
+            if not self._caught:
+                self._context = warnings.catch_warnings()
+                self._context.__enter__()
+                self._show = warnings.showwarning
+                warnings.showwarning = self._collect
+                warnings.simplefilter("always")
+            self._caught[threading.get_ident()] = caught
+        try:
+            yield caught
+        finally:
+            with self._lock:
+                del self._caught[threading.get_ident()]
+                if not self._caught:
+                    self._context.__exit__(None, None, None)
+
+
+COLLECTOR = Collector()
