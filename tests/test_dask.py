@@ -514,7 +514,7 @@ def test_sparse_blocks_beside_others_are_refused(tmp_path):
 def test_what_is_no_collection_of_dask_is_sent_to_the_estimator():
     with pytest.raises(TypeError, match="X is a ndarray, no collection of Dask"):
         skae.dask.fit(AutoEncoder(2), np.ones((5, 3)))
-    with pytest.raises(TypeError, match="which skae.dask"):
+    with pytest.raises(TypeError, match=r"which skae\.dask"):
         AutoEncoder(2).partial_fit(da.from_array(np.ones((50, 3))))
 
 
