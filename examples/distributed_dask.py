@@ -1,6 +1,6 @@
 """Can Dask's workers fit an autoencoder to a table that none of them can hold, and encode it?
 
-    pip install "skae[dask]" && python examples/distributed_dask.py --gigabytes 1
+    pip install "skae[dask]" && python examples/distributed_dask.py
 
 A table larger than a worker's memory is written as Parquet and read as a Dask DataFrame. Each
 worker keeps its partitions on its disk, and they fit together. What ``transform`` returns is
@@ -20,7 +20,7 @@ from distributed import Client, LocalCluster
 import skae.dask
 from skae import AutoEncoder
 
-N_ROWS, N_FEATURES = 50_000, 64
+N_ROWS, N_FEATURES = 25_000, 128
 
 
 def make_part(seed):
@@ -36,8 +36,8 @@ def make_part(seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--gigabytes", type=float, default=1, help="of the table")
-    parser.add_argument("--memory", default="800MB", help="of each of two workers")
+    parser.add_argument("--gigabytes", type=float, default=1.3, help="of the table")
+    parser.add_argument("--memory", default="1.2GB", help="of each of two workers")
     options = parser.parse_args()
     n_parts = round(options.gigabytes * 1e9 / (4 * N_ROWS * N_FEATURES))
     # Yours may be Client("tcp://scheduler:8786"), and a folder that all machines see.
@@ -52,7 +52,7 @@ def main():
 
         started = time.perf_counter()
         model = AutoEncoder(
-            4, hidden_layer_sizes=(32,), max_iter=4, batch_size=2048, random_state=0
+            4, hidden_layer_sizes=(32,), max_iter=3, batch_size=4096, random_state=0
         )
         skae.dask.fit(model, X, retries=1)  # or model.fit(X), without a retry
         share, of_pca = max(model.validation_scores_), model.pca_score_
