@@ -11,6 +11,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 # The package that an example needs, and the command that runs it on a small table.
 EXAMPLES = {
     "torch": [*TORCHRUN, "examples/distributed_torchrun.py", "--rows", "1000"],
+    "distributed": [sys.executable, "examples/distributed_dask.py", "--gigabytes", "0.2"],
     "ray": [sys.executable, "examples/distributed_ray.py", "--rows", "500"],
 }
 
