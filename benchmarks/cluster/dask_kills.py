@@ -5,7 +5,7 @@ fit ended, after how many seconds, and what it has left.
 
     python benchmarks/cluster/dask_kills.py [--kills 10] [--retries 1] [--seed 0]
 
-At most one fit needs the time of a whole fit and the time of what is left of it after the kill.
+A fit that goes on takes no longer than a whole fit and what was left of it when the worker died.
 """
 
 import argparse
