@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.distributed as dist
 from estimators import ESTIMATORS, SOME, fit_trained, make_spots, trains
 from scipy import sparse
 from sklearn.base import clone
@@ -23,7 +24,7 @@ from worlds import fit_together, run_together, shards_of
 
 import skae
 import skae.distributed
-from skae._cluster.processes import OtherProcessError
+from skae._cluster.processes import OtherProcessError, Processes, ProcessLostError
 from skae._data.batch import counting, mean_over_rows
 from skae._data.batches import RowDataset
 from skae._data.shares import count_batches, share_out
@@ -590,3 +591,33 @@ def test_names_of_columns_are_those_of_the_processes_that_have_rows():
     other = frame[100:].rename(columns={"b": "d"})
     with pytest.raises(ValueError, match="process 1 than in process 0: column 1 is 'd', not 'b'"):
         fit_together(model, [frame[:100], other])
+
+
+def test_a_process_that_never_comes_is_named():
+    with pytest.raises(ProcessLostError, match=r"process 1 \(which has not come to fit\) of 2"):
+        Processes(dist.HashStore(), 0, 2, timeout=1, address="127.0.0.1")
+
+
+def test_a_random_state_of_each_process_is_taken():
+    model = trains(skae.AutoEncoder, max_iter=2, random_state=np.random.RandomState(0))
+    assert_same(fit_together(model, shards_of(make_spots(), 2)))
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "3", None, np.inf, np.nan])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(timeout, tmp_path):
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/s", rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match=r"timeout=.* is not a number of seconds"):
+            skae.distributed.fit(skae.AutoEncoder(2), make_spots(), timeout=timeout)
+    finally:
+        dist.destroy_process_group()
+
+
+def test_a_group_of_one_process_fits_as_fit_does(tmp_path):
+    X, model = make_spots(), trains(skae.AutoEncoder)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/s", rank=0, world_size=1)
+    try:
+        together = skae.distributed.fit(clone(model), X)
+    finally:
+        dist.destroy_process_group()
+    assert_same([fit_trained(model, X), together])
