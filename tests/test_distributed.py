@@ -87,8 +87,10 @@ def test_a_world_of_one_process_gives_the_bits_of_fit(estimator):
     np.testing.assert_array_equal(together.transform(X), alone.transform(X))
 
 
-@pytest.mark.parametrize("estimator", QUIET)
-@pytest.mark.parametrize("n_processes", [2, 3, 4])
+@pytest.mark.parametrize(
+    "estimator, n_processes",
+    [*((skae.AutoEncoder, n) for n in (2, 3, 4)), *zip(QUIET[1:], (2, 3, 4), strict=True)],
+)
 def test_processes_agree_with_one_on_full_batches(estimator, n_processes):
     X, new = make_spots(), make_spots(seed=1)
     model = trains(estimator, batch_size=len(X), **EXACT)
