@@ -78,8 +78,11 @@ class Processes(World):
         self.shared: SharedMemory | None = None
         self.may_share = False
         store.set(f"name/{rank}", f"{socket.gethostname()}, process id {os.getpid()}")
-        self.group: Any = self
-        self.group = self._try(lambda _: self._connect(address))
+        self.group: Any = None
+        try:
+            self.group = self._connect(address)
+        except RuntimeError as error:
+            self._explain(error)
         hosts = self.gather(socket.gethostname())
         self.local_rank = hosts[:rank].count(hosts[rank])
         self.may_share = len(set(hosts)) == 1 and size > 1

@@ -38,9 +38,10 @@ class SharedMemory:
         return values.nbytes <= len(self.content) // (self.size + 1)
 
     def add_up(self, values: Tensor, share: float) -> None:
-        """Replace the numbers of a tensor by their sums over all processes, times its share."""
+        """Replace the numbers of a tensor, times a share, by their sums over all processes."""
         n = values.numel()
-        # Of tensors of any length at the same places, which what is read now is not.
+        # The regions are the same for tensors of any length: a process that is ahead writes into
+        # its own, and never into the sums that others still read.
         region = len(self.content) // (self.size + 1)
         *each, total = (
             torch.frombuffer(self.content, dtype=values.dtype, count=n, offset=r * region)
@@ -54,7 +55,6 @@ class SharedMemory:
         for other in each[2:]:
             total[mine] += other[mine]
         self.meet()
-        # Nobody writes into the sums before all have met again, when they have been read.
         flat.copy_(total)
 
 

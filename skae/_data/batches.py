@@ -131,7 +131,7 @@ class RowDataset(Dataset[tuple[Tensor, Tensor]]):
     def n_values(self) -> float:
         """How many values of a row are known, in the mean over all processes' rows."""
         n_known = []
-        # Of no rows, too, something is known or not.
+        # A process without rows goes through this once, too.
         for which in torch.arange(len(self)).split(rows_at_once(self.n_features)):
             observed, _ = self.counts(which)
             if observed is None:

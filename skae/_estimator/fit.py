@@ -241,7 +241,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         """Return the function that chooses the validation rows, given which rows have trained."""
         source, keys = job.source, row_keys(job.source, np.float64)
         if job.by_keys:
-            # Each process chooses by itself; groups of users', not equal rows, are then together.
+            # With users' groups, equal rows of two groups may be on both sides.
             keys = scramble(keys if groups is None else groups.astype(np.uint64), job.seed)
             return lambda known: split_shards(keys, fraction, known, source.weights, source.world)
         numbers = group_rows(keys, groups)

@@ -47,6 +47,13 @@ def weighted_sums(terms: Array, sample_weight: Any, *, may_be_zero: bool) -> tup
     return (terms * weights).sum(axis=1), float(weights.sum())
 
 
+def score_of_rows(fitted: Any, X: Any, sample_weight: Any) -> float:
+    """Return the score of rows, from the weighted means of the terms that it is made of."""
+    sums, weight = fitted._sum_terms(X, sample_weight)
+    score: float = fitted._score_of(sums / weight)
+    return score
+
+
 class ReconstructionScores(FittedAutoEncoder):
     """Scores that say how well rows are reconstructed."""
 
@@ -97,9 +104,7 @@ class ReconstructionScores(FittedAutoEncoder):
         float
             1 for perfect reconstructions, 0 for those no better than the mean.
         """
-        fitted = self._fitted()
-        sums, weight = fitted._sum_terms(X, sample_weight)
-        return fitted._score_of(sums / weight)
+        return score_of_rows(self._fitted(), X, sample_weight)
 
     def _sum_terms(
         self, X: Any, sample_weight: Any, *, may_be_zero: bool = False
@@ -177,9 +182,7 @@ class LikelihoodScores(FittedAutoEncoder):
         float
             In nats a row.
         """
-        fitted = self._fitted()
-        sums, weight = fitted._sum_terms(X, sample_weight)
-        return fitted._score_of(sums / weight)
+        return score_of_rows(self._fitted(), X, sample_weight)
 
     def _sum_terms(
         self, X: Any, sample_weight: Any, *, may_be_zero: bool = False

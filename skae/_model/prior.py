@@ -273,7 +273,8 @@ class PriorModule(AutoEncoderModule):
         n, first, n_own = len(everyone.rows), everyone.first, everyone.n_own
         if n < 2:
             return z.new_zeros(len(z))
-        w, others = everyone.weights, torch.tensor(n - 1)
+        w = everyone.weights
+        others: Tensor | int = n - 1
         if w is not None:
             others = w.sum() - w[first : first + n_own]
         own = z[:n_own]
