@@ -1,0 +1,191 @@
+"""One safetensors file for a document and its arrays, with a digest of both."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from skae._files.replace import replacing
+
+Array = NDArray[Any]
+# Of the files that this version writes; it reads these and older ones.
+FORMAT_VERSION = 1
+# The entry of the file's metadata that the document is in.
+ENTRY = "skae"
+# safetensors' names of number formats.
+FORMATS = {
+    "BOOL": np.dtype(np.bool_),
+    **{
+        f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}")
+        for kind in "IU"
+        for size in (1, 2, 4, 8)
+    },
+    **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
+}
+# How files of other kinds begin, and what these are.
+OTHERS = {
+    b"\x80": "a pickle, which could run any code when it is loaded: skae.load never does that",
+    b"PK\x03\x04": "a zip archive, as torch.save and skops write, and not what save writes",
+    b"\x89HDF": "an HDF5 file, and not what save writes",
+    b"\x1f\x8b": "a gzip file, and not what save writes",
+}
+
+
+class ModelFileError(ValueError):
+    """Raised for a file that cannot be loaded, saying what is wrong with it."""
+
+
+def write_file(
+    path: str | os.PathLike[str], kind: str, document: dict[str, Any], arrays: dict[str, Array]
+) -> None:
+    """Write a document and arrays in the place of ``path``, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        What the file is for.
+    document : dict
+        JSON.
+    arrays : dict of str to ndarray
+        Contiguous.
+    """
+    content = {"format_version": FORMAT_VERSION, "kind": kind, "document": document}
+    text = canonical(content)
+    shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+    digest = start_digest(text, shapes)
+    for name in sorted(arrays):
+        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
+    whole = canonical({**content, "sha256": digest.hexdigest()})
+    data = safetensors.numpy.save(arrays, {ENTRY: whole})
+    with replacing(path) as file:
+        file.write(data)
+
+
+def canonical(content: dict[str, Any]) -> str:
+    """Return JSON that is the same for the same content."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def start_digest(text: str, shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> Any:
+    """Return a digest of all of a file but its numbers."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(shapes):
+        dtype, shape = shapes[name]
+        digest.update(f"\n{name} {dtype.name} {shape}".encode())
+    return digest
+
+
+@dataclass
+class StoredFile:
+    """An open file of which the document and the shapes are known, and no array is read.
+
+    Attributes
+    ----------
+    path : str
+    document : dict
+    shapes : dict of str to (dtype, shape)
+        Of the arrays.
+    """
+
+    path: str
+    document: dict[str, Any]
+    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+    _file: Any
+    _text: str
+    _sha256: str
+
+    def arrays(self) -> dict[str, Array]:
+        """Read the arrays; raise ModelFileError where they, or the document, are not as written."""
+        digest = start_digest(self._text, self.shapes)
+        found = {}
+        for name in sorted(self.shapes):
+            found[name] = self._file.get_tensor(name)
+            digest.update(np.ascontiguousarray(found[name]).reshape(-1).view(np.uint8).data)
+        if digest.hexdigest() != self._sha256:
+            raise ModelFileError(
+                f"{self.path!r} is damaged: its sha256 is not the one that was written with it. "
+                "Take a copy of the file that is not."
+            )
+        return found
+
+
+@contextmanager
+def open_file(path: str | os.PathLike[str], kind: str) -> Iterator[StoredFile]:
+    """Open a file that :func:`write_file` wrote; nothing in it is executed, whatever it is.
+
+    Raises
+    ------
+    ModelFileError
+        For any other file, saying what is wrong.
+    OSError
+        Where it cannot be read at all.
+    """
+    name = os.fspath(path)
+    require_no_other(name)
+    try:
+        file = safetensors.safe_open(name, framework="np")
+    except safetensors.SafetensorError as error:
+        raise ModelFileError(
+            f"{name!r} cannot be loaded: it is cut short, or damaged, or no file that save wrote "
+            f"({error}). Take a copy of the file that is whole."
+        ) from error
+    with file:
+        whole = read_document(name, file.metadata() or {}, kind)
+        shapes = {key: read_shape(name, file.get_slice(key)) for key in file.keys()}  # noqa: SIM118
+        sha256 = whole.pop("sha256", "")
+        yield StoredFile(name, whole["document"], shapes, file, canonical(whole), sha256)
+
+
+def require_no_other(name: str) -> None:
+    """Raise ModelFileError where a file's first bytes are those of another kind of file."""
+    with open(name, "rb") as file:
+        start = file.read(8)
+    for beginning, what in OTHERS.items():
+        if start.startswith(beginning) and start[3:8] != bytes(5):
+            raise ModelFileError(f"{name!r} is {what}.")
+    if len(start) < 8:
+        raise ModelFileError(f"{name!r} has {len(start)} bytes, and is no file that save wrote.")
+
+
+def read_document(name: str, metadata: dict[str, str], kind: str) -> dict[str, Any]:
+    """Return what is in a file's metadata, or raise ModelFileError."""
+    if ENTRY not in metadata:
+        raise ModelFileError(f"{name!r} is a safetensors file, but none that skae wrote.")
+    try:
+        whole = json.loads(metadata[ENTRY])
+        version, found = whole["format_version"], whole["kind"]
+        if not isinstance(whole["document"], dict) or not isinstance(version, int):
+            raise TypeError("the document is none")
+        canonical(whole)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelFileError(
+            f"{name!r} is damaged: its header is no document ({error})."
+        ) from error
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{name!r} has the format version {version}, and this version of skae reads up to "
+            f"{FORMAT_VERSION}; install a newer skae."
+        )
+    if found != kind:
+        raise ModelFileError(f"{name!r} is a {str(found)[:40]}, and no {kind}.")
+    return dict(whole)
+
+
+def read_shape(name: str, part: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return an array's number format and shape, before it is read."""
+    dtype = FORMATS.get(part.get_dtype())
+    if dtype is None:
+        raise ModelFileError(
+            f"{name!r} is damaged: it has numbers of the kind {part.get_dtype()!r}, which skae "
+            "does not write."
+        )
+    return dtype, tuple(part.get_shape())

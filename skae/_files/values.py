@@ -1,0 +1,148 @@
+"""Values as JSON, beside the arrays that they hold.
+
+Only values of a few kinds are made from JSON, each by a line below: nothing that a file says is
+looked up, imported or called. What is of none of these kinds is for the caller to encode and
+decode, under the key ``$other``.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+# What JSON has no word for is a dict with one key, which begins with this.
+MARK = "$"
+SIZES = (8, 16, 32, 64)
+NUMBERS = (
+    "bool",
+    *(f"{kind}{size}" for kind in ("int", "uint") for size in SIZES),
+    *(f"float{size}" for size in SIZES[1:]),
+)
+
+
+def no_other(path: str, value: Any) -> Any:
+    """Refuse a value of another kind."""
+    raise TypeError(f"{path} is a {type(value).__name__}, which is no value that a file can hold.")
+
+
+@dataclass
+class Encoder:
+    """Turns values into JSON, and collects their arrays.
+
+    Parameters
+    ----------
+    other : callable
+        Returns the JSON for a value of another kind, given where it is and the value.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        By where they are, such as "_weights.encoder.0.weight".
+    """
+
+    other: Callable[[str, Any], Any] = no_other
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+    def encode(self, value: Any, path: str = "") -> Any:
+        """Return JSON for a value that is at ``path``."""
+        if value is None or type(value) in (bool, int, str):
+            return value
+        if type(value) is float:
+            return value if math.isfinite(value) else {"$float": str(value)}
+        if type(value) is list:
+            return [self.encode(v, f"{path}.{i}") for i, v in enumerate(value)]
+        if type(value) is tuple:
+            return {"$tuple": [self.encode(v, f"{path}.{i}") for i, v in enumerate(value)]}
+        if type(value) is dict and all(type(key) is str for key in value):
+            coded = {k: self.encode(v, f"{path}.{k}" if path else k) for k, v in value.items()}
+            return {"$dict": coded} if any(key.startswith(MARK) for key in coded) else coded
+        return self._encode_special(value, path)
+
+    def _encode_special(self, value: Any, path: str) -> Any:
+        if isinstance(value, np.generic) and value.dtype.name in NUMBERS:
+            return {"$scalar": [value.dtype.name, self.encode(value.item())]}
+        if isinstance(value, torch.Tensor):
+            return {"$tensor": self._add(path, value.detach().cpu().numpy())}
+        if type(value) is np.ndarray and value.dtype.name in NUMBERS:
+            return {"$array": self._add(path, value)}
+        if type(value) is np.ndarray and all(isinstance(v, str) for v in value.flat):
+            return {"$strings": [str(v) for v in value.flat]}
+        if isinstance(value, np.random.RandomState):
+            return {"$random_state": self.encode(value.get_state(legacy=False), path)}
+        return {"$other": self.other(path, value)}
+
+    def _add(self, path: str, array: Array) -> str:
+        native = array.astype(array.dtype.newbyteorder("="), copy=False)
+        self.arrays[path] = native if native.ndim == 0 else np.ascontiguousarray(native)
+        return path
+
+
+@dataclass
+class Decoder:
+    """Turns JSON into the values that :class:`Encoder` was given.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+    other : callable
+        Returns the value for what the encoder's ``other`` returned.
+
+    Raises
+    ------
+    ValueError
+        For JSON that no encoder wrote.
+    """
+
+    arrays: dict[str, Array]
+    other: Callable[[Any], Any]
+
+    def decode(self, coded: Any) -> Any:
+        """Return the value of JSON."""
+        if isinstance(coded, list):
+            return [self.decode(each) for each in coded]
+        if not isinstance(coded, dict):
+            return coded
+        if len(coded) == 1:
+            ((key, content),) = coded.items()
+            if key.startswith(MARK):
+                return self._decode_special(key, content)
+        if any(key.startswith(MARK) for key in coded):
+            raise ValueError(f"no value has the keys {sorted(coded)}")
+        return {key: self.decode(each) for key, each in coded.items()}
+
+    def _decode_special(self, key: str, content: Any) -> Any:
+        try:
+            return DECODERS[key](self, content)
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"no value is {key} of {str(content)[:60]!r}") from error
+
+    def _scalar(self, content: Any) -> Any:
+        name, value = content
+        if name not in NUMBERS:
+            raise ValueError(f"no number is of the kind {name!r}")
+        return np.dtype(name).type(self.decode(value))
+
+    def _random_state(self, content: Any) -> np.random.RandomState:
+        state = np.random.RandomState()
+        state.set_state(self.decode(content))
+        return state
+
+
+DECODERS: dict[str, Callable[[Decoder, Any], Any]] = {
+    "$float": lambda decoder, content: {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[
+        content
+    ],
+    "$tuple": lambda decoder, content: tuple(decoder.decode(list(content))),
+    "$dict": lambda decoder, content: {k: decoder.decode(v) for k, v in content.items()},
+    "$scalar": Decoder._scalar,
+    "$array": lambda decoder, content: decoder.arrays[content],
+    "$tensor": lambda decoder, content: torch.tensor(decoder.arrays[content]),
+    "$strings": lambda decoder, content: np.array([str(v) for v in content], dtype=object),
+    "$random_state": Decoder._random_state,
+    "$other": lambda decoder, content: decoder.other(content),
+}
