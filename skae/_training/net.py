@@ -129,7 +129,8 @@ class AutoEncoderNet(NeuralNet):
                     self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
             self.notify("on_train_begin", X=rows, y=rows)
             with self._fast(batch):  # callbacks may have registered hooks
-                self.fit_loop(rows, epochs=self.max_epochs - len(self.history))
+                left = 0 if self.is_over_ else self.max_epochs - len(self.history)
+                self.fit_loop(rows, epochs=left)
         last = "train_loss" if validation is None else "valid_loss"
         if self.history and last not in self.history[-1]:  # interrupted by a callback
             self.history.pop()
