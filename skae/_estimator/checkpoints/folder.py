@@ -21,6 +21,7 @@ from skae._estimator.checkpoints.identity import (
 )
 from skae._files.format import ModelFileError, open_file
 from skae._files.replace import remove_unfinished
+from skae._training.resume.checkpoint import Checkpoint
 from skae._training.resume.disk import KIND, KeptOnDisk, read_checkpoint
 
 
@@ -79,11 +80,10 @@ class Folder:
         kept = KeptOnDisk(seed=seed, path=path)
         remove_unfinished(path)
         if path.exists():
-            with open_file(path, KIND) as file:
-                checkpoint = read_checkpoint(file)
-                # Without a seed a fit that has ended is not to be repeated.
-                if self.is_seeded or not checkpoint.is_over:
-                    kept.checkpoint, kept.seed = checkpoint, file.document["seed"]
+            checkpoint, kept_seed = read(path)
+            # Without a seed each fit that is not interrupted is another.
+            if self.is_seeded or not checkpoint.is_over:
+                kept.checkpoint, kept.seed = checkpoint, kept_seed
         else:
             self._warn_of_others(identity)
         kept.document = {"estimator": self.name, "fit": identity, "seed": kept.seed}
@@ -134,6 +134,15 @@ class Folder:
         except (ModelFileError, OSError, KeyError, TypeError):
             return None
         return None if is_over or not self._is_free(path, keep=False) else identity
+
+
+def read(path: Path) -> tuple[Checkpoint, int]:
+    """Return the checkpoint of a file, and the seed of its fit."""
+    try:
+        with open_file(path, KIND) as file:
+            return read_checkpoint(file), int(file.document["seed"])
+    except (ModelFileError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{error} Or remove it, and the fit begins anew.") from error
 
 
 def make_folder(folder: Any) -> Path:

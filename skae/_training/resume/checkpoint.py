@@ -163,16 +163,17 @@ def noted(callback: Callback) -> dict[str, tuple[bool, Any]]:
     """Return what a callback has noted, by name: whether it has a state of its own, and the value.
 
     What is no number, text, array or list of these, and has no ``state_dict``, begins anew after a
-    crash, with a warning where it is no parameter of the callback.
+    crash: with a warning, unless it is a function or a class, or its name is not one of something
+    that was noted, which ends in an underscore.
     """
     state: dict[str, tuple[bool, Any]] = {}
     for name, value in vars(callback).items():
-        has_state = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+        has_state = hasattr(value, "load_state_dict") and not isinstance(value, type)
         value = value.state_dict() if has_state else value
         try:
             Encoder().encode(value)
         except TypeError:
-            if name.endswith("_"):
+            if name.endswith("_") and not callable(value):
                 warnings.warn(
                     f"checkpoint= cannot keep {type(callback).__name__}.{name}, which is a "
                     f"{type(value).__name__}: after a crash it begins anew. Let the callback note "
