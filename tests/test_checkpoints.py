@@ -1,5 +1,6 @@
 """Fits that are killed go on, and end with the bits of fits that were not."""
 
+import functools
 import os
 import pickle
 import signal
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 import skorch.callbacks
 import torch
-from estimators import NETWORKS, Cubes, make_spots, trained_variants, trains
+from estimators import NETWORKS, Cubes, ResidualNetwork, make_spots, trained_variants, trains
+from processes import run_script
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -41,14 +43,21 @@ class Crash(Exception):
     """Stands for a process that ends."""
 
 
-def crash_in(epoch):
-    """Return a callback that raises in the middle of an epoch, and has nothing to note."""
+CRASH = {"epoch": 0}  # outside the callback, so that it is the same one when it crashes no more
+
+
+class CrashOnce(skorch.callbacks.Callback):
+    """Raises in the middle of an epoch; has nothing to note."""
 
     def on_batch_end(self, net, training, **kwargs):
-        if training and len(net.history) == epoch:
+        if training and len(net.history) == CRASH["epoch"]:
+            CRASH["epoch"] = 0
             raise Crash
 
-    return type("CrashIn", (skorch.callbacks.Callback,), {"on_batch_end": on_batch_end})()
+
+def crash_in(epoch):
+    CRASH["epoch"] = epoch
+    return CrashOnce()
 
 
 class Watch(skorch.callbacks.Callback):
@@ -149,7 +158,6 @@ def test_a_warm_start_goes_on_too(spots, tmp_path, every_epoch):
     with pytest.raises(Crash):
         kept.fit(spots)
     np.testing.assert_array_equal(kept.transform(spots), codes)
-    kept.set_params(callbacks=[crash_in(0)])
     assert_same_fit(kept.fit(spots), whole, spots)
     # The model that it goes on from is another now.
     with warnings.catch_warnings():
@@ -181,8 +189,7 @@ def test_callbacks_go_on_too(spots, tmp_path, every_epoch):
     model = trains(AutoEncoder, learning_rate="constant", checkpoint=tmp_path, callbacks=callbacks)
     with pytest.raises(Crash):
         model.fit(spots)
-    # The same code, so the same fit.
-    model.set_params(callbacks=[*callbacks[:3], crash_in(0)]).fit(spots)
+    model.fit(spots)
     whole = clone(model).set_params(checkpoint=None).fit(spots)
     assert_same_fit(model, whole, spots)
     assert vars(find(model, Count)) == vars(find(whole, Count))
@@ -231,23 +238,82 @@ def test_a_checkpoint_of_another_fit_is_not_used(change, spots, tmp_path, every_
     assert find(again, Watch).epochs[0] == 5
 
 
-def first(x, x_hat):
-    return (x - x_hat).abs().sum(dim=1)
+POWER = 2
 
 
-def test_functions_are_known_by_their_code():
-    def make(power):
-        return lambda x, x_hat: ((x - x_hat) ** power).sum(dim=1)
+def power_of_module(x, x_hat):
+    return ((x - x_hat) ** POWER).sum(dim=1)
 
-    described = [describe(f) for f in (first, make(2), make(3), lambda x, x_hat: x.sum(dim=1))]
-    assert len(set(described)) == 4
-    assert describe(make(2)) == described[1]
-    assert describe(nn.Mish) == "torch.nn.modules.activation.Mish"
-    assert describe(Cubes()) == describe(Cubes())
-    priors = [torch.distributions.Normal(0.0, scale) for scale in (1.0, 1.0, 2.0)]
-    assert describe(priors[0]) == describe(priors[1]) != describe(priors[2])
-    states = [np.random.RandomState(seed) for seed in (0, 0, 1)]
-    assert describe(states[0]) == describe(states[1]) != describe(states[2])
+
+class Powers:
+    __slots__ = ("power",)
+
+    def __init__(self, power):
+        self.power = power
+
+    def loss(self, x, x_hat):
+        return ((x - x_hat) ** self.power).sum(dim=1)
+
+
+def loss_of_closure(power):
+    return lambda x, x_hat: ((x - x_hat) ** power).sum(dim=1)
+
+
+def network_class(activation):
+    class Network(nn.Sequential):
+        def __init__(self, n_inputs, n_outputs):
+            super().__init__(nn.Linear(n_inputs, n_outputs), activation())
+
+    return Network
+
+
+def normal(scale):
+    return torch.distributions.Normal(torch.zeros(2), scale * torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("make", "one", "other"),
+    [
+        (loss_of_closure, 2, 3),
+        (lambda power: functools.partial(power_of_module, power), 2, 3),
+        (Powers, 2, 3),
+        (lambda power: Powers(power).loss, 2, 3),
+        (lambda names: {*names}, "abc", "abd"),
+        (network_class, nn.ReLU, nn.Tanh),
+        (normal, 1.0, 2.0),
+        (np.random.RandomState, 0, 1),
+        (lambda step: skorch.callbacks.LRScheduler("StepLR", step_size=step), 2, 3),
+        (lambda name: getattr(torch, name), "exp", "log"),
+        (lambda value: {"a": [value]}, Cubes(), 1),
+    ],
+)
+def test_parts_of_users_are_known_by_what_they_do(make, one, other, monkeypatch):
+    assert describe(make(one)) == describe(make(one))
+    assert describe(make(one)) != describe(make(other))
+    before = describe(power_of_module)
+    monkeypatch.setattr(sys.modules[__name__], "POWER", 3)
+    assert describe(power_of_module) != before
+
+
+def users_parts():
+    sets = {"a", "b", "c"}
+    return [
+        ResidualNetwork,
+        Cubes(),
+        normal(2.0),
+        loss_of_closure(2),
+        Powers(3).loss,
+        sets,
+        Count(),
+    ]
+
+
+def test_parts_of_users_are_the_same_in_another_process():
+    code = "import test_checkpoints as t; print([t.describe(part) for part in t.users_parts()])"
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    told = run_script(code, PYTHONPATH=path, PYTHONHASHSEED="1").strip()
+    assert told == str([describe(part) for part in users_parts()])
+    assert " at 0x" not in told
 
 
 def test_a_fit_that_has_ended_is_not_repeated(spots, tmp_path, monkeypatch):

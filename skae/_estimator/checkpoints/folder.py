@@ -147,7 +147,7 @@ def read(path: Path) -> tuple[Checkpoint, int]:
 
 def make_folder(folder: Any) -> Path:
     """Return a folder, made where there is none."""
-    path = Path(folder)
+    path = Path(folder).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -18,7 +18,7 @@ from skae._model.weights import weights_to_arrays
 # Parameters that change no number of a fit.
 IDLE = ("checkpoint", "verbose")
 # How deep users' objects are looked into.
-DEPTH = 4
+DEPTH = 8
 
 
 def digest(*parts: bytes) -> str:
@@ -65,7 +65,7 @@ def describe_rows(source: Source, groups: Any) -> dict[str, Any]:
 def describe(value: Any, depth: int = DEPTH) -> Any:
     """Return JSON that is the same for the same value in another process.
 
-    Of functions it has the code, of objects what they hold.
+    Of functions and classes it has the code, of objects what a pickle would hold.
     """
     try:
         coded, arrays = (encoder := Encoder()).encode(value), encoder.arrays
@@ -74,14 +74,33 @@ def describe(value: Any, depth: int = DEPTH) -> Any:
         return [coded, {name: digest_of(array) for name, array in arrays.items()}]
     except TypeError:
         pass
+    if depth == 0:
+        return without_address(value)
     if isinstance(value, list | tuple):
         return [describe(each, depth) for each in value]
+    if isinstance(value, dict):
+        return [describe(pair, depth - 1) for pair in value.items()]
+    if isinstance(value, set | frozenset):
+        return sorted(json.dumps(describe(each, depth - 1)) for each in value)
+    if isinstance(value, types.BuiltinFunctionType | types.ModuleType):
+        return without_address(value)
     if isinstance(value, types.FunctionType):
         return f"{name_of(value)} {digest_of_code(value, depth)}"
-    if isinstance(value, type) or depth == 0 or not hasattr(value, "__dict__"):
-        return name_of(value) if isinstance(value, type) else without_address(value)
-    held = {str(name): describe(each, depth - 1) for name, each in vars(value).items()}
-    return f"{name_of(type(value))} {digest(json.dumps(held, sort_keys=True).encode())}"
+    if isinstance(value, type):
+        return f"{name_of(value)} {digest_of_class(value, depth)}"
+    return describe_object(value, depth)
+
+
+def describe_object(value: Any, depth: int) -> str:
+    """Return what an object is and holds."""
+    try:
+        reduced = value.__reduce_ex__(4)
+    except Exception:  # what cannot be pickled
+        reduced = (type(value), getattr(value, "__dict__", without_address(value)))
+    if isinstance(reduced, tuple):  # iterators of items stand behind the state
+        reduced = [list(part) if i > 2 and part else part for i, part in enumerate(reduced)]
+    held = json.dumps(describe(reduced, depth - 1))
+    return f"{name_of(type(value))} {digest(held.encode())}"
 
 
 def name_of(value: Any) -> str:
@@ -89,12 +108,21 @@ def name_of(value: Any) -> str:
     return f"{value.__module__}.{value.__qualname__}"
 
 
+def digest_of_class(kind: type, depth: int) -> str:
+    """Return the digest of the functions that a class defines itself."""
+    functions = [v for v in vars(kind).values() if isinstance(v, types.FunctionType)]
+    return digest(*(digest_of_code(function, depth - 1).encode() for function in functions))
+
+
 def digest_of_code(function: types.FunctionType, depth: int) -> str:
-    """Return the digest of what a function does, and of what it holds."""
+    """Return the digest of what a function does, and of the values that it reads elsewhere."""
+    code, elsewhere = function.__code__, function.__globals__
     cells = [cell.cell_contents for cell in function.__closure__ or () if holds(cell)]
-    held = [*(function.__defaults__ or ()), *cells]
+    names = [elsewhere[name] for name in code.co_names if name in elsewhere]
+    read = [v for v in names if isinstance(v, bool | int | float | str | tuple | np.ndarray)]
+    held = [*(function.__defaults__ or ()), function.__kwdefaults__, *cells, *read]
     texts = [json.dumps(describe(each, depth - 1)) if depth else "" for each in held]
-    return digest(*code_parts(function.__code__), *(text.encode() for text in texts))
+    return digest(*code_parts(code), *(text.encode() for text in texts))
 
 
 def holds(cell: types.CellType) -> bool:
@@ -112,7 +140,7 @@ def code_parts(code: types.CodeType) -> list[bytes]:
         if isinstance(constant, types.CodeType):
             parts += code_parts(constant)
         else:
-            parts.append(without_address(constant).encode())
+            parts.append(json.dumps(describe(constant, 1)).encode())
     return parts
 
 
