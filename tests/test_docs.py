@@ -28,8 +28,12 @@ def block_with(text, page):
     return block
 
 
-@pytest.mark.parametrize("page", ["docs/new_autoencoder.md", "docs/compare_with_pca.md"])
-def test_the_code_of_a_page_runs(page):
+PAGES = ["docs/new_autoencoder.md", "docs/compare_with_pca.md", "docs/out_of_python.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = blocks_of(page)
     assert len(blocks[0].splitlines()) <= 45
     namespace = {"__name__": "page"}

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import sys
 
 import numpy as np
@@ -130,13 +131,14 @@ BY_TORCH = {
 
 
 @pytest.mark.parametrize("kind", BY_TORCH)
-def test_files_of_networks_that_torch_writes(kind, trained, capfd):
+def test_files_of_networks_that_torch_writes(kind, trained, capfd, caplog):
     model = trained(skae.AutoEncoder(2, **TRAINS, **BY_TORCH[kind]))
     session = session_of(to_onnx(model))  # the encoder's alone: torch.onnx takes a second
     for rows in (NEW_ROWS, NEW_ROWS[:1]):
         assert_close(run(session, rows.astype(model.dtype)), model.transform(rows))
     said = capfd.readouterr()
     assert said.out == said.err == ""
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 def test_a_users_sequence_of_known_layers_needs_no_torch_onnx(trained, monkeypatch):
@@ -169,6 +171,7 @@ def test_a_fit_that_ends_at_pca_and_rows_far_outside(spots, trained):
     model = skae.AutoEncoder(0.8, max_iter=1, random_state=0).fit(spots)
     assert_same(model, NEW_ROWS)
     assert_same(trained(trains(skae.AutoEncoder)), 50 * NEW_ROWS - 20)
+    assert_same(trained(trains(skae.AutoEncoder, loss="poisson")), 50 * NEW_ROWS)
 
 
 def test_a_file_says_where_it_comes_from(spots, tmp_path):
@@ -347,7 +350,7 @@ class Unwritable(nn.Module):
 
 def test_a_network_that_torch_cannot_write_is_named(spots):
     model = skae.AutoEncoder(2, activation=Unwritable, max_iter=1, random_state=0).fit(spots)
-    with pytest.raises(ValueError, match="torch.onnx cannot export the network Unwritable"):
+    with pytest.raises(ValueError, match=r"torch\.onnx cannot export the network Unwritable"):
         to_onnx(model)
 
 

@@ -1,5 +1,6 @@
 """What `to_torch` returns is the fitted model, for torch alone."""
 
+import copy
 import io
 
 import numpy as np
@@ -120,6 +121,8 @@ def test_a_large_mean_costs_no_digits(dtype, spots):
 def test_rows_far_outside_are_clipped_as_in_the_model(trained):
     model = trained(trains(skae.AutoEncoder))
     assert_same(model.to_torch(), model, 50 * NEW_ROWS - 20)
+    counts = trained(trains(skae.AutoEncoder, loss="poisson"))
+    assert_same(counts.to_torch(), counts, 50 * NEW_ROWS)
 
 
 def test_a_share_of_the_variance_and_a_fit_that_ends_at_pca(spots):
@@ -129,7 +132,7 @@ def test_a_share_of_the_variance_and_a_fit_that_ends_at_pca(spots):
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_training_the_module_further_leaves_the_model_as_it_is(kind, trained):
-    model = trained(skae.AutoEncoder(2, **TRAINS, **NETWORKS[kind]))
+    model = copy.deepcopy(trained(skae.AutoEncoder(2, **TRAINS, **NETWORKS[kind])))
     codes = model.transform(NEW_ROWS)
     module, rows = model.to_torch(), torch.from_numpy(NEW_ROWS)
     before = module(rows).detach()
