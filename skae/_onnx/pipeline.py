@@ -82,5 +82,7 @@ def write_codes(graph: Graph, module: PlainAutoEncoder, operator: Any) -> None:
     ]
     X = inputs[0] if len(inputs) == 1 else graph.add("Concat", *inputs, axis=1)
     codes, wanted = write(graph, module.encoder, X), operator.outputs[0]
-    codes = graph.cast(codes, guess_proto_type(wanted.type))
+    output_type = guess_proto_type(wanted.type)
+    if output_type != graph.type:
+        codes = graph.cast(codes, output_type)
     graph.rename(codes, wanted.onnx_name)
