@@ -201,7 +201,8 @@ def note_examples(graph: Graph, module: nn.Module, *inputs: torch.Tensor) -> Non
     """Note what each layer is given when the module is applied to ``inputs``."""
 
     def note(layer: nn.Module, given: tuple[Any, ...]) -> None:
-        graph.examples.setdefault(layer, []).append(given[0])
+        if given:  # what a user's network calls otherwise is written with the network
+            graph.examples.setdefault(layer, []).append(given[0])
 
     hooks = [layer.register_forward_pre_hook(note) for layer in module.modules()]
     try:
