@@ -52,7 +52,7 @@ def with_networks():
 
 def with_settings():
     yield from (trains(skae.AutoEncoder, activation=kind) for kind in ("gelu", nn.Mish))
-    losses = ("binary_cross_entropy", "poisson", "absolute_error", cubes)
+    losses = ("binary_cross_entropy", "poisson", cubes)
     yield from (trains(skae.AutoEncoder, loss=loss) for loss in losses)
     yield trains(skae.VariationalAutoEncoder, loss="poisson")
     yield trains(skae.AutoEncoder, dtype="float64", whiten=True)

@@ -18,12 +18,12 @@ from skae._onnx.graph import DOUBLE, FLOAT, Graph
 OLDEST_OPSET = 18
 
 
-def write_foreign(graph: Graph, layer: nn.Module, x: str) -> str:
-    """Add the nodes that ``torch.onnx`` writes for a layer; return the name of its output.
+def write_foreign(graph: Graph, layers: list[nn.Module], x: str) -> str:
+    """Add the nodes that ``torch.onnx`` writes for layers; return the name of their output.
 
-    In a float64 model it is computed in float32: of many operations onnxruntime has no other.
+    In a float64 model they are computed in float32: of many operations onnxruntime has no other.
     """
-    name = type(layer).__name__
+    name = ", ".join(type(layer).__name__ for layer in layers)
     if graph.opset < OLDEST_OPSET:
         raise ValueError(
             f"opset={graph.opset} is too old for the network {name}, which torch.onnx writes with "
@@ -31,7 +31,8 @@ def write_foreign(graph: Graph, layer: nn.Module, x: str) -> str:
             "pipeline."
         )
     try:
-        model = _export(copy.deepcopy(layer).float(), graph.examples[layer][0], graph.opset)
+        network = copy.deepcopy(layers[0] if len(layers) == 1 else nn.Sequential(*layers)).float()
+        model = _export(network, graph.examples[layers[0]][0], graph.opset)
     except ImportError as error:
         raise ImportError(
             f"The network {name} needs onnxscript ({error}); install it with pip install "
@@ -47,7 +48,7 @@ def write_foreign(graph: Graph, layer: nn.Module, x: str) -> str:
             graph.domains[entry.domain] = entry.version
     if graph.type == DOUBLE:
         x = graph.cast(x, FLOAT)
-    part = compose.add_prefix_graph(model.graph, graph.new_name(name) + "_")
+    part = compose.add_prefix_graph(model.graph, graph.new_name(type(layers[0]).__name__) + "_")
     graph.nodes.append(onnx.helper.make_node("Identity", [x], [part.input[0].name]))
     graph.nodes.extend(part.node)
     graph.initializers.extend(part.initializer)

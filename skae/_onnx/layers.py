@@ -1,6 +1,8 @@
 """The ONNX nodes of each layer of a plain module."""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -19,15 +21,27 @@ def write(graph: Graph, layer: nn.Module, x: str) -> str:
 
     What has no nodes here, such as a user's network, is written by ``torch.onnx``.
     """
-    is_altered = bool(layer._forward_hooks or layer._forward_pre_hooks)
-    writer = None if is_altered else WRITERS.get(type(layer))
-    output = None if writer is None else writer(graph, layer, x)
-    return write_foreign(graph, layer, x) if output is None else output
+    if is_known(graph, layer):
+        return WRITERS[type(layer)](graph, layer, x)
+    return write_foreign(graph, [layer], x)
+
+
+def is_known(graph: Graph, layer: nn.Module) -> bool:
+    """Tell whether a layer has nodes here."""
+    is_altered = layer._forward_hooks or layer._forward_pre_hooks
+    if is_altered or type(layer) not in WRITERS:
+        return False
+    condition = CONDITIONS.get(type(layer))
+    return condition is None or condition(graph, layer)
 
 
 def _write_sequence(graph: Graph, layer: Layer, x: str) -> str:
-    for part in layer:
-        x = write(graph, part, x)
+    for known, parts in groupby(layer, partial(is_known, graph)):
+        if not known:  # all together: torch.onnx takes a second for each
+            x = write_foreign(graph, list(parts), x)
+            continue
+        for part in parts:
+            x = write(graph, part, x)
     return x
 
 
@@ -86,17 +100,21 @@ def _write_first(graph: Graph, layer: Layer, x: str) -> str:
 # -- layers of weights --------------------------------------------------------------------------
 
 
-def _write_linear(graph: Graph, layer: Layer, x: str) -> str | None:
-    if any(example.ndim != 2 for example in graph.examples[layer]):
-        return None
+def _is_of_rows(graph: Graph, layer: Layer) -> bool:
+    return all(example.ndim == 2 for example in graph.examples[layer])
+
+
+def _write_linear(graph: Graph, layer: Layer, x: str) -> str:
     weights = [value for value in (layer.weight, layer.bias) if value is not None]
     return graph.add("Gemm", x, *map(graph.constant, weights), transB=1)
 
 
-def _write_convolution(graph: Graph, layer: Layer, x: str) -> str | None:
+def _is_of_images(graph: Graph, layer: Layer) -> bool:
     is_plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    if not is_plain or any(example.ndim != 4 for example in graph.examples[layer]):
-        return None
+    return is_plain and all(example.ndim == 4 for example in graph.examples[layer])
+
+
+def _write_convolution(graph: Graph, layer: Layer, x: str) -> str:
     attributes = {
         "kernel_shape": layer.kernel_size,
         "strides": layer.stride,
@@ -127,9 +145,12 @@ def _write_channels_last(graph: Graph, layer: Layer, x: str) -> str:
     return graph.add("Transpose", x, perm=[0, 2, 3, 1])
 
 
-def _write_flatten(graph: Graph, layer: Layer, x: str) -> str | None:
-    is_plain = (layer.start_dim, layer.end_dim) == (1, -1)
-    return graph.add("Flatten", x, axis=1) if is_plain else None
+def _is_to_rows(graph: Graph, layer: Layer) -> bool:
+    return (layer.start_dim, layer.end_dim) == (1, -1)
+
+
+def _write_flatten(graph: Graph, layer: Layer, x: str) -> str:
+    return graph.add("Flatten", x, axis=1)
 
 
 # -- activations --------------------------------------------------------------------------------
@@ -159,16 +180,18 @@ def _write_elu(graph: Graph, layer: Layer, x: str) -> str:
     return graph.add("Elu", x, alpha=float(layer.alpha))
 
 
-def _write_gelu(graph: Graph, layer: Layer, x: str) -> str | None:
+def _is_exact(graph: Graph, layer: Layer) -> bool:
+    return bool(layer.approximate == "none")
+
+
+def _write_gelu(graph: Graph, layer: Layer, x: str) -> str:
     """Write x Φ(x) = x/2 (1 + erf(x/√2)); onnxruntime makes one operation of it."""
-    if layer.approximate != "none":
-        return None
     root, one, half = (graph.constant(number) for number in (2**0.5, 1.0, 0.5))
     erf = graph.add("Erf", graph.add("Div", x, root))
     return graph.add("Mul", graph.add("Mul", x, graph.add("Add", erf, one)), half)
 
 
-WRITERS: dict[type[nn.Module], Callable[[Graph, Layer, str], str | None]] = {
+WRITERS: dict[type[nn.Module], Callable[[Graph, Layer, str], str]] = {
     nn.Sequential: _write_sequence,
     plain.Sum: _write_sum,
     plain.ToUnits: _write_to_units,
@@ -196,6 +219,15 @@ WRITERS: dict[type[nn.Module], Callable[[Graph, Layer, str], str | None]] = {
     nn.ELU: _write_elu,
 }
 
+# What a layer has to be for its nodes to be right, where not all of its type are.
+CONDITIONS: dict[type[nn.Module], Callable[[Graph, Layer], bool]] = {
+    nn.Flatten: _is_to_rows,
+    nn.Linear: _is_of_rows,
+    nn.Conv2d: _is_of_images,
+    nn.ConvTranspose2d: _is_of_images,
+    nn.GELU: _is_exact,
+}
+
 
 def note_examples(graph: Graph, module: nn.Module, *inputs: torch.Tensor) -> None:
     """Note what each layer is given when the module is applied to ``inputs``."""
@@ -204,7 +236,7 @@ def note_examples(graph: Graph, module: nn.Module, *inputs: torch.Tensor) -> Non
         if given:  # what a user's network calls otherwise is written with the network
             graph.examples.setdefault(layer, []).append(given[0])
 
-    hooks = [layer.register_forward_pre_hook(note) for layer in module.modules()]
+    hooks = [layer.register_forward_pre_hook(note, prepend=True) for layer in module.modules()]
     try:
         with torch.no_grad():
             module(*inputs)
