@@ -10,6 +10,7 @@ from skae._estimator.parameters.rules import estimator, parameter, real
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.floored import inner_network
 from skae._model.networks.mlp import Dropout, places, replace_layers
+from skae._model.plain.exportable import Exportable, export
 from skae._model.seeding import SeededLayer
 
 
@@ -23,7 +24,7 @@ def is_activation(layer: nn.Module) -> bool:
     return not has_parts and not isinstance(layer, Dropout)
 
 
-class DropoutActivation(nn.Module):
+class DropoutActivation(Exportable):
     """An activation whose outputs are dropped out, but for those that are the network's own.
 
     Parameters
@@ -46,6 +47,10 @@ class DropoutActivation(nn.Module):
         call = self.n_calls % len(self.is_output)
         self.n_calls += 1
         return h if self.is_output[call] else self.dropout(h)
+
+    def to_torch(self) -> nn.Module:
+        """Return the activation."""
+        return export(self.activation)
 
 
 def watch_activations(network: nn.Module, n_inputs: int) -> dict[nn.Module, list[bool]]:

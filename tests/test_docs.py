@@ -28,7 +28,12 @@ def block_with(text, page):
     return block
 
 
-PAGES = ["docs/new_autoencoder.md", "docs/compare_with_pca.md", "docs/long_fits.md"]
+PAGES = [
+    "docs/new_autoencoder.md",
+    "docs/compare_with_pca.md",
+    "docs/long_fits.md",
+    "docs/out_of_python.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
 from skae._data.batch import counting
 from skae._data.checks import check_codes
@@ -101,6 +101,44 @@ class FittedAutoEncoder(
                 "pass what transform returned."
             )
         return X_hat
+
+    def to_torch(self) -> nn.Module:
+        """Return the fitted model as a plain torch module, which needs no skae to run.
+
+        Its methods ``encode``, ``decode`` and ``reconstruct`` (which calling it is too) map
+        tensors as ``transform``, ``inverse_transform`` and one after the other map arrays, in
+        the units of X. It can be given to ``torch.jit.script``, ``torch.jit.trace``
+        and ``torch.export.export`` with any number of rows; a network, activation or layer of
+        one's own must be something that these take.
+
+        Returns
+        -------
+        nn.Module
+            On the CPU, in evaluation mode and in ``dtype``. Its weights are copies that require
+            gradients, so that they can be trained further; units, axes and bounds are buffers.
+
+        Notes
+        -----
+        Missing values are not filled outside: ``transform`` does that, and here a row
+        with NaN has NaN as its code. Codes of variational autoencoders are posterior means.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_digits
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_digits(return_X_y=True)
+        >>> model = AutoEncoder(8, max_iter=5, random_state=0).fit(X)
+        >>> module = model.to_torch()
+        >>> module.encode(torch.tensor(X[:3])).shape
+        torch.Size([3, 8])
+        >>> program = torch.export.export(
+        ...     module, (torch.tensor(X[:3]),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+        ... )
+        """
+        fitted = self._fitted()
+        with as_if_alone():
+            return fitted.net_.module_.to_torch()
 
     @abstractmethod
     def score_samples(self, X: Any) -> Array:

@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skae import functional
 from skae._data.batch import observed_values
 from skae._data.sources import Array
 from skae._data.units import Units
 from skae._model.losses.base import Loss
+from skae._model.plain.layers import FromUnits
 from skae._model.substitute import Substitutable
 
 
@@ -25,6 +26,9 @@ class PlainLoss(Loss):
 
     def to_array(self, output: Tensor) -> Array:
         return self.units.to_array(output)
+
+    def to_torch(self) -> nn.Module:
+        return FromUnits(**self.units.constants("scale"))
 
     def at_mean(self, x: Tensor) -> Tensor:
         return self(x, torch.zeros_like(x))
