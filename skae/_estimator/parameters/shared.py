@@ -20,6 +20,7 @@ from skae._estimator.parameters.rules import (
     random_state_rule,
     real,
     sizes,
+    takes,
 )
 from skae._model.losses import LOSSES
 from skae._model.networks.mlp import ACTIVATIONS
@@ -64,7 +65,7 @@ class SharedParameters:
         options(*LOSSES)
         | Rule(
             "callable (x, x_hat) -> losses of the rows",
-            lambda value: callable(value) and not isinstance(value, type),
+            lambda value: takes(value, 2) and not isinstance(value, type),
         ),
         """
         What a reconstruction costs: "squared_error" for real data; "absolute_error" or "huber"
