@@ -50,14 +50,23 @@ class PassTerms:
         return self.world.concatenate(to_float64(torch.stack(terms).sum(dim=0)))
 
 
-def step_loss(terms: dict[str, Tensor]) -> Tensor:
-    """Return the sum of the means of loss terms: of terms of single rows with their weights."""
+def step_loss(terms: dict[str, Tensor], *, training: bool = False) -> Tensor:
+    """Return the sum of the means of loss terms: of terms of single rows with their weights.
+
+    In training, ValueError is raised where nothing that is trained has brought the loss about.
+    """
     weights = row_weights()
     means = [
         (term if weights is None or term.dim() == 0 else weights * term).mean()
         for term in terms.values()
     ]
-    return means[0] if len(means) == 1 else torch.stack(means).sum()
+    loss = means[0] if len(means) == 1 else torch.stack(means).sum()
+    if training and not loss.requires_grad:
+        raise ValueError(
+            "encoder and decoder leave nothing to train: the loss has no gradient; let one of "
+            "them have parameters that require one."
+        )
+    return loss
 
 
 def record_batch(history: History, prefix: str, loss: float, n_rows: int) -> None:
