@@ -8,6 +8,11 @@ from skae._data.batch import Batch, counting, mean_over_rows, row_weights
 from skae._data.units import to_float64
 from skae._data.world import ALONE, World
 
+NOTHING_TO_TRAIN = (
+    "encoder and decoder leave nothing to train; let one of their networks have parameters that "
+    "require a gradient, and compute its outputs with torch, without detach()."
+)
+
 
 class PassTerms:
     """Collects the loss terms of batches, and takes their means over all rows, with weights.
@@ -62,10 +67,7 @@ def step_loss(terms: dict[str, Tensor], *, training: bool = False) -> Tensor:
     ]
     loss = means[0] if len(means) == 1 else torch.stack(means).sum()
     if training and not loss.requires_grad:
-        raise ValueError(
-            "encoder and decoder leave nothing to train: the loss has no gradient; let one of "
-            "them have parameters that require one."
-        )
+        raise ValueError(NOTHING_TO_TRAIN)
     return loss
 
 

@@ -21,7 +21,7 @@ from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.seeding import Drawing
-from skae._training.callbacks import StopTraining, asks_to_stop
+from skae._training.callbacks import StopTraining, asks_to_stop, listens
 from skae._training.engine.discriminator import DiscriminatorTraining
 from skae._training.engine.optimizer import COURSES, FlatAdamW, last_values
 from skae._training.engine.residual_noise import ResidualNoise
@@ -329,10 +329,7 @@ class AutoEncoderNet(PickledOnce):
     # -- callbacks -------------------------------------------------------------------------
 
     def _listeners(self, hook: str) -> bool:
-        return any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
-            for _, callback in self.callbacks_
-        )
+        return any(listens(callback, hook) for _, callback in self.callbacks_)
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Call a hook of every callback, each of which may end the training."""

@@ -98,13 +98,6 @@ sizes = Rule(
 )
 
 
-def is_callback(item: Any) -> bool:
-    """Tell whether ``item`` is a skorch callback, alone or as (name, callback)."""
-    if isinstance(item, tuple):
-        return len(item) == 2 and isinstance(item[0], str) and is_callback(item[1])
-    return hasattr(item, "on_epoch_end")
-
-
 def takes(value: Any, n_arguments: int) -> bool:
     """Tell whether ``value`` can be called with so many arguments, as far as is known."""
     if not callable(value):

@@ -13,7 +13,6 @@ from skae._estimator.parameters.rules import (
     Rule,
     boolean,
     integer,
-    is_callback,
     network_maker,
     options,
     parameter,
@@ -24,6 +23,7 @@ from skae._estimator.parameters.rules import (
 )
 from skae._model.losses import LOSSES
 from skae._model.networks.mlp import ACTIVATIONS
+from skae._training.callbacks import is_callback
 from skae._training.defaults import (
     AUTO_BATCH_SIZE,
     AUTO_NOISE,
@@ -301,8 +301,9 @@ class SharedParameters:
             ),
         ),
         """
-        skorch callbacks, alone or as (name, callback). ``fit`` works on copies, which it
-        leaves in ``net_.callbacks_``. Where X has 256 features, and more than twice as many as
+        skorch callbacks, alone or as (name, callback). ``fit`` works on deep copies, which it
+        leaves in ``net_.callbacks_``. An object of another class may have one hook only, such as
+        ``on_epoch_end(net, **kwargs)``. Where X has 256 features, and more than twice as many as
         rows, what they see of rows and networks is in coordinates of the space that the rows span.
         """,
     )
