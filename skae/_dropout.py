@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from skae._data.words import shown
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters.rules import estimator, parameter, real
 from skae._model.module import AutoEncoderModule
@@ -98,9 +99,9 @@ class DropoutModule(AutoEncoderModule):
             n_places += replace_layers(inner, replacements.get)
         if not n_places:
             raise ValueError(
-                f"dropout={dropout!r} finds no hidden units to leave out: the networks have no "
-                "hidden layer with an activation; give hidden_layer_sizes, an activation that is "
-                "not linear, or use layers such as torch.nn.ReLU in place of functions."
+                f"dropout={shown(dropout)} finds no hidden units to leave out: the networks have "
+                "no hidden layer with an activation; give hidden_layer_sizes, an activation that "
+                "is not linear, or use layers such as torch.nn.ReLU in place of functions."
             )
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -71,6 +71,12 @@ class FittedAutoEncoder(
         with as_if_alone(inference=True):
             for rows, x in fitted._batches(source):
                 codes[rows] = fitted.net_.module_.encode(x).cpu().numpy()
+        if not np.isfinite(codes).all():
+            row = int(np.argmin(np.isfinite(codes).all(axis=1)))
+            raise ValueError(
+                f"X has rows, the first of which is row {row}, whose codes {fitted._spec.dtype} "
+                "cannot hold; drop such rows, or see what an encoder of your own returns."
+            )
         return codes
 
     def inverse_transform(self, X: Any) -> Array:
@@ -151,9 +157,16 @@ class FittedAutoEncoder(
     # -- rows ------------------------------------------------------------------------------
 
     def _fitted(self) -> Self:
-        """Return the fit as it is now: a refit in another thread does not change it."""
+        """Return the fit as it is now: a refit in another thread does not change it.
+
+        Its networks are in evaluation mode, whatever a user has set them to.
+        """
         check_is_fitted(self)
-        return snapshot(self)
+        fitted = snapshot(self)
+        module = fitted.net_.module_
+        if any(part.training for part in module.modules()):
+            module.eval()
+        return fitted
 
     def _batches(self, source: Source) -> Iterator[tuple[slice, Tensor]]:
         """Yield rows part by part in the module's units, on the device.

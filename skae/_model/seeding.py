@@ -38,6 +38,11 @@ class DrawsFrom(TorchDispatchMode):
         self.generator = generator
         self.n_draws = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # True makes torch import its compiler: seconds, and a warning filter that stays.
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

@@ -15,16 +15,17 @@ from skae._estimator.parameters.rules import (
     Rule,
     boolean,
     integer,
-    is_callback,
     network_maker,
     options,
     parameter,
     random_state_rule,
     real,
     sizes,
+    takes,
 )
 from skae._model.losses import LOSSES
 from skae._model.networks.mlp import ACTIVATIONS
+from skae._training.callbacks import is_callback
 from skae._training.defaults import (
     AUTO_BATCH_SIZE,
     AUTO_NOISE,
@@ -67,7 +68,7 @@ class SharedParameters:
         options(*LOSSES)
         | Rule(
             "callable (x, x_hat) -> losses of the rows",
-            lambda value: callable(value) and not isinstance(value, type),
+            lambda value: takes(value, 2) and not isinstance(value, type),
         ),
         """
         What a reconstruction costs: "squared_error" for real data; "absolute_error" or "huber"
@@ -303,8 +304,9 @@ class SharedParameters:
             ),
         ),
         """
-        skorch callbacks, alone or as (name, callback). ``fit`` works on copies, which it
-        leaves in ``net_.callbacks_``. Where X has 256 features, and more than twice as many as
+        skorch callbacks, alone or as (name, callback). ``fit`` works on deep copies, which it
+        leaves in ``net_.callbacks_``. An object of another class may have one hook only, such as
+        ``on_epoch_end(net, **kwargs)``. Where X has 256 features, and more than twice as many as
         rows, what they see of rows and networks is in coordinates of the space that the rows span.
         """,
     )

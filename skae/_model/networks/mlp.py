@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from skae._data.words import shown, shown_error
 from skae._model.plain.exportable import Exportable, copy_as, export
 from skae._model.seeding import Drawing, seed_draws
 from skae._model.substitute import Substitutable
@@ -30,13 +31,26 @@ def make_activation(activation: Activation) -> nn.Module:
     if isinstance(activation, str):
         return ACTIVATIONS[activation]()
     probe = torch.zeros(3, 2, dtype=torch.float32)
+    other = torch.tensor([[0, 1]] * 3, dtype=torch.float32)
     try:
         layer = seed_draws(activation(), probe)
-        shape = layer.eval()(probe).shape
+        output = layer.eval()(probe.clone())
+        first, again = output[:, :1], layer(other.clone())[:, :1]
+        shape, mixes = output.shape, not torch.allclose(first, again, equal_nan=True)
     except Exception as error:
-        raise ValueError(f"activation={activation!r} is no activation: {error}") from error
+        raise ValueError(
+            f"activation={shown(activation)} is no activation: {shown_error(error)}"
+        ) from error
     if shape != (3, 2):
-        raise ValueError(f"activation={activation!r} changes the shape of its input.")
+        raise ValueError(
+            f"activation={shown(activation)} changes the shape of its input; pass a function of "
+            "each number, such as torch.nn.ReLU."
+        )
+    if mixes:
+        raise ValueError(
+            f"activation={shown(activation)} makes a unit depend on the others of its layer; pass "
+            "a function of each number, such as torch.nn.ReLU, or a network as encoder."
+        )
     return layer.train()
 
 
