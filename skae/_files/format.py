@@ -102,6 +102,7 @@ class StoredFile:
     _file: Any
     _text: str
     _sha256: str
+    _is_whole: bool = False
 
     def arrays(self) -> dict[str, Array]:
         """Read the arrays; raise ModelFileError where they, or the document, are not as written."""
@@ -110,12 +111,26 @@ class StoredFile:
         for name in sorted(self.shapes):
             found[name] = self._file.get_tensor(name)
             digest.update(np.ascontiguousarray(found[name]).reshape(-1).view(np.uint8).data)
+        self._require(digest)
+        self._is_whole = True
+        return found
+
+    def verify(self) -> None:
+        """Raise ModelFileError where the file is not as written; keep none of its arrays."""
+        if self._is_whole:
+            return
+        digest = start_digest(self._text, self.shapes)
+        for name in sorted(self.shapes):
+            array = np.ascontiguousarray(self._file.get_tensor(name))
+            digest.update(array.reshape(-1).view(np.uint8).data)
+        self._require(digest)
+
+    def _require(self, digest: Any) -> None:
         if digest.hexdigest() != self._sha256:
             raise ModelFileError(
                 f"{self.path!r} is damaged: its sha256 is not the one that was written with it. "
                 "Take a copy of the file that is not."
             )
-        return found
 
 
 @contextmanager
