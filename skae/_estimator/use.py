@@ -202,7 +202,7 @@ class FittedAutoEncoder(
         return FITTED | {*cls._diagnosed}, {"feature_names_in_", "_sklearn_output_config"}
 
     @classmethod
-    def _check_state(cls, state: dict[str, Any], sizes: list[int]) -> None:
+    def _check_state(cls, state: dict[str, Any]) -> None:
         spec, weights = check_model(state, cls._diagnosed), state["_weights"]
         check_weights(spec, weights, cls._module.outputs_per_component)
         check_stream(state["_stream"], spec.n_features, weights)

@@ -123,7 +123,7 @@ class FittedImputer(
         return FITTED, {"feature_names_in_", "_sklearn_output_config"}
 
     @classmethod
-    def _check_state(cls, state: dict[str, Any], sizes: list[int]) -> None:
+    def _check_state(cls, state: dict[str, Any]) -> None:
         check_imputer(state)
 
     @classmethod

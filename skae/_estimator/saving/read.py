@@ -1,6 +1,5 @@
 """How a fitted estimator is read: nothing is built before all of it has been checked."""
 
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -61,7 +60,7 @@ def refusing(stored: StoredFile) -> Iterator[None]:
     except Exception as error:
         stored.verify()
         raise ModelFileError(
-            f"{stored.path!r} cannot be loaded: {str(error) or type(error).__name__}."
+            f"{stored.path!r} cannot be loaded: {str(error).rstrip('.') or type(error).__name__}."
         ) from error
 
 
@@ -147,15 +146,15 @@ class Content:
         Of the constructor; what the fit has set; what the user has set.
     requests : dict
         Of metadata, as set by set_fit_request.
-    sizes : list of int
-        Of the arrays.
+    unused : list of str
+        Arrays and parts that are in the file and belong nowhere.
     """
 
     parameters: dict[str, Any]
     state: dict[str, Any]
     users: dict[str, Any]
     requests: dict[str, Any]
-    sizes: list[int]
+    unused: list[str]
 
     @classmethod
     def of(
@@ -173,17 +172,14 @@ class Content:
                 return handed_in[name]
             raise ValueError(f"no value is {kind[:40]} of {str(name)[:40]!r}")
 
-        sizes = [math.prod(array.shape) for array in arrays.values()]
         left = Once(arrays)
         names = ("parameters", "state", "users")
         decoder = Decoder(left, other)
         values = {n: {k: decoder.decode(v) for k, v in document[n].items()} for n in names}
-        if left or used != document["parts"].keys():
-            unused = sorted([*left, *(document["parts"].keys() - used)])
-            raise ValueError(f"it has {unused[:5]}, which belong nowhere")
+        unused = sorted([*left, *(document["parts"].keys() - used)])
         if "device" in handed_in:
             values["parameters"]["device"] = handed_in["device"]
-        return cls(**values, requests=document["requests"], sizes=sizes)
+        return cls(**values, requests=document["requests"], unused=unused)
 
     def check(self, cls: type[Any]) -> None:
         """Raise ValueError where the values do not fit together, or are none of the class's."""
@@ -191,6 +187,8 @@ class Content:
         wanted = {*cls._get_param_names()}
         self.check_names("parameters", self.parameters, wanted, wanted)
         self.check_names("fitted attributes", self.state, needed, needed | optional)
+        if self.unused:
+            raise ValueError(f"it has {self.unused[:5]}, which belong nowhere")
         known = wanted | needed | optional
         for name in self.users:
             if name in known or not may_be_set(cls, name):
@@ -198,7 +196,7 @@ class Content:
         check_by_rules(cls, self.parameters)
         if "_spec" in needed and isinstance(self.state["_spec"], dict):
             check_spec_by_rules(cls, self.state["_spec"])
-        cls._check_state(self.state, self.sizes)
+        cls._check_state(self.state)
         check_requests(cls, self.requests)
 
     @staticmethod

@@ -25,15 +25,10 @@ class Savable:
         raise NotImplementedError
 
     @classmethod
-    def _check_state(cls, state: dict[str, Any], sizes: list[int]) -> None:
+    def _check_state(cls, state: dict[str, Any]) -> None:
         """Raise ValueError for a state that is none, before anything is built of it.
 
-        Parameters
-        ----------
-        state : dict
-            Its arrays may be stand-ins that have a shape, a dtype and no memory.
-        sizes : list of int
-            Of the arrays that are in the file.
+        Its arrays may be stand-ins that have a shape, a dtype and no memory.
         """
         raise NotImplementedError
 
