@@ -102,7 +102,7 @@ def test_workers_of_dask_get_local_functions(spots):
 
 def test_the_function_of_the_last_fit_is_named_too(spots):
     model = AutoEncoder(2, **SMALL, loss=lambda x, x_hat: (x - x_hat).abs().sum(1)).fit(spots)
-    with pytest.raises(pickle.PicklingError, match="^loss="):
+    with pytest.raises(pickle.PicklingError, match=r"^loss="):
         pickle.dumps(model.set_params(loss="huber"))
 
 

@@ -9,7 +9,6 @@ from skae._training.engine.optimizer import FlatAdamW
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest
 
-
 # Parameters that weight decay spares, each pattern in a group of the optimizer's.
 WITHOUT_DECAY = ("*.bias", "log_noise_variance")
 

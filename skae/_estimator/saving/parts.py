@@ -61,8 +61,9 @@ def encode_parameter(
     name: str, value: Any, arrays: dict[str, Array], parts: dict[str, Any], path: str
 ) -> Any:
     """Return JSON for a parameter; what no file can hold goes into ``parts`` by its name."""
-    if isinstance(value, type) and ACTIVATION_CLASSES.get(value.__name__) is value:
-        return {"$other": {"activation": value.__name__}}
+    for known, kind in ACTIVATION_CLASSES.items():
+        if value is kind:
+            return {"$other": {"activation": known}}
     encoder = Encoder(refuse)
     try:
         coded = encoder.encode(value, path)

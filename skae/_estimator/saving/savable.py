@@ -34,7 +34,7 @@ class Savable:
 
     def _get_state(self) -> dict[str, Any]:
         """Return the state as a dict."""
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[misc]
+        state: Any = super().__getstate__()
         return dict(state)
 
     def _set_state(self, state: dict[str, Any]) -> None:
