@@ -22,13 +22,16 @@ def blocks_of(page):
     return blocks
 
 
+PAGES = ["docs/new_autoencoder.md", "docs/compare_with_pca.md", "docs/saving.md"]
+
+
 def block_with(text, page):
     """Return the only block of a page in which a text stands."""
     (block,) = [block for block in blocks_of(page) if text in block]
     return block
 
 
-@pytest.mark.parametrize("page", ["docs/new_autoencoder.md", "docs/compare_with_pca.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_the_code_of_a_page_runs(page):
     blocks = blocks_of(page)
     assert len(blocks[0].splitlines()) <= 45

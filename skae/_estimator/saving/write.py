@@ -28,7 +28,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     names, known = {*cls._get_param_names()}, set.union(*cls._names_of_state())
     requests = state.pop("_metadata_request", None)
     arrays: dict[str, Array] = {}
-    # What users hand in again, by parameter. Those of the fit first: they have to be what they were.
+    # What users hand in again, by parameter; first what the fit has, which has to be the same.
     parts: dict[str, Any] = {}
     fitted = {n: encode_fitted(n, state[n], arrays, parts) for n in state if n in known}
     parameters = {
