@@ -10,7 +10,9 @@ from skae._autoencoder import AutoEncoder
 from skae._contractive import ContractiveAutoEncoder
 from skae._denoising import DenoisingAutoEncoder
 from skae._dropout import DropoutAutoEncoder
+from skae._files.format import ModelFileError
 from skae._imputer import AutoEncoderImputer
+from skae._load import load
 from skae._sparse import SparseAutoEncoder
 from skae._variational import VariationalAutoEncoder
 from skae._wasserstein import WassersteinAutoEncoder
@@ -24,7 +26,9 @@ __all__ = [
     "ContractiveAutoEncoder",
     "DenoisingAutoEncoder",
     "DropoutAutoEncoder",
+    "ModelFileError",
     "SparseAutoEncoder",
     "VariationalAutoEncoder",
     "WassersteinAutoEncoder",
+    "load",
 ]

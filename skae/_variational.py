@@ -256,6 +256,7 @@ class VariationalAutoEncoder(Imputing, Generative, LikelihoodScores, BaseLatentM
     """
 
     _module: ClassVar[type[AutoEncoderModule]] = VariationalModule
+    _diagnosed: ClassVar[tuple[str, ...]] = ("active_units_",)
 
     beta: float = parameter(
         1.0,

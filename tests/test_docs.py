@@ -22,18 +22,19 @@ def blocks_of(page):
     return blocks
 
 
-def block_with(text, page):
-    """Return the only block of a page in which a text stands."""
-    (block,) = [block for block in blocks_of(page) if text in block]
-    return block
-
-
 PAGES = [
     "docs/new_autoencoder.md",
     "docs/compare_with_pca.md",
     "docs/long_fits.md",
     "docs/out_of_python.md",
+    "docs/saving.md",
 ]
+
+
+def block_with(text, page):
+    """Return the only block of a page in which a text stands."""
+    (block,) = [block for block in blocks_of(page) if text in block]
+    return block
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -19,17 +19,31 @@ from skae._estimator.collections import TakesCollections
 from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
 from skae._estimator.jobs.stream import Stream
 from skae._estimator.missing import rows_for_use
+from skae._estimator.saving.savable import Savable
+from skae._estimator.saving.schema import check_model, check_stream, check_weights
 from skae._model.losses import takes_any_row
 from skae._model.make_module import make_module
 from skae._model.module import AutoEncoderModule
 from skae._model.spec import ModelSpec
 from skae._model.weights import load_arrays, weights_to_arrays
-from skae._training.make_net import make_fitted_net
+from skae._training.make_net import make_fitted_net, require_groups
 from skae._training.net import AutoEncoderNet
+
+# The names of a fitted state, where the net is its weights and its history.
+FITTED = {
+    *("_weights", "_history", "_spec", "_stream", "_gaussian", "_is_pca", "_trained"),
+    *("best_iter_", "loss_curve_", "mean_", "n_components_", "n_features_in_", "n_iter_"),
+    *("noise_variance_", "pca_score_", "scale_", "validation_scores_"),
+}
 
 
 class FittedAutoEncoder(
-    TakesCollections, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+    TakesCollections,
+    Savable,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    ABC,
 ):
     """What an autoencoder does once :class:`skae._estimator.fit.BaseLatentModel` has fitted it.
 
@@ -38,6 +52,8 @@ class FittedAutoEncoder(
     """
 
     _module: ClassVar[type[AutoEncoderModule]]
+    # What `_diagnose` sets: counts.
+    _diagnosed: ClassVar[tuple[str, ...]] = ()
 
     net_: AutoEncoderNet
     mean_: Array
@@ -207,8 +223,8 @@ class FittedAutoEncoder(
 
     # The net is kept as NumPy arrays on the host: loads without a GPU, and in skops.
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+    def _get_state(self) -> dict[str, Any]:
+        state = super()._get_state()
         if "net_" in state:
             net = state.pop("net_")
             state["_weights"] = weights_to_arrays(net.module_)
@@ -218,18 +234,29 @@ class FittedAutoEncoder(
                 state["_stream"] = state["_stream"].to_dict()
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+    def _set_state(self, state: dict[str, Any]) -> None:
         weights, history = state.pop("_weights", None), state.pop("_history", None)
-        if weights is not None:
-            state["_spec"] = ModelSpec(**state["_spec"])
-            if state["_stream"] is not None:
-                state["_stream"] = Stream.from_dict(state["_stream"])
-        super().__setstate__(state)
-        if weights is not None:
-            with as_if_alone():
-                self.net_ = self._load_net(weights)
-            self.net_.history.extend(history)
+        if weights is None:
+            super()._set_state(state)
+            return
+        state["_spec"] = ModelSpec(**state["_spec"])
+        if state["_stream"] is not None:
+            state["_stream"] = Stream.from_dict(state["_stream"])
+        super()._set_state(state)
+        self.net_ = self._load_net(weights)
+        self.net_.history.extend(history)
+        if self._stream is not None and self._stream.iterate is not None:
+            require_groups(self.net_.module_, self._stream.iterate.optimizer)
+
+    @classmethod
+    def _names_of_state(cls) -> tuple[set[str], set[str]]:
+        return FITTED | {*cls._diagnosed}, {"feature_names_in_", "_sklearn_output_config"}
+
+    @classmethod
+    def _check_state(cls, state: dict[str, Any]) -> None:
+        spec, weights = check_model(state, cls._diagnosed), state["_weights"]
+        check_weights(spec, weights, cls._module.outputs_per_component)
+        check_stream(state["_stream"], spec.n_features, weights)
 
     def _load_net(self, weights: dict[str, np.ndarray]) -> AutoEncoderNet:
         """Build the fitted net anew."""

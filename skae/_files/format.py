@@ -20,6 +20,9 @@ Array = NDArray[Any]
 FORMAT_VERSION = 1
 # The entry of the file's metadata that the document is in.
 ENTRY = "skae"
+# Where a document is that is too long for the metadata, of which safetensors takes 100 MB.
+DOCUMENT = "skae.document"
+LONGEST = 2**20
 # safetensors' names of number formats.
 FORMATS = {
     "BOOL": np.dtype(np.bool_),
@@ -65,6 +68,9 @@ def write_file(
     for name in sorted(arrays):
         digest.update(arrays[name].reshape(-1).view(np.uint8).data)
     whole = canonical({**content, "sha256": digest.hexdigest()})
+    if len(whole) > LONGEST:
+        arrays = {**arrays, DOCUMENT: np.frombuffer(whole.encode(), np.uint8)}
+        whole = DOCUMENT
     data = safetensors.numpy.save(arrays, {ENTRY: whole})
     with replacing(path) as file:
         file.write(data)
@@ -102,6 +108,7 @@ class StoredFile:
     _file: Any
     _text: str
     _sha256: str
+    _is_whole: bool = False
 
     def arrays(self) -> dict[str, Array]:
         """Read the arrays; raise ModelFileError where they, or the document, are not as written."""
@@ -110,12 +117,26 @@ class StoredFile:
         for name in sorted(self.shapes):
             found[name] = self._file.get_tensor(name)
             digest.update(np.ascontiguousarray(found[name]).reshape(-1).view(np.uint8).data)
+        self._require(digest)
+        self._is_whole = True
+        return found
+
+    def verify(self) -> None:
+        """Raise ModelFileError where the file is not as written; keep none of its arrays."""
+        if self._is_whole:
+            return
+        digest = start_digest(self._text, self.shapes)
+        for name in sorted(self.shapes):
+            array = np.ascontiguousarray(self._file.get_tensor(name))
+            digest.update(array.reshape(-1).view(np.uint8).data)
+        self._require(digest)
+
+    def _require(self, digest: Any) -> None:
         if digest.hexdigest() != self._sha256:
             raise ModelFileError(
                 f"{self.path!r} is damaged: its sha256 is not the one that was written with it. "
                 "Take a copy of the file that is not."
             )
-        return found
 
 
 @contextmanager
@@ -130,17 +151,27 @@ def open_file(path: str | os.PathLike[str], kind: str) -> Iterator[StoredFile]:
         Where it cannot be read at all.
     """
     name = os.fspath(path)
-    require_no_other(name)
     try:
+        require_no_other(name)
         file = safetensors.safe_open(name, framework="np")
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{name!r} cannot be read ({error.strerror or error}); pass the path of a file that "
+            "save wrote, and that you may read",
+        ) from error
     except safetensors.SafetensorError as error:
         raise ModelFileError(
             f"{name!r} cannot be loaded: it is cut short, or damaged, or no file that save wrote "
             f"({error}). Take a copy of the file that is whole."
         ) from error
     with file:
-        whole = read_document(name, file.metadata() or {}, kind)
         shapes = {key: read_shape(name, file.get_slice(key)) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
+        if metadata.get(ENTRY) == DOCUMENT and shapes.pop(DOCUMENT, None):
+            text = file.get_tensor(DOCUMENT).tobytes().decode(errors="replace")
+            metadata = {ENTRY: text}
+        whole = read_document(name, metadata, kind)
         sha256 = whole.pop("sha256", "")
         yield StoredFile(name, whole["document"], shapes, file, canonical(whole), sha256)
 

@@ -52,6 +52,8 @@ class Encoder:
         """Return JSON for a value that is at ``path``."""
         if value is None or type(value) in (bool, int, str):
             return value
+        if isinstance(value, np.str_):
+            return str(value)
         if type(value) is float:
             return value if math.isfinite(value) else {"$float": str(value)}
         if type(value) is list:
@@ -70,7 +72,7 @@ class Encoder:
             return {"$tensor": self._add(path, value.detach().cpu().numpy())}
         if type(value) is np.ndarray and value.dtype.name in NUMBERS:
             return {"$array": self._add(path, value)}
-        if type(value) is np.ndarray and all(isinstance(v, str) for v in value.flat):
+        if type(value) is np.ndarray and value.ndim == 1 and all(isinstance(v, str) for v in value):
             return {"$strings": [str(v) for v in value.flat]}
         if isinstance(value, np.random.RandomState):
             return {"$random_state": self.encode(value.get_state(legacy=False), path)}
@@ -78,8 +80,10 @@ class Encoder:
 
     def _add(self, path: str, array: Array) -> str:
         native = array.astype(array.dtype.newbyteorder("="), copy=False)
-        self.arrays[path] = native if native.ndim == 0 else np.ascontiguousarray(native)
-        return path
+        # Keys with dots may give two arrays one path.
+        name = path if path not in self.arrays else f"{path}~{len(self.arrays)}"
+        self.arrays[name] = native if native.ndim == 0 else np.ascontiguousarray(native)
+        return name
 
 
 @dataclass
@@ -118,14 +122,25 @@ class Decoder:
     def _decode_special(self, key: str, content: Any) -> Any:
         try:
             return DECODERS[key](self, content)
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
             raise ValueError(f"no value is {key} of {str(content)[:60]!r}") from error
 
     def _scalar(self, content: Any) -> Any:
         name, value = content
-        if name not in NUMBERS:
+        number = self.decode(value)
+        if name not in NUMBERS or not isinstance(number, bool | int | float):
             raise ValueError(f"no number is of the kind {name!r}")
-        return np.dtype(name).type(self.decode(value))
+        return np.dtype(name).type(number)
+
+    def _tuple(self, content: Any) -> tuple[Any, ...]:
+        if not isinstance(content, list):
+            raise TypeError("a tuple is written as a list")
+        return tuple(self.decode(each) for each in content)
+
+    def _strings(self, content: Any) -> Array:
+        if not isinstance(content, list) or not all(isinstance(v, str) for v in content):
+            raise TypeError("strings are written as a list")
+        return np.array(content, dtype=object)
 
     def _random_state(self, content: Any) -> np.random.RandomState:
         state = np.random.RandomState()
@@ -137,12 +152,12 @@ DECODERS: dict[str, Callable[[Decoder, Any], Any]] = {
     "$float": lambda decoder, content: {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[
         content
     ],
-    "$tuple": lambda decoder, content: tuple(decoder.decode(list(content))),
+    "$tuple": Decoder._tuple,
     "$dict": lambda decoder, content: {k: decoder.decode(v) for k, v in content.items()},
     "$scalar": Decoder._scalar,
     "$array": lambda decoder, content: decoder.arrays[content],
     "$tensor": lambda decoder, content: torch.tensor(decoder.arrays[content]),
-    "$strings": lambda decoder, content: np.array([str(v) for v in content], dtype=object),
+    "$strings": Decoder._strings,
     "$random_state": Decoder._random_state,
     "$other": lambda decoder, content: decoder.other(content),
 }

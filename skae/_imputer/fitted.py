@@ -13,11 +13,15 @@ from skae._data.checks import part_has_missing, read_table
 from skae._data.sources import Array
 from skae._estimator.collections import TakesCollections
 from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
+from skae._estimator.saving.savable import Savable
+from skae._imputer.schema import check_imputer
 from skae._training.imputer.filler import NetworkFiller
 from skae._training.net import AutoEncoderNet
 
 
-class FittedImputer(TakesCollections, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class FittedImputer(
+    TakesCollections, Savable, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+):
     """What an imputer does once it is fitted.
 
     Attributes
@@ -102,16 +106,47 @@ class FittedImputer(TakesCollections, OneToOneFeatureMixin, TransformerMixin, Ba
 
     # Arrays alone are kept: they load without a GPU, and in skops.
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+    def _get_state(self) -> dict[str, Any]:
+        state = super()._get_state()
         if state.get("_filler") is not None:
             state["_filler"] = state["_filler"].to_dict()
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+    def _set_state(self, state: dict[str, Any]) -> None:
+        super()._set_state(state)
         if state.get("_filler") is not None:
-            with as_if_alone():
-                self._filler = NetworkFiller.from_dict(
-                    state["_filler"], device_to_load_on(self.device)
-                )
+            device = device_to_load_on(self.device)
+            self._filler = NetworkFiller.from_dict(state["_filler"], device)
+
+    @classmethod
+    def _names_of_state(cls) -> tuple[set[str], set[str]]:
+        return FITTED, {"feature_names_in_", "_sklearn_output_config"}
+
+    @classmethod
+    def _check_state(cls, state: dict[str, Any]) -> None:
+        check_imputer(state)
+
+    @classmethod
+    def _to_file(cls, state: dict[str, Any]) -> dict[str, Any]:
+        indicator = state["indicator_"]
+        return {**state, "indicator_": None if indicator is None else indicator.features_}
+
+    @classmethod
+    def _from_file(cls, state: dict[str, Any]) -> dict[str, Any]:
+        columns = state["indicator_"]
+        if columns is None:
+            return state
+        return {**state, "indicator_": make_indicator(columns, state["n_features_in_"])}
+
+
+# The names of a fitted state.
+FITTED = {
+    *("_filler", "_kept", "best_iter_", "indicator_", "n_features_in_", "n_iter_", "statistics_")
+}
+
+
+def make_indicator(columns: NDArray[np.int64], n_features: int) -> MissingIndicator:
+    """Return an indicator of these columns, fitted to a row in which they are missing."""
+    row = np.zeros((1, n_features))
+    row[0, columns] = np.nan
+    return MissingIndicator(error_on_new=False).fit(row)

@@ -22,11 +22,19 @@ def load_arrays(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
     state = module.state_dict()
     if state.keys() != weights.keys():
         raise ValueError(f"The state differs in {sorted(state.keys() ^ weights.keys())}.")
+    for name, value in state.items():
+        found, wanted = weights[name], f"{str(value.dtype)[6:]} of shape {tuple(value.shape)}"
+        if f"{found.dtype.name} of shape {found.shape}" != wanted:
+            raise ValueError(
+                f"The weights {name} are {found.dtype.name} of shape {found.shape}, and the "
+                f"networks need {wanted}."
+            )
     with torch.no_grad():
         for name, value in state.items():
-            # One after the other, for memory; not torch.from_numpy, which warns of arrays that are
-            # not writable, as joblib's may be.
-            value.copy_(torch.tensor(weights[name]))
+            array = weights[name]
+            # One after the other, for memory. torch.from_numpy warns of arrays that are not
+            # writable, as joblib's may be.
+            value.copy_(torch.from_numpy(array) if array.flags.writeable else torch.tensor(array))
 
 
 def load_trained(module: nn.Module, weights: dict[str, np.ndarray]) -> None:

@@ -1,5 +1,6 @@
 """Nets around a module: to be trained, or to be used."""
 
+from fnmatch import fnmatch
 from typing import Any
 
 from skae._model.module import AutoEncoderModule
@@ -11,6 +12,8 @@ from skae._training.selection import KeepBest
 
 # Names of callbacks that every net has.
 RESERVED = ("_keep_best", "epoch_timer", "print_log")
+# Parameters that weight decay spares, each pattern in a group of the optimizer's.
+WITHOUT_DECAY = ("*.bias", "log_noise_variance")
 
 
 def make_net(
@@ -33,14 +36,33 @@ def make_net(
     net = AutoEncoderNet(
         module,
         optimizer=FlatAdamW,
-        optimizer__param_groups=[
-            (pattern, {"weight_decay": 0.0}) for pattern in ("*.bias", "log_noise_variance")
-        ],
+        optimizer__param_groups=[(pattern, {"weight_decay": 0.0}) for pattern in WITHOUT_DECAY],
         train_split=None,
         callbacks=[("_keep_best", best), *own_callbacks(callbacks, RESERVED)],
         **kwargs,
     )
     return net.initialize()
+
+
+def sizes_of_groups(module: AutoEncoderModule) -> list[int]:
+    """Return how many numbers each group of the optimizer has that trains a module."""
+    others = [] if module.discriminator is None else [*module.discriminator.parameters()]
+    rest = {
+        name: p.numel()
+        for name, p in module.named_parameters()
+        if p.requires_grad and all(p is not other for other in others)
+    }
+    sizes = []
+    for pattern in WITHOUT_DECAY:
+        sizes.append([rest.pop(name) for name in [*rest] if fnmatch(name, pattern)])
+    return [sum(size) for size in [*sizes, [*rest.values()]] if size]
+
+
+def require_groups(module: AutoEncoderModule, optimizer: list[dict[str, Any]]) -> None:
+    """Raise ValueError where an optimizer's state is not that of a training of a module."""
+    found, wanted = [len(group["values"]) for group in optimizer], sizes_of_groups(module)
+    if found != wanted:
+        raise ValueError(f"the optimizer has groups of {found} numbers, expected {wanted}")
 
 
 def make_fitted_net(module: AutoEncoderModule, device: str) -> AutoEncoderNet:

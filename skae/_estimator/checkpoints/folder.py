@@ -5,7 +5,6 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from skae._estimator.checkpoints.identity import (
     differences,
     digest,
 )
+from skae._estimator.saving.versions import own_version
 from skae._files.format import ModelFileError, open_file
 from skae._files.replace import remove_unfinished
 from skae._training.resume.checkpoint import Checkpoint
@@ -75,7 +75,7 @@ class Folder:
         seed : int
             Of this fit, if it is new.
         """
-        identity = {"skae": version("skae"), **self.parameters, **describe_rows(source, groups)}
+        identity = {"skae": own_version(), **self.parameters, **describe_rows(source, groups)}
         path = self._lock(digest(json.dumps(identity, sort_keys=True).encode()))
         kept = KeptOnDisk(seed=seed, path=path)
         remove_unfinished(path)

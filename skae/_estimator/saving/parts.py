@@ -1,0 +1,102 @@
+"""Parameters in files: those that a file stores, and those that are handed in again."""
+
+import inspect
+import re
+from typing import Any
+
+from torch import nn
+from torch.distributions import Distribution
+
+from skae._files.values import Array, Encoder
+from skae._model.distributions import (
+    distribution_from_plain,
+    distribution_to_plain,
+    is_plain_distribution,
+)
+
+# torch's activations that are built without arguments, by name.
+ACTIVATION_CLASSES: dict[str, type[nn.Module]] = {
+    name: kind
+    for name, kind in vars(nn.modules.activation).items()
+    if name in nn.modules.activation.__all__
+    and all(p.default is not p.empty for p in [*inspect.signature(kind).parameters.values()])
+}
+# How much is shown of what a parameter was.
+LONGEST = 80
+
+
+class Unstorable(TypeError):
+    """Raised for a value that no file can hold."""
+
+
+def plain_parameters(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state in which torch's distributions are numbers and arrays, where that is exact."""
+    return map_parameters(state, to_plain)
+
+
+def restored_parameters(state: dict[str, Any]) -> dict[str, Any]:
+    """Return what :func:`plain_parameters` was given."""
+    return map_parameters(
+        state, lambda v: distribution_from_plain(v) if is_plain_distribution(v) else v
+    )
+
+
+def to_plain(value: Any) -> Any:
+    """Return a distribution as numbers and arrays where that is exact, others as they are."""
+    plain = distribution_to_plain(value) if isinstance(value, Distribution) else None
+    return value if plain is None else plain
+
+
+def map_parameters(state: dict[str, Any], change: Any) -> dict[str, Any]:
+    """Change the values of a state, and the parameters in its description of the module."""
+    changed = {name: change(value) for name, value in state.items()}
+    spec = changed.get("_spec")
+    if isinstance(spec, dict) and isinstance(spec.get("parameters"), dict):
+        own = {name: change(value) for name, value in spec["parameters"].items()}
+        changed["_spec"] = {**spec, "parameters": own}
+    return changed
+
+
+def encode_parameter(
+    name: str, value: Any, arrays: dict[str, Array], parts: dict[str, Any], path: str
+) -> Any:
+    """Return JSON for a parameter; what no file can hold goes into ``parts`` by its name."""
+    for known, kind in ACTIVATION_CLASSES.items():
+        if value is kind:
+            return {"$other": {"activation": known}}
+    encoder = Encoder(refuse)
+    try:
+        coded = encoder.encode(value, path)
+    except Unstorable:
+        if name in parts and parts[name] is not value and not is_equal(parts[name], value):
+            raise ValueError(
+                f"{name} was changed after the fit to {shortened(value)}, and the fitted model "
+                f"still has {shortened(parts[name])}: a file cannot ask for both. Set {name} to "
+                "what it was when the model was fitted, or fit again."
+            ) from None
+        parts[name] = value
+        return {"$other": {"part": name}}
+    arrays.update(encoder.arrays)
+    return coded
+
+
+def refuse(path: str, value: Any) -> Any:
+    """Refuse a value of another kind."""
+    raise Unstorable(f"{path} is a {type(value).__name__}")
+
+
+def is_equal(one: Any, other: Any) -> bool:
+    """Tell whether two objects say that they are equal."""
+    try:
+        return bool(one == other)
+    except Exception:  # such as arrays
+        return False
+
+
+def shortened(value: Any) -> str:
+    """Return what a value looks like, without where it is in memory."""
+    try:
+        text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

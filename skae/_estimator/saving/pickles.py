@@ -1,0 +1,82 @@
+"""What pickles cannot hold, said before they are written."""
+
+import pickle
+import sys
+from typing import Any
+
+import numpy as np
+from torch.distributions import Distribution
+
+from skae._estimator.saving.parts import shortened, to_plain
+
+# Modules that copy functions with their code, or not at all: local functions are none of theirs
+# to refuse.
+TOLERANT = ("cloudpickle", "dill", "copy")
+PLAIN = (str, bytes, int, float, complex, bool, type(None), np.ndarray, np.generic)
+
+
+def require_picklable(estimator: Any) -> None:
+    """Raise PicklingError where pickle is about to fail, naming the parameter that it fails on."""
+    values = values_of_users(estimator)
+    if not values or is_below(*TOLERANT):
+        return
+    for name, value in values:
+        try:
+            pickle.dumps(value)
+        except Exception as error:
+            raise pickle.PicklingError(
+                f"{name}={shortened(value)} cannot be pickled ({error}). pickle and joblib store "
+                f"functions and classes by name alone: define {name} in a module of yours; or "
+                "save with model.save(path), and hand it in again at skae.load; or pickle with "
+                "cloudpickle."
+            ) from error
+        if isinstance(to_plain(value), Distribution) and is_below("skops"):
+            raise TypeError(
+                f"{name}={shortened(value)} is a distribution that skops cannot hold; save with "
+                f"model.save(path) and hand {name} in again at skae.load, or with pickle."
+            )
+
+
+def values_of_users(estimator: Any) -> list[tuple[str, Any]]:
+    """Return by name what of an estimator may be a function, a class or an object of a user.
+
+    Those of the last fit come too, where parameters have been set to others since.
+    """
+    parameters = estimator.get_params(deep=False)
+    values = list(parameters.items())
+    spec = vars(estimator).get("_spec")
+    if spec is not None:
+        fitted = {**vars(spec), **spec.parameters}
+        values += [(n, v) for n, v in fitted.items() if n in parameters and v is not parameters[n]]
+    return [(name, value) for name, value in values if not is_plain(value)]
+
+
+def is_plain(value: Any) -> bool:
+    """Tell whether a value consists of numbers, strings and arrays."""
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    return type(value) in PLAIN or isinstance(value, np.generic | np.random.RandomState)
+
+
+def is_below(*packages: str) -> bool:
+    """Tell whether one of some packages has called, directly or not."""
+    frame = sys._getframe(1) if hasattr(sys, "_getframe") else None
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if any(part in packages for part in str(name).split(".")):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def require_complete(cls: Any, state: dict[str, Any], version: str | None) -> None:
+    """Raise ValueError where a pickle of another version lacks what this one needs."""
+    needed, _ = cls._names_of_state()
+    if "n_features_in_" not in state and not needed & state.keys():
+        return  # not fitted
+    missing = sorted(needed - state.keys())
+    if missing:
+        raise ValueError(
+            f"this pickle of {cls.__name__} was written with skae {version or 'before 0.1.0'} and "
+            f"lacks {', '.join(missing)}: load it with that version, and fit or save anew."
+        )

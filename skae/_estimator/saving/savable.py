@@ -1,0 +1,87 @@
+"""What every estimator that can be saved has."""
+
+import os
+from typing import Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from skae._estimator.environment import as_if_alone, snapshot
+from skae._estimator.saving.parts import plain_parameters, restored_parameters
+from skae._estimator.saving.pickles import require_complete, require_picklable
+from skae._estimator.saving.versions import own_version
+from skae._estimator.saving.write import write_model
+
+
+class Savable:
+    """An estimator that is saved as numbers, names and arrays.
+
+    It says by the methods below what its fitted state is: a dict in which classes of skae, torch
+    and skorch are dicts of arrays and plain values.
+    """
+
+    @classmethod
+    def _names_of_state(cls) -> tuple[set[str], set[str]]:
+        """Return the names that a fitted state has, and those that it may have besides."""
+        raise NotImplementedError
+
+    @classmethod
+    def _check_state(cls, state: dict[str, Any]) -> None:
+        """Raise ValueError for a state that is none, before anything is built of it.
+
+        Its arrays may be stand-ins that have a shape, a dtype and no memory.
+        """
+        raise NotImplementedError
+
+    def _get_state(self) -> dict[str, Any]:
+        """Return the state as a dict."""
+        state: Any = super().__getstate__()
+        return dict(state)
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        """Build what :meth:`_get_state` was called on."""
+        super().__setstate__(state)  # type: ignore[misc]
+
+    @classmethod
+    def _to_file(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Return a state in which other libraries' classes are plain values, too."""
+        return state
+
+    @classmethod
+    def _from_file(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Return what :meth:`_to_file` was given."""
+        return state
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator into a file that :func:`skae.load` reads.
+
+        The file has numbers, names and arrays, and nothing that loading executes. It is written
+        whole or not at all: whatever happens, ``path`` has the old file or the new one. Functions
+        and classes of yours are not in it: they are handed in again when the file is loaded.
+
+        Parameters
+        ----------
+        path : path
+            A file that is there is replaced.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        ValueError
+            For a parameter that is not valid, and for an attribute of yours that is no plain value.
+        OSError
+            Where the file cannot be written; a file that was there stays.
+        """
+        check_is_fitted(self)
+        write_model(snapshot(self), path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        require_picklable(self)
+        return {**plain_parameters(self._get_state()), "_skae_version": own_version()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = restored_parameters(dict(state))
+        version = state.pop("_skae_version", None)
+        require_complete(type(self), state, version)
+        with as_if_alone():
+            self._set_state(state)

@@ -1,0 +1,268 @@
+"""What a file's fitted state must be, before anything is built of it."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skae._data.sums.scatter import MAX_PRODUCTS
+from skae._estimator.parameters.arguments import check_networks
+from skae._estimator.parameters.rules import Rule, boolean, integer, is_integer, options
+from skae._model.networks.count import count_dense, count_weights
+from skae._model.spec import ModelSpec
+
+Schema = Rule | dict[str, Any]
+
+# Numbers of scale and rows beyond these, float32 cannot hold.
+MIN_SCALE = 1e-30
+AXES = ("transform",)
+# The parts of a stream that are dicts.
+PARTS = ("train", "held", "reservoir", "waiting", "iterate")
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a real number, bool excluded."""
+    return is_integer(value) or isinstance(value, float | np.floating)
+
+
+nothing = options(None)
+number = Rule("a number", is_number)
+numbers = Rule("a list of numbers", lambda v: isinstance(v, list) and all(map(is_number, v)))
+positive = Rule(
+    "a number from 1e-30 to 1e30", lambda v: is_number(v) and MIN_SCALE < v < 1 / MIN_SCALE
+)
+rows_of_history = Rule(
+    "a list of epochs",
+    lambda v: (
+        isinstance(v, list)
+        and all(isinstance(row, dict) and is_list_of_dicts(row.get("batches")) for row in v)
+    ),
+)
+configuration = Rule(
+    "a container of set_output",
+    lambda v: (
+        isinstance(v, dict)
+        and {*v} == {*AXES}
+        and all(part in (None, "default", "pandas", "polars") for part in v.values())
+    ),
+)
+
+
+def is_list_of_dicts(value: Any) -> bool:
+    """Tell whether a value is a list of dicts."""
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def array_of(*shape: int | None, dtype: Any = np.float64) -> Rule:
+    """Allow arrays of a shape, of which None is any length."""
+    dtypes = [np.dtype(each) for each in (dtype if isinstance(dtype, tuple) else (dtype,))]
+
+    def allows(value: Any) -> bool:
+        return (
+            isinstance(value, np.ndarray)
+            and value.dtype in dtypes
+            and value.ndim == len(shape)
+            and all(n in (None, m) for n, m in zip(shape, value.shape, strict=True))
+        )
+
+    sizes = ", ".join("n" if n is None else str(n) for n in shape)
+    return Rule(f"an array of {' or '.join(map(str, dtypes))} of shape ({sizes})", allows)
+
+
+def check(where: str, value: Any, schema: Schema) -> None:
+    """Raise ValueError where a value is not what a schema says."""
+    if isinstance(schema, Rule):
+        if not allows(schema, value):
+            raise ValueError(f"{where} is {described(value)}, expected {schema.expected}")
+        return
+    if not isinstance(value, dict) or value.keys() != schema.keys():
+        keys = sorted(value) if isinstance(value, dict) else described(value)
+        differing = f"has {keys}"[:300]
+        raise ValueError(f"{where} {differing}, expected {sorted(schema)}")
+    for name, part in schema.items():
+        check(f"{where}.{name}", value[name], part)
+
+
+def allows(rule: Rule, value: Any) -> bool:
+    """Tell whether a rule allows a value, whatever that is."""
+    try:
+        return rule.allows(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return False
+
+
+def described(value: Any) -> str:
+    """Return what a value looks like; of an array its format and shape."""
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} of shape {value.shape}"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def check_gaussian(where: str, value: Any, n: int) -> None:
+    """Raise ValueError where a value is no Gaussian of n columns."""
+    column = array_of(n)
+    check(
+        where,
+        value,
+        {
+            **dict.fromkeys(("mean", "scale", "low", "high"), column),
+            "matrix": array_of(n, None),
+            "noise": array_of(0) | column,
+        },
+    )
+    if not len(value["noise"]):
+        check(f"{where}.matrix", value["matrix"], array_of(n, n))
+
+
+def check_model(state: dict[str, Any], diagnosed: tuple[str, ...]) -> ModelSpec:
+    """Raise ValueError where the fitted state of an autoencoder is none; return its description."""
+    spec = spec_of(state["_spec"])
+    n, k = spec.n_features, spec.n_components
+    count, curve = integer(0), numbers | nothing
+    keys = array_of(None, dtype=np.uint64)
+    schema: dict[str, Schema] = {
+        "n_features_in_": Rule(f"{n}, as n_features", lambda v: is_integer(v) and v == n),
+        "n_components_": Rule(f"{k}, as n_components", lambda v: is_integer(v) and v == k),
+        "mean_": array_of(n),
+        "scale_": positive,
+        "noise_variance_": number,
+        "pca_score_": number | nothing,
+        "validation_scores_": curve,
+        "loss_curve_": numbers,
+        "n_iter_": count,
+        "best_iter_": count,
+        "_is_pca": boolean,
+        "_trained": keys | nothing,
+        "_history": rows_of_history,
+        **dict.fromkeys(diagnosed, count),
+    }
+    for name, rule in schema.items():
+        check(name, state[name], rule)
+    check_optional(state, n)
+    check_gaussian("_gaussian", state["_gaussian"], n)
+    return spec
+
+
+def check_optional(state: dict[str, Any], n: int) -> None:
+    """Raise ValueError where what scikit-learn keeps of n columns is something else."""
+    if "feature_names_in_" in state:
+        check("feature_names_in_", state["feature_names_in_"], array_of(n, dtype=object))
+    if "_sklearn_output_config" in state:
+        check("_sklearn_output_config", state["_sklearn_output_config"], configuration)
+
+
+def spec_of(values: Any) -> ModelSpec:
+    """Return the description of a module that a file has, or raise ValueError."""
+    if not isinstance(values, dict) or values.keys() != vars(ModelSpec(1, 1)).keys():
+        raise ValueError(f"_spec is {described(values)}, and describes no module")
+    spec, size = ModelSpec(**values), integer(1)
+    check("_spec.n_features", spec.n_features, size)
+    check("_spec.n_components", spec.n_components, size)
+    sizes = Rule("a tuple of int >= 1", is_sizes)
+    check("_spec.hidden_layer_sizes", spec.hidden_layer_sizes, sizes)
+    check("_spec.image_shape", spec.image_shape, sizes | nothing)
+    check("_spec.parameters", spec.parameters, Rule("a dict", lambda v: isinstance(v, dict)))
+    return spec
+
+
+def is_sizes(value: Any) -> bool:
+    """Tell whether a value is a tuple of sizes."""
+    return isinstance(value, tuple) and all(map(integer(1).allows, value))
+
+
+def check_weights(spec: ModelSpec, weights: Any, outputs_per_component: int) -> None:
+    """Raise ValueError where a description asks for more numbers than a file has of weights.
+
+    So that building what it describes takes no more memory than the file.
+    """
+    if not isinstance(weights, dict) or not all(
+        isinstance(v, np.ndarray) for v in weights.values()
+    ):
+        raise ValueError("_weights are no arrays")
+    check_networks(spec, spec.n_features)
+    k, available = spec.n_components, sum(math.prod(v.shape) for v in weights.values())
+    asked = count_weights(spec, k * outputs_per_component) + 2 * k * k
+    for value in spec.parameters.values():
+        if isinstance(value, tuple | list) and is_sizes(tuple(value)):
+            asked += count_dense(tuple(value))
+    n_layers = len(spec.hidden_layer_sizes)
+    if asked > available or n_layers > len(weights):
+        raise ValueError(
+            f"_spec describes networks of at least {asked:,} numbers in {n_layers} hidden layers, "
+            f"and the file has {available:,} in {len(weights)} arrays"
+        )
+
+
+def check_stream(stream: Any, n: int, weights: dict[str, NDArray[Any]]) -> None:
+    """Raise ValueError where a value is not what partial_fit keeps of n columns."""
+    if stream is None:
+        return
+    if not isinstance(stream, dict):
+        raise ValueError(f"_stream is {described(stream)}, expected a dict or None")
+    column, count = array_of(n), integer(0)
+    scatter: Schema = {
+        "n_rows": count,
+        **dict.fromkeys(("total", "squared_weights", "deviation"), number),
+        **dict.fromkeys(("mean", "diagonal"), column),
+        "products": array_of(n if n <= MAX_PRODUCTS else None, n),
+    }
+    check(
+        "_stream",
+        {name: None if name in PARTS else value for name, value in stream.items()},
+        {
+            **dict.fromkeys(PARTS, nothing),
+            **dict.fromkeys(("seed", "n_calls"), count),
+            "common": array_of(None, dtype=np.uint64),
+            "total_at_start": number,
+            **dict.fromkeys(("loss_curve", "validation_scores"), numbers),
+        },
+    )
+    for name in ("train", "held"):
+        if stream[name] is not None:
+            check(f"_stream.{name}", stream[name], scatter)
+    for name in ("reservoir", "waiting"):
+        check_reservoir(f"_stream.{name}", stream[name], n)
+    if stream["train"] is None and stream["held"] is None:
+        raise ValueError("_stream has seen no rows")
+    check_iterate(stream["iterate"], weights)
+
+
+def check_reservoir(where: str, value: Any, n: int) -> None:
+    """Raise ValueError where a value is no reservoir of rows of n columns."""
+    if value is None:
+        return
+    m = len(value["keys"]) if isinstance(value, dict) and has_length(value.get("keys")) else None
+    check(
+        where,
+        value,
+        {
+            "rows": array_of(m, n, dtype=(np.float32, np.float64)),
+            "known": array_of(m, n, dtype=bool) | nothing,
+            "weights": array_of(m) | nothing,
+            "keys": array_of(m, dtype=np.uint64),
+        },
+    )
+
+
+def has_length(value: Any) -> bool:
+    """Tell whether a value is an array that has a length."""
+    return isinstance(value, np.ndarray) and value.ndim > 0
+
+
+def check_iterate(value: Any, weights: dict[str, NDArray[Any]]) -> None:
+    """Raise ValueError where a value is not where a training of such weights stands."""
+    if value is None:
+        return
+    like = {name: array_of(*v.shape, dtype=v.dtype) for name, v in weights.items()}
+    groups = Rule("a list of parameter groups", is_list_of_dicts)
+    check("_stream.iterate", value, {"state": Rule("arrays", lambda v: True), "optimizer": groups})
+    check("_stream.iterate.state", value["state"], like)
+    for group in value["optimizer"]:
+        m = len(group["values"]) if has_length(group.get("values")) else None
+        flat = array_of(m, dtype=(np.float32, np.float64))
+        names = ("values", "exp_avg", "exp_avg_sq", *(["average"] if "average" in group else []))
+        step = array_of(dtype=(np.float32, np.float64))
+        schema: Schema = {**dict.fromkeys(names, flat), "step": step}
+        check("_stream.iterate.optimizer", group, schema)

@@ -1,0 +1,91 @@
+"""How a fitted estimator is written."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from skae._estimator.parameters.rules import check_parameters
+from skae._estimator.saving.parts import (
+    Unstorable,
+    encode_parameter,
+    plain_parameters,
+    refuse,
+    shortened,
+)
+from skae._estimator.saving.versions import versions_now
+from skae._files.format import write_file
+from skae._files.values import Array, Encoder
+
+# What the file is for.
+KIND = "model"
+
+
+def write_model(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a fitted estimator; see :meth:`Savable.save`."""
+    check_parameters(model)
+    cls = type(model)
+    state = cls._to_file(plain_parameters(model._get_state()))
+    names, known = {*cls._get_param_names()}, set.union(*cls._names_of_state())
+    requests = state.pop("_metadata_request", None)
+    arrays: dict[str, Array] = {}
+    # What users hand in again, by parameter; first what the fit has, which has to be the same.
+    parts: dict[str, Any] = {}
+    fitted = {n: encode_fitted(n, state[n], arrays, parts) for n in state if n in known}
+    parameters = {
+        n: encode_parameter(n, state[n], arrays, parts, f"parameters.{n}") for n in sorted(names)
+    }
+    users = {}
+    for name in state.keys() - names - known:
+        if not may_be_set(cls, name):
+            raise ValueError(
+                f"{name} hides what {cls.__name__} has by that name, and cannot be saved; delete "
+                f"it, as in `del model.{name}`."
+            )
+        users[name] = encode_value(name, state[name], arrays)
+    document = {
+        "class": {"name": cls.__name__, "of_skae": is_of_skae(cls)},
+        "versions": versions_now(),
+        "parameters": parameters,
+        "parts": {name: shortened(value) for name, value in parts.items()},
+        "state": fitted,
+        "users": users,
+        "requests": {} if requests is None else requests._serialize(),
+    }
+    write_file(path, KIND, document, arrays)
+
+
+def is_of_skae(cls: type) -> bool:
+    """Tell whether a class is one of skae's estimators."""
+    return cls.__module__.partition(".")[0] == "skae"
+
+
+def may_be_set(cls: type, name: str) -> bool:
+    """Tell whether a user may have given estimators of a class an attribute of this name."""
+    return name.isidentifier() and not name.startswith("__") and not hasattr(cls, name)
+
+
+def encode_fitted(name: str, value: Any, arrays: dict[str, Array], parts: dict[str, Any]) -> Any:
+    """Return JSON for what a fit has set."""
+    if name != "_spec":
+        return encode_value(name, value, arrays)
+    own = value["parameters"]
+    encode: Callable[..., Any] = encode_parameter
+    coded = {
+        n: encode(n, v, arrays, parts, f"_spec.{n}") for n, v in value.items() if n != "parameters"
+    }
+    path = "_spec.parameters"
+    coded["parameters"] = {n: encode(n, v, arrays, parts, f"{path}.{n}") for n, v in own.items()}
+    return coded
+
+
+def encode_value(name: str, value: Any, arrays: dict[str, Array]) -> Any:
+    """Return JSON for an attribute, or raise ValueError."""
+    encoder = Encoder(refuse, arrays)
+    try:
+        return encoder.encode(value, name)
+    except Unstorable as error:
+        raise ValueError(
+            f"{name}={shortened(value)} cannot be saved: {error}, and a file holds numbers, "
+            "strings, arrays, and lists and dicts of these. Remove it, or put it in such terms; "
+            "pickle saves more."
+        ) from None

@@ -1,0 +1,313 @@
+"""Files that save writes: they hold all of a model, and loading them executes nothing."""
+
+import copy
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import skorch
+import torch
+from estimators import ESTIMATORS, NETWORKS, SOME, cubes, trained_variants, trains
+from sklearn import config_context
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+import skae
+from skae import AutoEncoder, AutoEncoderImputer, DenoisingAutoEncoder, ModelFileError
+from skae.base import BaseAutoEncoder, estimator, parameter, real
+
+GOLDEN = Path(__file__).parent / "golden"
+SMALL = {"hidden_layer_sizes": (6,), "max_iter": 2, "random_state": 0}
+
+
+def users_parts(model):
+    """Return those parameters of a model that no file holds."""
+    own = ("loss", "encoder", "decoder", "noise", "callbacks", "prior")
+    parameters = model.get_params(deep=False)
+    parts = {name: parameters[name] for name in own if name in parameters}
+    return {name: v for name, v in parts.items() if v is not None and not isinstance(v, str)}
+
+
+def saved_and_loaded(model, tmp_path, **handed_in):
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    return skae.load(path, **handed_in)
+
+
+def without_times(history):
+    return [{name: v for name, v in row.items() if name != "dur"} for row in history]
+
+
+def assert_same_bits(one, other, X):
+    codes = one.transform(X)
+    np.testing.assert_array_equal(other.transform(X), codes)
+    np.testing.assert_array_equal(other.inverse_transform(codes), one.inverse_transform(codes))
+    np.testing.assert_array_equal(other.score_samples(X), one.score_samples(X))
+    assert other.score(X) == one.score(X)
+    if hasattr(one, "sample"):
+        draws = one.sample(3, random_state=0)
+        np.testing.assert_array_equal(other.sample(3, random_state=0), draws)
+    assert without_times(other.net_.history) == without_times(one.net_.history)
+    for name in ("loss_curve_", "validation_scores_", "best_iter_", "noise_variance_", "scale_"):
+        assert getattr(other, name) == getattr(one, name), name
+
+
+# -- all of a model -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [*trained_variants()], ids=repr)
+def test_a_loaded_model_gives_the_same_bits(model, trained, spots, tmp_path):
+    fitted, before = trained(model), torch.get_rng_state()
+    loaded = saved_and_loaded(fitted, tmp_path, **users_parts(fitted))
+    assert torch.equal(before, torch.get_rng_state())
+    assert_same_bits(fitted, loaded, spots)
+    assert loaded.net_.history == fitted.net_.history
+    assert loaded.get_params() == fitted.get_params()
+    assert vars(loaded).keys() == vars(fitted).keys()
+
+
+@pytest.mark.parametrize("kind", SOME)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_is_loaded(kind, network, spots, tmp_path):
+    settings = {"whiten": True, "dtype": "float64", "max_iter": 2, **NETWORKS[network]}
+    X = spots[:50]
+    fitted = trains(kind, **settings).fit(X)
+    assert_same_bits(fitted, saved_and_loaded(fitted, tmp_path, **users_parts(fitted)), X)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_partial_fit_goes_on_from_a_loaded_model_as_from_the_model(kind, spots, tmp_path):
+    X = spots.copy()
+    X[::9, 3] = np.nan
+    model = trains(kind, hidden_layer_sizes=(6,), max_iter=3)
+    for part in (X[:120], X[120:130]):
+        model.partial_fit(part)
+    assert model._stream.waiting is not None and model._stream.iterate is not None
+    loaded = saved_and_loaded(model, tmp_path)
+    for part in (X[130:140], X[140:]):
+        model.partial_fit(part)
+        loaded.partial_fit(part)
+        assert_same_bits(model, loaded, X)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_a_warm_start_goes_on_from_a_loaded_model_as_from_the_model(kind, spots, tmp_path):
+    model = trains(kind, warm_start=True, hidden_layer_sizes=(16,)).fit(spots[:200])
+    loaded = saved_and_loaded(model, tmp_path)
+    model.fit(spots)
+    assert_same_bits(model, loaded.fit(spots), spots)
+
+
+@pytest.mark.parametrize("kind", [scipy.sparse.csr_array, pd.DataFrame])
+def test_models_of_sparse_rows_and_of_frames_are_loaded(kind, spots, tmp_path):
+    X = kind(spots)
+    if kind is pd.DataFrame:
+        X.columns = [f"$tuple {i}" for i in range(64)]
+    model = AutoEncoder(2, **SMALL).set_output(transform="pandas").fit(X)
+    loaded = saved_and_loaded(model, tmp_path)
+    pd.testing.assert_frame_equal(loaded.transform(X), model.transform(X))
+    if kind is pd.DataFrame:
+        np.testing.assert_array_equal(loaded.feature_names_in_, model.feature_names_in_)
+
+
+@pytest.mark.parametrize("options", [{}, {"add_indicator": True}, {"keep_empty_features": True}])
+@pytest.mark.parametrize("has_network", [True, False])
+def test_an_imputer_is_loaded(options, has_network, spots, tmp_path):
+    X = spots[:, ::5].copy()
+    X[np.random.default_rng(1).random(X.shape) < 0.3] = np.nan
+    X = pd.DataFrame(X, columns=[*"abcdefghijklm"])
+    sizes = (64, 64) if has_network else ()
+    imputer = AutoEncoderImputer(**options, hidden_layer_sizes=sizes, random_state=0)
+    imputer.fit(X)
+    assert (imputer.best_iter_ > 0) == has_network
+    loaded = saved_and_loaded(imputer, tmp_path)
+    np.testing.assert_array_equal(loaded.transform(X), imputer.transform(X))
+    np.testing.assert_array_equal(loaded.statistics_, imputer.statistics_)
+    assert list(loaded.get_feature_names_out()) == list(imputer.get_feature_names_out())
+    again = saved_and_loaded(loaded, tmp_path)
+    np.testing.assert_array_equal(again.transform(X), imputer.transform(X))
+
+
+def test_parameters_of_every_kind_are_loaded(spots, tmp_path):
+    parameters = {
+        "n_components": np.int64(2),
+        "loss": np.str_("huber"),
+        "hidden_layer_sizes": [6],
+        "learning_rate_init": np.float32(0.01),
+        "activation": nn.Mish,
+        "random_state": np.random.RandomState(3),
+        "max_iter": 2,
+        "verbose": False,
+    }
+    model = AutoEncoder(**parameters).fit(spots)
+    loaded = saved_and_loaded(model, tmp_path)
+    assert_same_bits(model, loaded, spots)
+    assert loaded.activation is nn.Mish and loaded.hidden_layer_sizes == [6]
+    assert type(loaded.n_components) is np.int64
+    assert model.random_state.rand() == loaded.random_state.rand()
+
+
+def test_a_history_that_is_too_long_for_a_header_is_loaded(trained, spots, tmp_path):
+    model = copy.deepcopy(trained(trains(AutoEncoder)))
+    for row in model.net_.history:
+        row["note"] = 'a"b' * 100_000
+    loaded = saved_and_loaded(model, tmp_path)
+    assert loaded.net_.history == model.net_.history
+
+
+def test_what_users_set_stays_where_it_is_plain(trained, spots, tmp_path):
+    model = copy.deepcopy(trained(trains(AutoEncoder)))
+    model.note_, model.table_ = {"by": ("me", 3)}, np.arange(3)
+    loaded = saved_and_loaded(model, tmp_path)
+    assert loaded.note_ == model.note_ and loaded.table_.tolist() == [0, 1, 2]
+    model.other_ = object()
+    with pytest.raises(ValueError, match="other_=<object object> cannot be saved"):
+        model.save(tmp_path / "model")
+    del model.other_
+    model.transform = 3
+    with pytest.raises(ValueError, match="transform hides"):
+        model.save(tmp_path / "model")
+
+
+def test_requests_of_metadata_are_loaded(trained, tmp_path):
+    model = copy.deepcopy(trained(trains(AutoEncoder)))
+    with config_context(enable_metadata_routing=True):
+        model.set_fit_request(sample_weight=True, groups="people")
+        loaded = saved_and_loaded(model, tmp_path)
+        assert repr(loaded.get_metadata_routing()) == repr(model.get_metadata_routing())
+
+
+def test_save_says_what_it_cannot_save(trained, tmp_path):
+    path = tmp_path / "model"
+    with pytest.raises(NotFittedError):
+        AutoEncoder().save(path)
+    with pytest.raises(NotFittedError):
+        AutoEncoderImputer().save(path)
+    model = copy.deepcopy(trained(trains(AutoEncoder)))
+    with pytest.raises(ValueError, match="max_iter=-1 "):
+        model.set_params(max_iter=-1).save(path)
+    assert not path.exists()
+    model = copy.deepcopy(trained(AutoEncoder(2, loss=cubes, hidden_layer_sizes=(), max_iter=2)))
+    with pytest.raises(ValueError, match="loss was changed after the fit"):
+        model.set_params(loss=lambda x, x_hat: x.sum(1)).save(path)
+
+
+# -- users' parts ---------------------------------------------------------------------------------
+
+
+def test_users_parts_are_handed_in_again(spots, tmp_path):
+    def loss(x, x_hat):
+        return (x - x_hat).abs().sum(dim=1)
+
+    def noise(x, generator):
+        return x + torch.randn(x.shape, generator=generator)
+
+    class Bent(nn.Module):
+        def forward(self, x):
+            return x.clamp(-1, 1)
+
+    callback = skorch.callbacks.EpochTimer()
+    parts = {"loss": loss, "noise": noise, "activation": Bent, "callbacks": [callback]}
+    model = DenoisingAutoEncoder(2, **SMALL, **parts).fit(spots)
+    path = tmp_path / "model"
+    model.save(path)
+    with pytest.raises(ModelFileError) as error:
+        skae.load(path, loss=loss)
+    for text in ("noise was <function", "activation was <class", "callbacks was [<skorch"):
+        assert text in str(error.value)
+    assert "loss was" not in str(error.value) and "callbacks=None" not in str(error.value)
+    with pytest.raises(ModelFileError, match=r"callbacks=… or callbacks=None|or callbacks=None"):
+        skae.load(path, **{n: part for n, part in parts.items() if n != "callbacks"})
+    loaded = skae.load(path, **parts)
+    assert_same_bits(model, loaded, spots)
+    assert loaded.get_params() == model.get_params()
+    without = skae.load(path, **{**parts, "callbacks": None})
+    assert without.callbacks is None
+    assert_same_bits(model, without, spots)
+
+
+def test_what_is_handed_in_is_checked(trained, tmp_path):
+    path = tmp_path / "model"
+    trained(trains(AutoEncoder)).save(path)
+    with pytest.raises(ValueError, match=r"loss='huber' is handed in, and .* has its own"):
+        skae.load(path, loss="huber")
+    with pytest.raises(TypeError, match="no parameter 'lose'"):
+        skae.load(path, lose=1)
+    with pytest.raises(ValueError, match="device='cuda:99' cannot be used here"):
+        skae.load(path, device="cuda:99")
+    assert skae.load(path, device="cpu").device == "cpu"
+    with pytest.raises(ValueError, match="estimator=DenoisingAutoEncoder is not the class"):
+        skae.load(path, estimator=DenoisingAutoEncoder)
+    with pytest.raises(TypeError, match="no class of an estimator"):
+        skae.load(path, estimator=dict)
+    AutoEncoder(2, loss=cubes, **SMALL).fit(np.eye(30)).save(path)
+    with pytest.raises(ValueError, match="loss=3 is not valid"):
+        skae.load(path, loss=3)
+
+
+def test_an_encoder_of_another_shape_is_refused(spots, tmp_path):
+    def small(n_inputs, n_outputs):
+        return nn.Sequential(nn.Linear(n_inputs, 5), nn.ReLU(), nn.Linear(5, n_outputs))
+
+    path = tmp_path / "model"
+    AutoEncoder(2, **SMALL, encoder=small).fit(spots).save(path)
+    with pytest.raises(ModelFileError, match="encoder"):
+        skae.load(path, encoder=nn.Linear)
+
+
+@estimator
+class Mine(BaseAutoEncoder):
+    """A user's method.
+
+    Parameters
+    ----------
+    {parameters}
+    """
+
+    _module = AutoEncoder._module
+    factor: float = parameter(1.0, real(0, 9), """A number.""")
+    _module = type(
+        "Module",
+        (AutoEncoder._module,),
+        {"__init__": lambda self, *parts, factor: AutoEncoder._module.__init__(self, *parts)},
+    )
+
+
+def test_a_class_of_a_user_is_handed_in(spots, tmp_path):
+    path = tmp_path / "model"
+    model = Mine(2, **SMALL, factor=3.0).fit(spots)
+    model.save(path)
+    with pytest.raises(ModelFileError, match="estimator=Mine"):
+        skae.load(path)
+    loaded = skae.load(path, estimator=Mine)
+    assert type(loaded) is Mine and loaded.factor == 3
+    assert_same_bits(model, loaded, spots)
+
+
+# -- files of former versions --------------------------------------------------------------------
+
+
+def golden_rows():
+    """Return rows, as a frame with the names that the model knows, and their codes."""
+    names = [f"pixel {i}" for i in range(13)]
+    rows = pd.DataFrame(np.load(GOLDEN / "rows.npy"), columns=names)
+    return rows, np.load(GOLDEN / "codes.npy")
+
+
+def test_a_file_of_the_first_format_is_loaded():
+    model, (rows, codes) = skae.load(GOLDEN / "autoencoder_format1.safetensors"), golden_rows()
+    np.testing.assert_allclose(model.transform(rows), codes, atol=1e-5)
+    assert list(model.feature_names_in_) == list(rows)
+    assert model.best_iter_ > 0 and len(model.net_.history) == model.n_iter_
+
+
+def test_a_pickle_of_the_first_version_is_loaded():
+    # Of plain values and NumPy's arrays: no version of torch, skorch or scikit-learn is in it.
+    model, (rows, codes) = (
+        pickle.loads((GOLDEN / "autoencoder_0.1.0.pickle").read_bytes()),
+        (golden_rows()),
+    )
+    np.testing.assert_allclose(model.transform(rows), codes, atol=1e-5)
