@@ -14,7 +14,7 @@ from skae._estimator.parameters.rules import Rule, check_argument
 from skae._estimator.saving.parts import ACTIVATION_CLASSES, restored_parameters, shortened
 from skae._estimator.saving.savable import Savable
 from skae._estimator.saving.schema import allows
-from skae._estimator.saving.write import KIND, may_be_set
+from skae._estimator.saving.write import KIND, OF_A_MACHINE, may_be_set
 from skae._files.format import ModelFileError, StoredFile, open_file
 from skae._files.values import Array, Decoder
 from skae._model.distributions import is_plain_distribution, require_plain
@@ -193,6 +193,8 @@ class Content:
         for name in self.users:
             if name in known or not may_be_set(cls, name):
                 raise ValueError(f"it has an attribute {name[:60]!r} that none of yours can be")
+        if any(self.parameters.get(name) is not None for name in OF_A_MACHINE):
+            raise ValueError(f"it has values of {OF_A_MACHINE}, which save does not write")
         check_by_rules(cls, self.parameters)
         if "_spec" in needed and isinstance(self.state["_spec"], dict):
             check_spec_by_rules(cls, self.state["_spec"])
