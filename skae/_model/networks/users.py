@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from skae._data.words import shown, shown_error
 from skae._model.networks.mlp import Dropout, replace_layers
+from skae._model.plain.exportable import Exportable, export
 from skae._model.seeding import DrawsFrom, seed_draws
 
 # What torch says otherwise of a batch of one row, and of a leaf that is changed.
@@ -73,7 +74,7 @@ def build_network(
     return UsersNetwork(name, seeded, n_outputs)
 
 
-class UsersNetwork(nn.Module):
+class UsersNetwork(Exportable):
     """A user's network, of whose outputs everything is checked that torch would stumble on.
 
     Parameters
@@ -112,6 +113,10 @@ class UsersNetwork(nn.Module):
                 "torch, without detach() or NumPy."
             )
         return output.to(x.dtype)
+
+    def to_torch(self) -> nn.Module:
+        """Return a copy of the user's network alone."""
+        return export(self.network)
 
 
 def own_copy(name: str, make: object, network: nn.Module) -> nn.Module:
