@@ -125,13 +125,14 @@ class FittedAutoEncoder(
         return X_hat
 
     def to_torch(self) -> nn.Module:
-        """Return the fitted model as a plain torch module, which needs no skae to run.
+        """Return the fitted model as a plain torch module, for programs without scikit-learn.
 
-        Its methods ``encode``, ``decode`` and ``reconstruct`` (which calling it is too) map
-        tensors as ``transform``, ``inverse_transform`` and one after the other map arrays, in
-        the units of X. It can be given to ``torch.jit.script``, ``torch.jit.trace``
-        and ``torch.export.export`` with any number of rows; a network, activation or layer of
-        one's own must be something that these take.
+        Its methods ``encode`` and ``decode`` do with tensors what ``transform`` and
+        ``inverse_transform`` do with arrays, in the units of X. ``reconstruct`` encodes and
+        decodes, and so does calling the module. ``torch.export.export``, ``torch.jit.script`` and
+        ``torch.jit.trace`` take it, for any number of rows, and what they save needs no skae. A
+        network or an activation of one's own is copied as it is, and must be something that
+        they take.
 
         Returns
         -------

@@ -82,13 +82,18 @@ def _export(layer: nn.Module, example: Tensor, opset: int) -> ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back what torch.onnx says of itself: of packages that it does without, say."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keep back torch.onnx's messages and warnings, such as that torchvision is missing.
+
+    Meanwhile warnings of other threads are kept back too.
+    """
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 import torch
+from onnx import TensorProto
 from torch import nn
 
 from skae._model.plain import layers as plain
@@ -13,7 +14,7 @@ from skae._onnx.foreign import write_foreign
 from skae._onnx.graph import Graph
 
 Layer = Any
-INT64 = 7
+INT64 = TensorProto.INT64
 
 
 def write(graph: Graph, layer: nn.Module, x: str) -> str:
@@ -132,9 +133,14 @@ def _write_convolution(graph: Graph, layer: Layer, x: str) -> str:
 # -- shapes of arrays ---------------------------------------------------------------------------
 
 
-def _write_reshape(graph: Graph, layer: Layer, x: str) -> str:
+def _is_from_rows(graph: Graph, layer: Layer) -> bool:
+    is_plain = layer.dim == 1 and all(isinstance(size, int) for size in layer.unflattened_size)
+    return is_plain and _is_of_rows(graph, layer)
+
+
+def _write_unflatten(graph: Graph, layer: Layer, x: str) -> str:
     # ONNX's 0 stands for the size that there is, the number of rows.
-    return graph.add("Reshape", x, graph.constant([0, layer.a, layer.b, layer.c], INT64))
+    return graph.add("Reshape", x, graph.constant([0, *layer.unflattened_size], INT64))
 
 
 def _write_channels_first(graph: Graph, layer: Layer, x: str) -> str:
@@ -202,10 +208,10 @@ WRITERS: dict[type[nn.Module], Callable[[Graph, Layer, str], str]] = {
     plain.Scale: _write_scale,
     plain.Rates: _write_rates,
     plain.First: _write_first,
-    plain.Reshape: _write_reshape,
     plain.ChannelsFirst: _write_channels_first,
     plain.ChannelsLast: _write_channels_last,
     nn.Flatten: _write_flatten,
+    nn.Unflatten: _write_unflatten,
     nn.Linear: _write_linear,
     nn.Conv2d: _write_convolution,
     nn.ConvTranspose2d: _write_convolution,
@@ -222,6 +228,7 @@ WRITERS: dict[type[nn.Module], Callable[[Graph, Layer, str], str]] = {
 # What a layer has to be for its nodes to be right, where not all of its type are.
 CONDITIONS: dict[type[nn.Module], Callable[[Graph, Layer], bool]] = {
     nn.Flatten: _is_to_rows,
+    nn.Unflatten: _is_from_rows,
     nn.Linear: _is_of_rows,
     nn.Conv2d: _is_of_images,
     nn.ConvTranspose2d: _is_of_images,

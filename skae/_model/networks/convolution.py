@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skae._model.networks.mlp import MLP, Activation, make_activation, make_linear
 from skae._model.plain.exportable import Exportable, copy_as, export
-from skae._model.plain.layers import ChannelsFirst, ChannelsLast, Reshape, Sum
+from skae._model.plain.layers import ChannelsFirst, ChannelsLast, Sum
 
 # What was chosen by measurement: see benchmarks/README.md.
 KERNEL, STRIDE = 3, 2
@@ -105,8 +105,8 @@ class ConvEncoder(Exportable):
 
     def to_torch(self) -> nn.Module:
         """Return the layers, one after the other."""
-        layers = Reshape(self.shape), ChannelsFirst(), export(self.convolutions), nn.Flatten(1)
-        return nn.Sequential(*layers, export(self.dense))
+        images = nn.Unflatten(1, self.shape), ChannelsFirst()
+        return nn.Sequential(*images, export(self.convolutions), nn.Flatten(1), export(self.dense))
 
 
 class ConvDecoder(Exportable):
@@ -135,7 +135,7 @@ class ConvDecoder(Exportable):
             height, width = math.ceil(height / STRIDE), math.ceil(width / STRIDE)
         self.shape = (channels[-1] if channels else n_channels, height, width)
         layers: list[nn.Module] = [make_linear(INNER, math.prod(self.shape), generator)]
-        layers += [Reshape(self.shape)]
+        layers += [nn.Unflatten(1, self.shape)]
         for n_inner, n_outputs, padding in reversed(steps):
             layer = TransposedConvolution(
                 n_inner,

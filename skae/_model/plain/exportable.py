@@ -10,21 +10,21 @@ from torch import Tensor, nn
 class Exportable(nn.Module):
     """A module that says of which of torch's own layers its computation is made.
 
-    A layer that is in a user's network, or a network that a user may be given, is one.
+    skae's networks are exportable, and so are the layers that it puts into users' networks.
     """
 
     @abstractmethod
     def to_torch(self) -> nn.Module:
-        """Return a copy that computes in evaluation mode what this module does, and is no skae's.
+        """Return plain layers that compute what this module does in evaluation mode.
 
-        The copy shares no memory with this module.
+        They share no memory with this module.
         """
 
 
 def export(network: nn.Module) -> nn.Module:
-    """Return a copy of a network in which every :class:`Exportable` is torch's own.
+    """Return a copy of a network in which plain layers are in the place of skae's.
 
-    What is not skae's, such as a user's network, is copied as it is.
+    A user's network is copied as it is, but for the layers that skae has put into it.
     """
     if isinstance(network, Exportable):
         return network.to_torch()
@@ -50,7 +50,7 @@ def _replace_within(network: nn.Module) -> None:
 
 
 def copy_as(layer: nn.Module, kind: type[nn.Module]) -> nn.Module:
-    """Return a copy of a layer as one of its base class, of which it only draws otherwise."""
+    """Return a copy of a layer that is of its base class, from which it differs in draws only."""
     twin = copy.deepcopy(layer)
     twin.__class__ = kind
     for parameter in twin.parameters():

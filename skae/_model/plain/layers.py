@@ -124,18 +124,6 @@ class First(nn.Module):
         return x[:, : self.n]
 
 
-class Reshape(nn.Module):
-    """Rows of numbers as arrays of a shape, such as images."""
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.a, self.b, self.c = shape
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (n_rows, a * b * c) to (n_rows, a, b, c)."""
-        return x.reshape(x.shape[0], self.a, self.b, self.c)
-
-
 class ChannelsFirst(nn.Module):
     """Images of (height, width, channels) as (channels, height, width)."""
 
