@@ -1,6 +1,5 @@
 """The contractive autoencoder."""
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -104,7 +103,7 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
 
     alpha: float = parameter(
         0.1,
-        real(0, math.inf, "[)"),
+        real(0, 1e6),
         """
         Weight of the penalty, against a loss that is summed over features in units of
         ``scale_``. Raise it for codes that small changes of a row leave alone, at the price of

@@ -8,8 +8,9 @@ from torch import Generator, Tensor
 
 from skae._data.batch import extremes_over_rows
 from skae._data.units import Units
+from skae._data.words import shown
 from skae._estimator.fit import BaseAutoEncoder
-from skae._estimator.parameters.rules import Rule, estimator, options, parameter, real
+from skae._estimator.parameters.rules import Rule, estimator, options, parameter, real, takes
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule
 
@@ -34,8 +35,8 @@ class Corruption(Prepared):
         super().__init__(units)
         if noise in ("masking", "salt_and_pepper") and level > 1:
             raise ValueError(
-                f"noise_level={level!r} is the share of the numbers that noise={noise!r} spoils; "
-                "pass one from 0 to 1."
+                f"noise_level={shown(level)} is the share of the numbers that "
+                f"noise={shown(noise)} spoils; pass one from 0 to 1."
             )
         self.noise, self.level = noise, level
         for name in ("low", "high"):
@@ -59,8 +60,8 @@ class Corruption(Prepared):
             if not isinstance(data, Tensor) or data.shape != x.shape:
                 got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
                 raise ValueError(
-                    f"noise={self.noise!r} must return a tensor of the shape that it is given, "
-                    f"{tuple(x.shape)}, and returned {got}."
+                    f"noise={shown(self.noise)} must return a tensor of the shape that it is "
+                    f"given, {tuple(x.shape)}, and returned {got}."
                 )
             return self.units.from_data(data).to(x.dtype)
         if self.noise == "gaussian":
@@ -138,7 +139,7 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     noise: str | Noise = parameter(
         "gaussian",
         options("gaussian", "masking", "salt_and_pepper")
-        | Rule("callable (X, generator) -> spoiled X", callable),
+        | Rule("callable (X, generator) -> spoiled X", lambda value: takes(value, 2)),
         """
         How rows are spoiled: normal noise is added; numbers are set to 0; or to the least or the
         largest value that their feature has in training. Choose what new rows will suffer from.
@@ -148,7 +149,7 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     )
     noise_level: float = parameter(
         0.3,
-        real(0, float("inf"), "[)"),
+        real(0, 1e6),
         """
         For "gaussian" the standard deviation of the noise as a share of ``scale_``, the root of
         the mean variance of the features; otherwise the share of the numbers that are spoiled.

@@ -5,11 +5,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from skae._data.words import shown
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters.rules import estimator, parameter, real
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.floored import inner_network
 from skae._model.networks.mlp import Dropout, places, replace_layers
+from skae._model.plain.exportable import Exportable, export
 from skae._model.seeding import SeededLayer
 
 
@@ -23,7 +25,7 @@ def is_activation(layer: nn.Module) -> bool:
     return not has_parts and not isinstance(layer, Dropout)
 
 
-class DropoutActivation(nn.Module):
+class DropoutActivation(Exportable):
     """An activation whose outputs are dropped out, but for those that are the network's own.
 
     Parameters
@@ -46,6 +48,10 @@ class DropoutActivation(nn.Module):
         call = self.n_calls % len(self.is_output)
         self.n_calls += 1
         return h if self.is_output[call] else self.dropout(h)
+
+    def to_torch(self) -> nn.Module:
+        """Return the activation."""
+        return export(self.activation)
 
 
 def watch_activations(network: nn.Module, n_inputs: int) -> dict[nn.Module, list[bool]]:
@@ -93,9 +99,9 @@ class DropoutModule(AutoEncoderModule):
             n_places += replace_layers(inner, replacements.get)
         if not n_places:
             raise ValueError(
-                f"dropout={dropout!r} finds no hidden units to leave out: the networks have no "
-                "hidden layer with an activation; give hidden_layer_sizes, an activation that is "
-                "not linear, or use layers such as torch.nn.ReLU in place of functions."
+                f"dropout={shown(dropout)} finds no hidden units to leave out: the networks have "
+                "no hidden layer with an activation; give hidden_layer_sizes, an activation that "
+                "is not linear, or use layers such as torch.nn.ReLU in place of functions."
             )
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

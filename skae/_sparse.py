@@ -1,6 +1,5 @@
 """The sparse autoencoder."""
 
-import math
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -99,7 +98,7 @@ class SparseAutoEncoder(BaseAutoEncoder):
     )
     alpha: float = parameter(
         0.1,
-        real(0, math.inf, "[)"),
+        real(0, 1e6),
         """
         Weight of the penalty, against a loss that is summed over features in units of
         ``scale_``. Raise it for sparser codes at the price of reconstruction.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skae._data.sources import Array
 from skae._data.units import widest_float
+from skae._data.words import shown
 from skae._estimator.environment import as_if_alone
 from skae._estimator.fit import BaseLatentModel
 from skae._estimator.generative import Generative
@@ -317,6 +318,6 @@ class VariationalAutoEncoder(Imputing, Generative, LikelihoodScores, BaseLatentM
                 f"Of {self.n_components_} codes only {self.active_units_} are in use: the others "
                 "are the same for every row, so that the model ignores them. Lower n_components to "
                 f"{max(1, self.active_units_)}; or, for more codes in use, lower "
-                f"beta={self.beta!r} or raise kl_warm_up={self.kl_warm_up!r}.",
+                f"beta={shown(self.beta)} or raise kl_warm_up={shown(self.kl_warm_up)}.",
                 stacklevel=5,
             )

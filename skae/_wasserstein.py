@@ -22,11 +22,15 @@ class WassersteinModule(PriorModule):
 
     is_isotropic = True
 
+    recent: Tensor
+    recent_weights: Tensor | None
+
     def __init__(self, *parts: Any, **prior: Any) -> None:
         super().__init__(*parts, **prior)
         self.training_draws = PriorDraws(self.prior, seed=1)
-        self.recent = self.training_draws.draws[:0]
-        self.recent_weights: Tensor | None = None
+        # Buffers, so that a checkpoint has them.
+        self.register_buffer("recent", self.training_draws.draws[:0], persistent=False)
+        self.register_buffer("recent_weights", None, persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruct ``x``, and compare its codes with the prior."""

@@ -34,7 +34,7 @@ from skae._data.sums.moments import Moments
 from skae._data.world import ALONE
 from skae._start.pca import fit_pca
 from skae._training.callbacks import StopTraining
-from skae._training.resume import Kept
+from skae._training.resume.kept import Kept
 
 # Those that draw nothing at random while they train.
 QUIET = [

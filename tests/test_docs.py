@@ -22,7 +22,13 @@ def blocks_of(page):
     return blocks
 
 
-PAGES = ["docs/new_autoencoder.md", "docs/compare_with_pca.md", "docs/saving.md"]
+PAGES = [
+    "docs/new_autoencoder.md",
+    "docs/compare_with_pca.md",
+    "docs/long_fits.md",
+    "docs/out_of_python.md",
+    "docs/saving.md",
+]
 
 
 def block_with(text, page):
@@ -32,7 +38,8 @@ def block_with(text, page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_code_of_a_page_runs(page):
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = blocks_of(page)
     assert len(blocks[0].splitlines()) <= 45
     namespace = {"__name__": "page"}

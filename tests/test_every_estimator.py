@@ -221,6 +221,7 @@ def test_cuda_fits_and_its_fit_works_on_the_host(estimator, spots):
     on_host = pickle.loads(pickle.dumps(fitted.set_params(device="cpu")))
     assert next(fitted.net_.module_.parameters()).is_cuda
     assert not next(on_host.net_.module_.parameters()).is_cuda
+    assert not any(value.is_cuda for value in fitted.to_torch().state_dict().values())
     np.testing.assert_allclose(
         fitted.transform(spots), on_host.transform(spots), rtol=1e-3, atol=1e-3
     )

@@ -89,7 +89,7 @@ def in_spec(**values):
 LIES = {
     "n_features": (in_spec(n_features=10**9), "n_features_in_ is 5"),
     "n_components": (in_spec(n_components=10**9), "n_components_ is 2"),
-    "sizes": (in_spec(hidden_layer_sizes={"$tuple": [10**9]}), "at least 16,000,000,015 numbers"),
+    "sizes": (in_spec(hidden_layer_sizes={"$tuple": [10**9]}), "needs 5,000,000,000 weights"),
     "other sizes": (in_spec(hidden_layer_sizes={"$tuple": [5]}), "encoder.network.0.weight"),
     "layers": (in_spec(hidden_layer_sizes={"$tuple": [1] * 20_000}), "20000 hidden layers"),
     "image": (in_spec(image_shape={"$tuple": [10**5, 10**5]}), "pixels"),

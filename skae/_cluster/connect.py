@@ -6,6 +6,7 @@ from typing import Any
 import torch.distributed as dist
 
 from skae._cluster.processes import Processes
+from skae._data.words import shown
 
 # Seconds of a year: torch takes no infinite time.
 LONGEST = 365 * 24 * 3600
@@ -56,4 +57,4 @@ def check_seconds(name: str, value: Any) -> None:
     """Raise ValueError for what is no number of seconds."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value <= LONGEST:
-        raise ValueError(f"{name}={value!r} is not a number of seconds above 0, up to a year.")
+        raise ValueError(f"{name}={shown(value)} is not a number of seconds above 0, up to a year.")

@@ -86,6 +86,12 @@ class Units(nn.Module):
         """Return rows that are given in X's units in the module's."""
         return (data - self.center) / self.scale
 
+    def constants(self, scale: str) -> dict[str, Tensor]:
+        """Return the mean in two parts, high + low, beside the attribute ``scale`` or "factor"."""
+        low = np.zeros_like(self.high) if self.low is None else self.low
+        size = torch.as_tensor(getattr(self, scale), dtype=self.tensor_dtype)
+        return {"high": torch.tensor(self.high), "low": torch.tensor(low), scale: size}
+
     def to_array(self, x: Tensor) -> Array:
         """Return rows in X's units, as an array on the host."""
         rows: Array = x.cpu().numpy() * self.exact_scale + self.mean

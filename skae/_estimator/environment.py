@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 
 from skae._data.batch import counting
+from skae._data.words import shown, shown_error
 from skae._data.world import ALONE, World
 
 T = TypeVar("T")
@@ -72,9 +73,9 @@ def resolve_device(device: str, world: World = ALONE) -> str:
     try:
         torch.zeros(1, device=device, dtype=torch.float32).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = shown_error(error).splitlines()[0]
         raise ValueError(
-            f"device={device!r} cannot be used here ({reason}); pass 'auto' or 'cpu'."
+            f"device={shown(device)} cannot be used here ({reason}); pass 'auto' or 'cpu'."
         ) from error
     return device
 

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from skae._data.batches import RowDataset
-from skae._data.sources import Array
-from skae._data.split import Keys, Split, group_rows, row_keys, scramble, split_rows, split_shards
+from skae._data.sources import Array, Source
 from skae._data.sums.moments import Moments
 from skae._data.units import Units
 from skae._data.world import ALONE, World
+from skae._estimator.checkpoints.folder import checkpoints
 from skae._estimator.environment import all_at_once, as_if_alone, resolve_device
+from skae._estimator.jobs.choice import choose_rows
 from skae._estimator.jobs.job import Former, Job
 from skae._estimator.jobs.stream import Stream
 from skae._estimator.missing import rows_for_fit
@@ -24,7 +25,6 @@ from skae._estimator.parameters.arguments import (
     check_size,
     require_same_parameters,
     warn_of_few_rows,
-    warn_of_known_rows,
 )
 from skae._estimator.parameters.resolve import (
     draw_seed,
@@ -39,11 +39,11 @@ from skae._estimator.scores import ReconstructionScores
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.make_module import make_module
 from skae._model.weights import weights_to_arrays
-from skae._start.gaussian import gaussian_of_complete
+from skae._start.gaussian import Gaussian, gaussian_of_complete
 from skae._start.pca import n_left_out
 from skae._training.make_net import make_net
 from skae._training.net import AutoEncoderNet
-from skae._training.resume import Kept, keeping
+from skae._training.resume.kept import Kept, keeping
 from skae._training.selection import KeepBest, Training
 from skae._training.span import in_span
 
@@ -172,10 +172,19 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         kept: Kept | None = None,
     ) -> None:
         check_parameters(self)
-        seed = world.agree(draw_seed(self.random_state))
-        seed = seed if kept is None else kept.seed_of_fit(seed, world)
-        by_keys = world.size > 1 or kept is not None
-        job = self._check(X, sample_weight, groups, seed, world, by_keys)
+        with checkpoints(self, world) as folder:
+            seed = world.agree(draw_seed(self.random_state))
+            seed = seed if kept is None else kept.seed_of_fit(seed, world)
+            by_keys = world.size > 1 or kept is not None
+            rows = rows_for_fit(self, X, sample_weight, groups, seed, world)
+            if folder is not None:
+                kept = folder.claim(*rows[:2], seed)
+                if kept.seed != seed:  # an interrupted fit without a random_state
+                    seed = kept.seed_of_fit(seed, world)
+                    rows = rows_for_fit(self, X, sample_weight, groups, seed, world)
+            self._train(self._check(*rows, seed, by_keys), kept)
+
+    def _train(self, job: Job, kept: Kept | None) -> None:
         training = self._start(job)
         if self.early_stopping and self.init == "pca" and training.validation is None:
             warn_of_few_rows(self, job.split)
@@ -192,64 +201,29 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
     # -- check -----------------------------------------------------------------------------
 
     def _check(
-        self, X: Any, sample_weight: Any, groups: Any, seed: int, world: World, by_keys: bool
+        self,
+        source: Source,
+        groups: NDArray[np.int64] | None,
+        gaussian: Gaussian | None,
+        seed: int,
+        by_keys: bool,
     ) -> Job:
-        """Check the rows, and decide what the fit goes on from."""
+        """Check what depends on the rows, and decide what the fit goes on from."""
         former = None
         if self.warm_start and hasattr(self, "net_"):
             weights = weights_to_arrays(self.net_.module_)
             former = Former(self._spec, weights, self._trained, self._is_pca)
-        source, groups, gaussian = rows_for_fit(self, X, sample_weight, groups, seed, world)
         self._gaussian = vars(gaussian or gaussian_of_complete(source))
         check_networks(self, source.n_features)
-        device = resolve_device(self.device, world)
+        device = resolve_device(self.device, source.world)
         moments = Moments.of(source)
         if former is not None:
             former.spec.require(n_features=source.n_features)
         units, former = self._make_units(moments, former)
         draws = torch.Generator("cpu").manual_seed(seed)
         job = Job(source, moments, units, device, seed, draws, former, by_keys=by_keys)
-        self._split(job, groups)
+        choose_rows(self, job, groups)
         return job
-
-    def _split(self, job: Job, groups: NDArray[np.int64] | None) -> None:
-        """Choose the validation rows, and find out whether they are new to the former weights."""
-        source, former = job.source, job.former
-        fraction = self.validation_fraction if self.early_stopping else 0
-        choose = self._chooser(job, groups, fraction)
-        # In float32, so that a float32 copy of a float64 row is known too.
-        keys = row_keys(source, np.float32) if self.warm_start else np.empty(0, np.uint64)
-        known = none = np.zeros(source.n_rows, dtype=bool)
-        trained: Keys | None = keys[:0]
-        if former is not None and not former.is_pca:
-            known = ~none if former.trained is None else np.isin(keys, former.trained)
-            job.goes_on = True
-        job.split = choose(known)
-        if job.goes_on and fraction and not job.split.n_validation:
-            job.goes_on = False
-            job.split = choose(none)
-            if job.split.n_validation:
-                warn_of_known_rows(self)
-        if former is not None and job.goes_on:
-            trained = former.trained
-        if self.warm_start and trained is not None:
-            job.trained = np.union1d(trained, source.world.concatenate(keys[job.split.training]))
-
-    def _chooser(
-        self, job: Job, groups: NDArray[np.int64] | None, fraction: float | str
-    ) -> Callable[[NDArray[np.bool_]], Split]:
-        """Return the function that chooses the validation rows, given which rows have trained."""
-        source, keys = job.source, row_keys(job.source, np.float64)
-        if job.by_keys:
-            # With users' groups, equal rows of two groups may be on both sides.
-            keys = scramble(keys if groups is None else groups.astype(np.uint64), job.seed)
-            return lambda known: split_shards(keys, fraction, known, source.weights, source.world)
-        numbers = group_rows(keys, groups)
-        # Without validation rows nothing is drawn: a row of weight 2 is then as two rows.
-        order = np.arange(source.n_rows)
-        if fraction:
-            order = torch.randperm(source.n_rows, generator=job.generator).numpy()
-        return lambda known: split_rows(numbers, fraction, order, known, source.weights)
 
     def _make_units(self, moments: Moments, former: Former | None) -> tuple[Units, Former | None]:
         """Return the module's units, and the former fit if its units can be kept."""

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
 from skae._data.batch import counting
 from skae._data.checks import check_codes
@@ -87,6 +87,12 @@ class FittedAutoEncoder(
         with as_if_alone(inference=True):
             for rows, x in fitted._batches(source):
                 codes[rows] = fitted.net_.module_.encode(x).cpu().numpy()
+        if not np.isfinite(codes).all():
+            row = int(np.argmin(np.isfinite(codes).all(axis=1)))
+            raise ValueError(
+                f"X has rows, the first of which is row {row}, whose codes {fitted._spec.dtype} "
+                "cannot hold; drop such rows, or see what an encoder of your own returns."
+            )
         return codes
 
     def inverse_transform(self, X: Any) -> Array:
@@ -118,6 +124,45 @@ class FittedAutoEncoder(
             )
         return X_hat
 
+    def to_torch(self) -> nn.Module:
+        """Return the fitted model as a plain torch module, for programs without scikit-learn.
+
+        Its methods ``encode`` and ``decode`` do with tensors what ``transform`` and
+        ``inverse_transform`` do with arrays, in the units of X. ``reconstruct`` encodes and
+        decodes, and so does calling the module. ``torch.export.export``, ``torch.jit.script`` and
+        ``torch.jit.trace`` take it, for any number of rows, and what they save needs no skae. A
+        network or an activation of one's own is copied as it is, and must be something that
+        they take.
+
+        Returns
+        -------
+        nn.Module
+            On the CPU, in evaluation mode and in ``dtype``. Its weights are copies that require
+            gradients, so that they can be trained further; units, axes and bounds are buffers.
+
+        Notes
+        -----
+        Missing values are not filled outside: ``transform`` does that, and here a row
+        with NaN has NaN as its code. Codes of variational autoencoders are posterior means.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_digits
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_digits(return_X_y=True)
+        >>> model = AutoEncoder(8, max_iter=5, random_state=0).fit(X)
+        >>> module = model.to_torch()
+        >>> module.encode(torch.tensor(X[:3])).shape
+        torch.Size([3, 8])
+        >>> program = torch.export.export(
+        ...     module, (torch.tensor(X[:3]),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+        ... )
+        """
+        fitted = self._fitted()
+        with as_if_alone():
+            return fitted.net_.module_.to_torch()
+
     @abstractmethod
     def score_samples(self, X: Any) -> Array:
         """Return for every row how normal it is."""
@@ -129,9 +174,16 @@ class FittedAutoEncoder(
     # -- rows ------------------------------------------------------------------------------
 
     def _fitted(self) -> Self:
-        """Return the fit as it is now: a refit in another thread does not change it."""
+        """Return the fit as it is now: a refit in another thread does not change it.
+
+        Its networks are in evaluation mode, whatever a user has set them to.
+        """
         check_is_fitted(self)
-        return snapshot(self)
+        fitted = snapshot(self)
+        module = fitted.net_.module_
+        if any(part.training for part in module.modules()):
+            module.eval()
+        return fitted
 
     def _batches(self, source: Source) -> Iterator[tuple[slice, Tensor]]:
         """Yield rows part by part in the module's units, on the device.

@@ -31,7 +31,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if target.is_dir():
             raise IsADirectoryError(21, "it is a folder", str(wanted))
         part = target.with_name(f".{target.name}.{secrets.token_hex(4)}{UNFINISHED}")
-        file = os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb")
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+        file = os.fdopen(os.open(part, flags, 0o666), "wb")
     try:
         with telling(wanted), file:
             yield file

@@ -8,6 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from skae._model.plain.layers import FromAxes, ToAxes
 from skae.functional import own_axes, principal_axes
 
 
@@ -61,6 +62,11 @@ class CodeFrame(nn.Module):
     def inverse(self, codes: Tensor) -> Tensor:
         """Turn users' codes into the network's."""
         return torch.addmm(self.offset, codes, self.inverse_axes)
+
+    def to_torch(self) -> tuple[ToAxes, FromAxes]:
+        """Return plain layers for :meth:`forward` and :meth:`inverse`."""
+        there = ToAxes(offset=self.offset, axes=self.axes)
+        return there, FromAxes(offset=self.offset, axes=self.inverse_axes)
 
 
 class Axes(ABC):

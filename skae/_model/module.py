@@ -14,6 +14,9 @@ from skae._data.units import to_float64
 from skae._data.world import ALONE, World
 from skae._model.codes import Axes, CodeFrame, LinearCodes, PrincipalAxes, whitening
 from skae._model.losses import Loss
+from skae._model.plain.autoencoder import PlainAutoEncoder
+from skae._model.plain.exportable import export
+from skae._model.plain.layers import First, ToUnits
 from skae._model.seeding import Drawing
 from skae.functional import squared_error
 
@@ -165,6 +168,16 @@ class AutoEncoderModule(Drawing, ABC):
         """Return the decoder's output for codes as users see them."""
         output: Tensor = self.decoder(self.frame.inverse(codes))
         return output
+
+    def to_torch(self) -> PlainAutoEncoder:
+        """Return a plain module of the same codes and reconstructions, in X's units."""
+        to_axes, from_axes = self.frame.to_torch()
+        encoder = [ToUnits(**self.units.constants("factor")), export(self.encoder)]
+        if self.outputs_per_component > 1:
+            encoder += [First(self.n_components)]
+        decoder = from_axes, export(self.decoder), self.loss.to_torch()
+        both = nn.Sequential(*encoder, to_axes), nn.Sequential(*decoder)
+        return PlainAutoEncoder(*both).cpu().eval()
 
     def turn_codes(
         self,

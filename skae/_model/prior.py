@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
 from skae._data.batch import counting, mean_over_rows, row_weights, rows_of_all, this_world
+from skae._data.words import shown, shown_error
 from skae._model.codes import LinearCodes, OwnAxes, whitening
 from skae._model.losses import Loss, Prepared
 from skae._model.module import AutoEncoderModule
@@ -87,26 +88,26 @@ class Prior:
         self.prior, self.n_components = prior, n_components
         if isinstance(prior, str) and prior in PLANE and n_components != 2:
             raise ValueError(
-                f"prior={prior!r} is a distribution in the plane, and n_components is "
+                f"prior={shown(prior)} is a distribution in the plane, and n_components is "
                 f"{n_components}; set n_components=2 or take another prior."
             )
         probes, again = (self.sample(N_PROBES, Generator().manual_seed(0)) for _ in range(2))
         if not torch.equal(probes, again):
             raise ValueError(
-                f"prior={prior!r} gives other draws in each call: draw from the torch.Generator "
-                "that it is given, as in torch.randn(n, k, generator=generator)."
+                f"prior={shown(prior)} gives other draws in each call: draw from the "
+                "torch.Generator that it is given, as in torch.randn(n, k, generator=generator)."
             )
         self.mean, self.deviations = probes.mean(dim=0), probes.std(dim=0)
         if not (self.deviations > MIN_DEVIATION * self.deviations.max()).all():
             raise ValueError(
-                f"prior={prior!r} has a component that is always the same, or next to it; pass a "
-                f"distribution of n_components={n_components} numbers that vary alike."
+                f"prior={shown(prior)} has a component that is always the same, or next to it; "
+                f"pass a distribution of n_components={n_components} numbers that vary alike."
             )
         usual = probes.unflatten(0, (-1, 100)).std(dim=1).median(dim=0).values
         if (self.deviations > MAX_SPREAD * usual).any():
             raise ValueError(
-                f"prior={prior!r} has tails so heavy, or is the same so often, that a few draws "
-                "make its deviation; pass a distribution that varies more evenly."
+                f"prior={shown(prior)} has tails so heavy, or is the same so often, that a few "
+                "draws make its deviation; pass a distribution that varies more evenly."
             )
 
     def sample(self, n: int, generator: Generator) -> Tensor:
@@ -121,9 +122,9 @@ class Prior:
                 draws = self.prior(n, generator)
         except Exception as error:
             raise ValueError(
-                f"prior={self.prior!r} failed to give {n} draws: {error}; pass a torch "
-                "distribution, or a function of a number of draws and a torch.Generator that "
-                "returns a tensor."
+                f"prior={shown(self.prior)} failed to give {n} draws: {shown_error(error)}; pass "
+                "a torch distribution, or a function of a number of draws and a torch.Generator "
+                "that returns a tensor."
             ) from error
         wanted = (n, self.n_components)
         if not isinstance(draws, Tensor) or draws.shape != wanted or draws.is_complex():
@@ -131,13 +132,14 @@ class Prior:
             if isinstance(draws, Tensor):
                 got = f"{draws.dtype} {tuple(draws.shape)}"
             raise ValueError(
-                f"prior={self.prior!r} must give {n} draws as a tensor of real numbers of shape "
-                f"{wanted}, a column for each of n_components={self.n_components}, and gave {got}."
+                f"prior={shown(self.prior)} must give {n} draws as a tensor of real numbers of "
+                f"shape {wanted}, a column for each of n_components={self.n_components}, "
+                f"and gave {got}."
             )
         draws = draws.detach().float().cpu()
         if not draws.isfinite().all():
             raise ValueError(
-                f"prior={self.prior!r} gave draws that are not finite in float32; pass a "
+                f"prior={shown(self.prior)} gave draws that are not finite in float32; pass a "
                 "distribution whose draws are."
             )
         return draws

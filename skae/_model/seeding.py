@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from skae._model.plain.exportable import Exportable, export
+
 
 class DrawsFrom(TorchDispatchMode):
     """Inside this context torch's operations draw from ``generator``, in this thread alone.
@@ -35,6 +37,11 @@ class DrawsFrom(TorchDispatchMode):
         super().__init__()
         self.generator = generator
         self.n_draws = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # True makes torch import its compiler: seconds, and a warning filter that stays.
+        return False
 
     def __torch_dispatch__(
         self,
@@ -85,7 +92,7 @@ class Drawing(nn.Module):
     generator: torch.Generator | None = None
 
 
-class SeededLayer(Drawing):
+class SeededLayer(Drawing, Exportable):
     """A layer or network of others whose draws come from the fit's generator.
 
     Parameters
@@ -106,6 +113,16 @@ class SeededLayer(Drawing):
         generator = self.generator if self.training else None
         with DrawsFrom(generator or torch.Generator(x.device).manual_seed(0)):
             return self.layer(x)
+
+    def to_torch(self) -> nn.Module:
+        """Return the layer, or raise ValueError where it needs draws outside training too."""
+        if self.always_draws:
+            raise ValueError(
+                f"to_torch cannot export the network {type(self.layer).__name__}, which draws at "
+                "random in evaluation mode too, where skae gives it the same draws in each call; "
+                "let it draw while self.training only."
+            )
+        return export(self.layer)
 
 
 def seed_draws(layer: nn.Module, x: Tensor) -> nn.Module:

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from skae._data.words import shown
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -39,6 +41,6 @@ class ModelSpec:
             if getattr(self, name) != value:
                 raise ValueError(
                     f"warm_start=True and partial_fit need the same {name} as the last fit, which "
-                    f"had {getattr(self, name)!r}, not {value!r}; to start anew set "
+                    f"had {shown(getattr(self, name))}, not {shown(value)}; to start anew set "
                     "warm_start=False and call fit."
                 )

@@ -9,6 +9,7 @@ from skae._data.sources import Array, Source
 from skae._data.sums.centred import Centred, centre
 from skae._data.sums.moments import Moments
 from skae._data.sums.scatter import Scatter, largest
+from skae._data.words import shown
 
 # Above this size of the smaller side, a few components are found by subspace iteration.
 EXACT_SIZE = 2000
@@ -87,7 +88,7 @@ def fit_pca(source: Source, moments: Moments, n_components: int | float, seed: i
     smaller = min(n_rows, n_features)
     if wanted is None and smaller > MAX_SPECTRUM:
         raise ValueError(
-            f"n_components={n_components!r} needs all components of {n_rows:,} rows of "
+            f"n_components={shown(n_components)} needs all components of {n_rows:,} rows of "
             f"{n_features:,} features, too many to compute; pass an int, such as 32."
         )
     if wanted is not None and smaller > max(EXACT_SIZE, 10 * wanted):
@@ -110,7 +111,7 @@ def pca_of_scatter(scatter: Scatter, n_components: int | float) -> PCA:
     most = min(n_components, smaller) if isinstance(n_components, int) else smaller
     if most > len(scatter.products):
         raise ValueError(
-            f"n_components={n_components!r} may need more than the {len(scatter.products)} "
+            f"n_components={shown(n_components)} may need more than the {len(scatter.products)} "
             f"components that partial_fit keeps of {len(scatter.mean):,} features; pass an int up "
             "to that, or call fit."
         )

@@ -2,9 +2,12 @@
 
 import copy
 import dis
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import Callback, LRScheduler
+
+from skae._data.words import shown
 
 
 class StopTraining(Exception):
@@ -34,8 +37,77 @@ def is_scheduler(callback: Any) -> bool:
     return issubclass(kind, LRScheduler)
 
 
-def copy_callback(callback: Any) -> Any:
-    """Copy a skorch callback, given alone or as (name, callback)."""
-    if isinstance(callback, tuple):
-        return callback[0], copy.copy(callback[1])
-    return copy.copy(callback)
+# What skorch's loop calls; a callback of any class may have some of these.
+HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+
+
+class Borrowed(Callback):
+    """A callback of a class that is not skorch's: hooks that it lacks do nothing.
+
+    Parameters
+    ----------
+    callback : object
+        It has some of the ``HOOKS``.
+    """
+
+    def __init__(self, callback: Any) -> None:
+        self.callback = callback
+
+
+def _forward(hook: str) -> Callable[..., None]:
+    def call(self: Borrowed, net: Any, **kwargs: Any) -> None:
+        if hasattr(self.callback, hook):
+            getattr(self.callback, hook)(net, **kwargs)
+
+    return call
+
+
+for _hook in HOOKS:
+    setattr(Borrowed, _hook, _forward(_hook))
+
+
+def is_callback(item: Any) -> bool:
+    """Tell whether ``item`` is a callback, alone or as (name, callback)."""
+    if isinstance(item, tuple):
+        return len(item) == 2 and isinstance(item[0], str) and is_callback(item[1])
+    if isinstance(item, type):  # skorch builds it
+        return issubclass(item, Callback)
+    return any(hasattr(item, hook) for hook in HOOKS)
+
+
+def listens(callback: Callback, hook: str) -> bool:
+    """Tell whether a callback has something to do in a hook."""
+    if isinstance(callback, Borrowed):
+        return hasattr(callback.callback, hook)
+    return getattr(type(callback), hook) is not getattr(Callback, hook)
+
+
+def own_callbacks(callbacks: list[Any] | None, reserved: Iterable[str]) -> list[Any]:
+    """Return copies of users' callbacks that skorch can call; ValueError for a name that is taken.
+
+    skorch writes into callbacks, and so do they themselves.
+    """
+    taken = set(reserved)
+    for name in (item[0] for item in callbacks or [] if isinstance(item, tuple)):
+        if name in taken:
+            raise ValueError(
+                f"callbacks has the name {shown(name)}, which another callback has; give each its "
+                "own."
+            )
+        taken.add(name)
+    return [
+        (item[0], own_copy(item[1])) if isinstance(item, tuple) else own_copy(item)
+        for item in callbacks or []
+    ]
+
+
+def own_copy(callback: Any) -> Any:
+    """Copy a callback, so that the user's stays as it is."""
+    try:
+        copied = copy.deepcopy(callback)
+    except Exception:  # it holds a lock, or a file that is open
+        copied = copy.copy(callback)
+        for name, value in list(getattr(copied, "__dict__", {}).items()):
+            if isinstance(value, list | dict | set):
+                setattr(copied, name, copy.copy(value))
+    return copied if isinstance(copied, Callback | type) else Borrowed(copied)

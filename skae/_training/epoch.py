@@ -8,6 +8,11 @@ from skae._data.batch import Batch, counting, mean_over_rows, row_weights
 from skae._data.units import to_float64
 from skae._data.world import ALONE, World
 
+NOTHING_TO_TRAIN = (
+    "encoder and decoder leave nothing to train; let one of their networks have parameters that "
+    "require a gradient, and compute its outputs with torch, without detach()."
+)
+
 
 class PassTerms:
     """Collects the loss terms of batches, and takes their means over all rows, with weights.
@@ -50,14 +55,20 @@ class PassTerms:
         return self.world.concatenate(to_float64(torch.stack(terms).sum(dim=0)))
 
 
-def step_loss(terms: dict[str, Tensor]) -> Tensor:
-    """Return the sum of the means of loss terms: of terms of single rows with their weights."""
+def step_loss(terms: dict[str, Tensor], *, training: bool = False) -> Tensor:
+    """Return the sum of the means of loss terms: of terms of single rows with their weights.
+
+    In training, ValueError is raised where nothing that is trained has brought the loss about.
+    """
     weights = row_weights()
     means = [
         (term if weights is None or term.dim() == 0 else weights * term).mean()
         for term in terms.values()
     ]
-    return means[0] if len(means) == 1 else torch.stack(means).sum()
+    loss = means[0] if len(means) == 1 else torch.stack(means).sum()
+    if training and not loss.requires_grad:
+        raise ValueError(NOTHING_TO_TRAIN)
+    return loss
 
 
 def record_batch(history: History, prefix: str, loss: float, n_rows: int) -> None:

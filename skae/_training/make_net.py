@@ -4,11 +4,14 @@ from fnmatch import fnmatch
 from typing import Any
 
 from skae._model.module import AutoEncoderModule
-from skae._training.callbacks import copy_callback, is_scheduler
+from skae._training.callbacks import is_scheduler, own_callbacks
 from skae._training.engine.optimizer import FlatAdamW
+from skae._training.epoch import NOTHING_TO_TRAIN
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest
 
+# Names of callbacks that every net has.
+RESERVED = ("_keep_best", "epoch_timer", "print_log")
 # Parameters that weight decay spares, each pattern in a group of the optimizer's.
 WITHOUT_DECAY = ("*.bias", "log_noise_variance")
 
@@ -27,13 +30,15 @@ def make_net(
             "callbacks has an LRScheduler, and learning_rate='one_cycle' is a schedule too; "
             "set learning_rate='constant'."
         )
+    others = set() if module.discriminator is None else set(module.discriminator.parameters())
+    if not any(p.requires_grad and p not in others for p in module.parameters()):
+        raise ValueError(NOTHING_TO_TRAIN)
     net = AutoEncoderNet(
         module,
         optimizer=FlatAdamW,
         optimizer__param_groups=[(pattern, {"weight_decay": 0.0}) for pattern in WITHOUT_DECAY],
         train_split=None,
-        # The user's as copies, because skorch writes into its callbacks.
-        callbacks=[("_keep_best", best), *map(copy_callback, callbacks or [])],
+        callbacks=[("_keep_best", best), *own_callbacks(callbacks, RESERVED)],
         **kwargs,
     )
     return net.initialize()

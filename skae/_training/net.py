@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from skorch.helper import predefined_split
 from torch import Tensor, nn
@@ -22,16 +21,17 @@ from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.seeding import Drawing
-from skae._training.callbacks import StopTraining, asks_to_stop
+from skae._training.callbacks import StopTraining, asks_to_stop, listens
 from skae._training.engine.discriminator import DiscriminatorTraining
 from skae._training.engine.optimizer import COURSES, FlatAdamW, last_values
 from skae._training.engine.residual_noise import ResidualNoise
 from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread, takes_bfloat16
 from skae._training.engine.together import join_module
 from skae._training.epoch import PassTerms, record_batch, record_epoch, step_loss
+from skae._training.pickled import PickledOnce
 
 
-class AutoEncoderNet(NeuralNet):
+class AutoEncoderNet(PickledOnce):
     """A skorch net that trains a module which names its own loss terms.
 
     ``predict`` returns the decoder's output for rows in the module's units; ``history`` has every
@@ -129,7 +129,8 @@ class AutoEncoderNet(NeuralNet):
                     self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
             self.notify("on_train_begin", X=rows, y=rows)
             with self._fast(batch):  # callbacks may have registered hooks
-                self.fit_loop(rows, epochs=self.max_epochs - len(self.history))
+                left = 0 if self.is_over_ else self.max_epochs - len(self.history)
+                self.fit_loop(rows, epochs=left)
         last = "train_loss" if validation is None else "valid_loss"
         if self.history and last not in self.history[-1]:  # interrupted by a callback
             self.history.pop()
@@ -240,7 +241,7 @@ class AutoEncoderNet(NeuralNet):
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the mean over rows, with their weights, of the sum of the module's loss terms."""
-        return step_loss(y_pred[1])
+        return step_loss(y_pred[1], training=training)
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Take one optimizer step; values that are not known count as they were filled."""
@@ -329,10 +330,7 @@ class AutoEncoderNet(NeuralNet):
     # -- callbacks -------------------------------------------------------------------------
 
     def _listeners(self, hook: str) -> bool:
-        return any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
-            for _, callback in self.callbacks_
-        )
+        return any(listens(callback, hook) for _, callback in self.callbacks_)
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Call a hook of every callback, each of which may end the training."""

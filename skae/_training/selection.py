@@ -1,7 +1,6 @@
 """Which weights stay: those of the start, of the best epoch, or PCA."""
 
 import math
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata, wilcoxon
 from scipy.stats import t as student_t
-from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
@@ -18,6 +16,7 @@ from skae._data.batches import RowDataset
 from skae._data.sources import Array
 from skae._model.weights import copy_weights, load_trained
 from skae._start.floor import PCAFloor, floor_state
+from skae._training.divergence import report_divergence
 from skae._training.iterate import Iterate
 from skae._training.net import AutoEncoderNet
 from skae._training.patience import leads_nowhere
@@ -250,7 +249,8 @@ class Training:
         elif math.isfinite(start.loss) and not self.deciding.mean(losses) < start.loss:
             self._fall_back()
         if best.diverged_at_ is not None:
-            report_divergence(best, start, net.lr)
+            has_start = math.isfinite(start.loss)
+            report_divergence(net, best.diverged_at_, best.epoch_, has_start=has_start)
         best.forget()
         net.module_.eval()
 
@@ -302,22 +302,6 @@ class Training:
         self.best.epoch_, self.ends_at_pca = 0, True
         weights = self.start.pca_weights or self.best.start_weights_
         self.net.module_.load_state_dict({**weights, **self.start.pca_state})
-
-
-def report_divergence(best: KeepBest, start: Start, learning_rate: float) -> None:
-    """Warn of a loss that was not finite; raise ValueError if no weights are worth keeping."""
-    remedy = f"lower learning_rate_init, now {learning_rate:g}, or scale X"
-    if best.epoch_ == 0 and not math.isfinite(start.loss):
-        raise ValueError(
-            f"The loss was not finite in epoch {best.diverged_at_}, and there are no "
-            f"earlier weights to keep; {remedy}."
-        )
-    warnings.warn(
-        f"The loss was not finite in epoch {best.diverged_at_}: the weights of epoch "
-        f"{best.epoch_} are kept (0 is the start). To train further, {remedy}.",
-        ConvergenceWarning,
-        stacklevel=5,
-    )
 
 
 def is_improvement(start: Array, trained: Array) -> bool:

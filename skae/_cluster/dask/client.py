@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from skae._cluster.connect import check_seconds
 from skae._cluster.processes import ProcessLostError
+from skae._data.words import shown
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Options:
         for name in ("timeout", "wait"):
             check_seconds(name, getattr(self, name))
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
-            raise ValueError(f"retries={self.retries!r} is not an int >= 0.")
+            raise ValueError(f"retries={shown(self.retries)} is not an int >= 0.")
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def find_client(client: Any) -> Iterator[Any]:
             return
     if not isinstance(client, distributed.Client) or client.asynchronous:
         raise TypeError(
-            f"client={client!r} is not a distributed.Client whose methods block; pass "
+            f"client={shown(client)} is not a distributed.Client whose methods block; pass "
             "distributed.Client(address)."
         )
     yield client

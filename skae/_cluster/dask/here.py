@@ -6,7 +6,7 @@ from typing import Any
 
 from skae._cluster.place import Place
 from skae._cluster.processes import Processes
-from skae._training.resume import Kept
+from skae._training.resume.kept import Kept
 
 # Seconds between two looks at whether the scheduler still wants a fit.
 LOOK = 0.5

@@ -5,6 +5,7 @@ import math
 import re
 import warnings
 from collections.abc import Hashable
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -12,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skae._data.split import MIN_VALIDATION, Split
+from skae._data.words import shown
 from skae._data.world import ALONE, World
 
 # The most numbers of a matrix with a row for each component, where the code is larger than the
 # rank of X: 2**27 take half a gigabyte.
 MAX_IDLE_WEIGHTS = 2**27
+# The most weights between two layers: 2**31 take eight gigabytes, and four times that in training.
+MAX_WEIGHTS = 2**31
 
 
 def require_same_parameters(estimator: Any, world: World) -> None:
@@ -53,7 +57,7 @@ def check_size(n_components: int, shape: tuple[int, int]) -> None:
     n_weights = n_components * max(n_components, n_features)
     if n_components > rank and n_weights > MAX_IDLE_WEIGHTS:
         raise ValueError(
-            f"n_components={n_components} for {n_rows} rows of {n_features} features "
+            f"n_components={shown(n_components)} for {n_rows} rows of {n_features} features "
             f"needs matrices of {n_weights:,} numbers, and these "
             f"rows have no more than {rank} components; pass at most {rank}."
         )
@@ -64,16 +68,31 @@ def check_networks(estimator: Any, n_features: int) -> None:
     shape = estimator.image_shape
     if shape is not None and math.prod(shape) != n_features:
         raise ValueError(
-            f"image_shape={shape!r} has {math.prod(shape)} pixels, but X has {n_features} "
+            f"image_shape={shown(shape)} has {math.prod(shape)} pixels, but X has {n_features} "
             "features; pass the shape of the images that the rows are."
         )
+    check_layers("hidden_layer_sizes", estimator.hidden_layer_sizes, n_features)
+    own = getattr(estimator, "discriminator_layer_sizes", ())
+    check_layers("discriminator_layer_sizes", own, 1)
     if estimator.tied_weights:
         for name in ("image_shape", "encoder", "decoder"):
             if getattr(estimator, name) is not None:
                 raise ValueError(
                     f"tied_weights=True needs dense networks, which have a transpose, and "
-                    f"{name}={getattr(estimator, name)!r} makes others; set one or the other."
+                    f"{name}={shown(getattr(estimator, name))} makes others; set one or the other."
                 )
+
+
+def check_layers(name: str, sizes: Any, n_inputs: int) -> None:
+    """Raise ValueError for layers whose weights no memory would hold."""
+    if isinstance(sizes, str):
+        return
+    for before, after in pairwise([n_inputs, *map(int, sizes)]):
+        if before * after > MAX_WEIGHTS:
+            raise ValueError(
+                f"{name}={shown(sizes)} needs {before * after:,} weights between layers of "
+                f"{before:,} and {after:,} units; make them smaller."
+            )
 
 
 def check_groups(groups: Any, n_rows: int, world: World = ALONE) -> NDArray[np.int64] | None:
@@ -178,7 +197,7 @@ def warn_of_few_rows(estimator: Any, split: Split) -> None:
     different = "" if n_groups == n_rows else f" in {n_groups} groups (of equal rows, or yours)"
     warnings.warn(
         f"X has {n_rows} rows{different}, of which "
-        f"validation_fraction={estimator.validation_fraction!r} holds out fewer than "
+        f"validation_fraction={shown(estimator.validation_fraction)} holds out fewer than "
         f"{MIN_VALIDATION}, too few to validate a network: {type(estimator).__name__} stays at "
         "PCA. Raise validation_fraction, or pass early_stopping=False to train on all rows "
         "without a guard.",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skae._data.words import shown
 from skae._data.world import World
 from skae._estimator.parameters.shared import SharedParameters
 from skae._model.losses import takes_any_row
@@ -85,8 +86,8 @@ def training_options(
         noise = 0.0 if quiet else auto_noise(n_training, spec.n_components)
     elif float(noise) > 0 and not takes_noise:
         raise ValueError(
-            f"residual_noise={noise!r} makes rows that loss={spec.loss!r} cannot take; pass "
-            "'auto' or 0."
+            f"residual_noise={shown(noise)} makes rows that loss={shown(spec.loss)} cannot take; "
+            "pass 'auto' or 0."
         )
     sizes, given = spec.hidden_layer_sizes, estimator.learning_rate_init
     rate, betas = auto_rate(sizes, spec.n_features, draws_codes=method.draws_codes)

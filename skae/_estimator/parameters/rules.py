@@ -15,7 +15,12 @@ from typing import Any, TypeVar, dataclass_transform
 import numpy as np
 from torch import nn
 
+from skae._data.words import shown
+
 T = TypeVar("T")
+
+# Integers from here on do not fit into the 64 bits that torch and NumPy count with.
+TOO_LARGE = 2**63
 
 
 @dataclass(frozen=True)
@@ -38,20 +43,32 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+def is_too_large(value: Any) -> bool:
+    """Tell whether ``value``, or one of its items, is an integer that 64 bits do not hold."""
+    if isinstance(value, tuple | list):
+        return any(map(is_too_large, value))
+    return is_integer(value) and not -TOO_LARGE <= value < TOO_LARGE
+
+
 def integer(minimum: int) -> Rule:
     """Allow integers from ``minimum`` on."""
-    return Rule(f"int >= {minimum}", lambda value: is_integer(value) and value >= minimum)
+    return Rule(
+        f"int >= {minimum}", lambda value: is_integer(value) and minimum <= value < TOO_LARGE
+    )
 
 
 def real(low: float, high: float, closed: str = "[]") -> Rule:
     """Allow numbers in an interval, ``closed`` giving its brackets."""
 
     def allows(value: Any) -> bool:
-        return (
-            isinstance(value, Real)
-            and not isinstance(value, bool)
-            and (float(value) >= low if closed[0] == "[" else float(value) > low)
-            and (float(value) <= high if closed[1] == "]" else float(value) < high)
+        if not isinstance(value, Real) or isinstance(value, bool) or is_too_large(value):
+            return False
+        try:
+            number = float(value)
+        except OverflowError:  # of a fraction
+            return False
+        return (number >= low if closed[0] == "[" else number > low) and (
+            number <= high if closed[1] == "]" else number < high
         )
 
     return Rule(f"float in {closed[0]}{low:g}, {high:g}{closed[1]}", allows)
@@ -81,16 +98,23 @@ sizes = Rule(
 )
 
 
-def is_callback(item: Any) -> bool:
-    """Tell whether ``item`` is a skorch callback, alone or as (name, callback)."""
-    if isinstance(item, tuple):
-        return len(item) == 2 and isinstance(item[0], str) and is_callback(item[1])
-    return hasattr(item, "on_epoch_end")
+def takes(value: Any, n_arguments: int) -> bool:
+    """Tell whether ``value`` can be called with so many arguments, as far as is known."""
+    if not callable(value):
+        return False
+    try:
+        called = value.forward if isinstance(value, nn.Module) else value
+        inspect.signature(called).bind(*range(n_arguments))
+    except TypeError:
+        return False
+    except (ValueError, AttributeError):  # a function of C has no signature
+        return True
+    return True
 
 
 def is_network_maker(value: Any) -> bool:
     """Tell whether ``value`` can build networks; a network that is built already cannot."""
-    return callable(value) and not isinstance(value, nn.Module)
+    return takes(value, 2) and not isinstance(value, nn.Module)
 
 
 network_maker = Rule(
@@ -115,7 +139,7 @@ def estimator(cls: type[T]) -> type[T]:
 def check_argument(name: str, value: Any, rule: Rule) -> None:
     """Raise ValueError for an argument of a method that breaks its rule."""
     if not rule.allows(value):
-        raise ValueError(f"{name}={value!r} is not valid: expected {rule.expected}.")
+        raise ValueError(f"{name}={shown(value)} is not valid: {expectation(rule, value)}.")
 
 
 def check_parameters(estimator: Any) -> None:
@@ -124,9 +148,15 @@ def check_parameters(estimator: Any) -> None:
         value, rule = getattr(estimator, spec.name), spec.metadata["rule"]
         if not rule.allows(value):
             raise ValueError(
-                f"{spec.name}={value!r} is not valid for {type(estimator).__name__}: "
-                f"expected {rule.expected}."
+                f"{spec.name}={shown(value)} is not valid for {type(estimator).__name__}: "
+                f"{expectation(rule, value)}."
             )
+
+
+def expectation(rule: Rule, value: Any) -> str:
+    """Return what an error says was expected in the place of ``value``."""
+    limit = ", and no integer of more than 64 bits" if is_too_large(value) else ""
+    return f"expected {rule.expected}{limit}"
 
 
 def complete_docstring(cls: type) -> None:

@@ -1,6 +1,7 @@
 """The constructor parameters that every autoencoder has."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
@@ -9,20 +10,22 @@ import numpy as np
 from torch import Tensor, nn
 
 from skae._data.split import AUTO_VALIDATION, MAX_VALIDATION, MIN_VALIDATION
+from skae._estimator.parameters.attributes import ATTRIBUTES
 from skae._estimator.parameters.rules import (
     Rule,
     boolean,
     integer,
-    is_callback,
     network_maker,
     options,
     parameter,
     random_state_rule,
     real,
     sizes,
+    takes,
 )
 from skae._model.losses import LOSSES
 from skae._model.networks.mlp import ACTIVATIONS
+from skae._training.callbacks import is_callback
 from skae._training.defaults import (
     AUTO_BATCH_SIZE,
     AUTO_NOISE,
@@ -43,6 +46,7 @@ from skae._training.defaults import (
     WIDE,
     WIDE_RATE,
 )
+from skae._training.resume.disk import COPY_SHARE, WRITE_SHARE
 
 
 @dataclass(eq=False, repr=False)
@@ -64,7 +68,7 @@ class SharedParameters:
         options(*LOSSES)
         | Rule(
             "callable (x, x_hat) -> losses of the rows",
-            lambda value: callable(value) and not isinstance(value, type),
+            lambda value: takes(value, 2) and not isinstance(value, type),
         ),
         """
         What a reconstruction costs: "squared_error" for real data; "absolute_error" or "huber"
@@ -300,9 +304,27 @@ class SharedParameters:
             ),
         ),
         """
-        skorch callbacks, alone or as (name, callback). ``fit`` works on copies, which it
-        leaves in ``net_.callbacks_``. Where X has 256 features, and more than twice as many as
+        skorch callbacks, alone or as (name, callback). ``fit`` works on deep copies, which it
+        leaves in ``net_.callbacks_``. An object of another class may have one hook only, such as
+        ``on_epoch_end(net, **kwargs)``. Where X has 256 features, and more than twice as many as
         rows, what they see of rows and networks is in coordinates of the space that the rows span.
+        """,
+    )
+    checkpoint: str | os.PathLike[str] | None = parameter(
+        None,
+        Rule(
+            "path of a folder or None",
+            lambda value: value is None or isinstance(value, str | os.PathLike),
+        ),
+        f"""
+        Folder in which ``fit`` keeps where the training stands. A fit that was killed, and is
+        started again with the same parameters and rows, goes on from there and ends with the bits
+        of one that was not. Checkpoints are written at the end of epochs, so often that they take
+        up to {COPY_SHARE + WRITE_SHARE:.0%} of the time. Each fit has a file of its own, so
+        that the fits of a search may share a folder; a search that was killed repeats no fit
+        that had ended, unless ``random_state`` is None. A file of other parameters or rows is
+        not used, and a warning names the difference. The files are yours to delete. ``partial_fit``
+        keeps none: save the model between its calls.
         """,
     )
     verbose: int | bool = parameter(
@@ -311,38 +333,4 @@ class SharedParameters:
         """Whether to print a line per epoch.""",
     )
 
-    _attributes: ClassVar[str] = """
-        n_components_ : int
-            Size of the code.
-        mean_ : ndarray of shape (n_features,)
-            Mean of the training rows; with ``warm_start``, of those of the first fit; after
-            ``partial_fit``, of those seen when training last began at PCA.
-        scale_ : float
-            The number by which centred rows are divided: the root of the mean variance. The
-            squared errors in ``loss_curve_`` and in ``net_.history`` are in units of its square,
-            absolute ones in units of it.
-        noise_variance_ : float
-            Mean squared error over the training rows per dimension that the code leaves out,
-            min(n_samples, n_features) − n_components of them; for PCA's own reconstruction it
-            is PCA's ``noise_variance_``. Where a method learns the noise, its variance.
-        pca_score_ : float or None
-            ``score`` of PCA of the training rows on the validation rows, or on the training rows
-            where there are none. For binary cross-entropy and Poisson that of PCA's codes with
-            the best linear decoder. None with ``init="random"``.
-        validation_scores_ : list of float or None
-            ``score`` on the validation rows after each epoch. None without validation rows.
-        loss_curve_ : list of float
-            Training loss in each epoch.
-        n_iter_ : int
-            Number of epochs run; of all calls of ``partial_fit`` together.
-        best_iter_ : int
-            The epoch whose weights were kept; 0 is the start: PCA, or with ``warm_start`` the
-            weights of the last fit where they were better.
-        net_ : skorch.NeuralNet
-            The fitted net: ``net_.module_`` is the torch module, ``net_.history`` has every
-            loss term of every epoch.
-        n_features_in_ : int
-            Number of features.
-        feature_names_in_ : ndarray of shape (n_features_in_,)
-            Their names, where X had them.
-        """
+    _attributes: ClassVar[str] = ATTRIBUTES

@@ -14,7 +14,7 @@ from skae._estimator.parameters.rules import Rule, check_argument
 from skae._estimator.saving.parts import ACTIVATION_CLASSES, restored_parameters, shortened
 from skae._estimator.saving.savable import Savable
 from skae._estimator.saving.schema import allows
-from skae._estimator.saving.write import KIND, may_be_set
+from skae._estimator.saving.write import KIND, OF_A_MACHINE, may_be_set
 from skae._files.format import ModelFileError, StoredFile, open_file
 from skae._files.values import Array, Decoder
 from skae._model.distributions import is_plain_distribution, require_plain
@@ -185,7 +185,7 @@ class Content:
         """Raise ValueError where the values do not fit together, or are none of the class's."""
         needed, optional = cls._names_of_state()
         wanted = {*cls._get_param_names()}
-        self.check_names("parameters", self.parameters, wanted, wanted)
+        self.check_names("parameters", self.parameters, set(), wanted)
         self.check_names("fitted attributes", self.state, needed, needed | optional)
         if self.unused:
             raise ValueError(f"it has {self.unused[:5]}, which belong nowhere")
@@ -193,7 +193,9 @@ class Content:
         for name in self.users:
             if name in known or not may_be_set(cls, name):
                 raise ValueError(f"it has an attribute {name[:60]!r} that none of yours can be")
-        check_by_rules(cls, self.parameters)
+        if any(self.parameters.get(name) is not None for name in OF_A_MACHINE):
+            raise ValueError(f"it has values of {OF_A_MACHINE}, which save does not write")
+        check_by_rules(cls, defaults_of(cls) | self.parameters)
         if "_spec" in needed and isinstance(self.state["_spec"], dict):
             check_spec_by_rules(cls, self.state["_spec"])
         cls._check_state(self.state)
@@ -211,8 +213,9 @@ class Content:
 
     def build(self, cls: type[Any]) -> Any:
         """Return the estimator."""
-        state = restored_parameters({**self.parameters, **cls._from_file(self.state)})
-        parameters = {name: state[name] for name in self.parameters}
+        known = defaults_of(cls) | self.parameters
+        state = restored_parameters({**known, **cls._from_file(self.state)})
+        parameters = {name: state[name] for name in known}
         check_by_rules(cls, parameters)
         model = object.__new__(cls)
         model.__setstate__({**self.users, **state})
@@ -220,6 +223,11 @@ class Content:
             for method, requests in self.requests.items():
                 getattr(model, f"set_{method}_request")(**requests)
         return model
+
+
+def defaults_of(cls: type[Any]) -> dict[str, Any]:
+    """Return the defaults of a class's parameters, for files of versions that lack some."""
+    return {spec.name: spec.default for spec in fields(cls)}
 
 
 def check_by_rules(cls: type[Any], parameters: dict[str, Any]) -> None:

@@ -18,6 +18,9 @@ from skae._files.values import Array, Encoder
 
 # What the file is for.
 KIND = "model"
+# Parameters that belong to a machine, and are None in a file: whoever loads it would otherwise
+# write into a folder that whoever made it has named.
+OF_A_MACHINE = ("checkpoint",)
 
 
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
@@ -25,6 +28,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     check_parameters(model)
     cls = type(model)
     state = cls._to_file(plain_parameters(model._get_state()))
+    state |= {name: None for name in OF_A_MACHINE if name in state}
     names, known = {*cls._get_param_names()}, set.union(*cls._names_of_state())
     requests = state.pop("_metadata_request", None)
     arrays: dict[str, Array] = {}

@@ -83,6 +83,10 @@ class Loss(Prepared):
         """Return reconstructions in X's units, as an array."""
 
     @abstractmethod
+    def to_torch(self) -> nn.Module:
+        """Return a plain layer from the decoder's output to reconstructions in X's units."""
+
+    @abstractmethod
     def at_mean(self, x: Tensor) -> Tensor:
         """Return the loss of rows whose reconstruction is the training mean."""
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skae._data.sources import Source
 from skae._data.units import Units
+from skae._data.words import shown
 from skae._model.losses.base import Loss
 from skae._model.losses.linked import BinaryCrossEntropy, Poisson
 from skae._model.losses.plain import AbsoluteError, CustomLoss, Huber, SquaredError
@@ -54,4 +55,4 @@ def require_valid(loss: Any, source: Source) -> None:
     got = f"got a maximum of {high:.7g}"
     if low < kind.low - slack:  # scikit-learn's checks look for the words in brackets
         got = f"got a minimum of {low:.7g} (Negative values in data)"
-    raise ValueError(f"loss={loss!r} needs X {domain}, {got}; {kind.remedy}.")
+    raise ValueError(f"loss={shown(loss)} needs X {domain}, {got}; {kind.remedy}.")

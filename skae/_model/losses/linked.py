@@ -5,13 +5,14 @@ from abc import abstractmethod
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skae import functional
 from skae._data.batch import extremes_over_rows, observed_values
 from skae._data.sources import Array
 from skae._data.units import Units, widest_float
 from skae._model.losses.base import Loss
+from skae._model.plain.layers import Rates
 
 # The largest variance that a binary feature has.
 COIN_VARIANCE = 0.25
@@ -53,6 +54,9 @@ class BinaryCrossEntropy(LinkedLoss):
 
     def inverse_link(self, output: Tensor) -> Tensor:
         return output.sigmoid()
+
+    def to_torch(self) -> nn.Module:
+        return nn.Sigmoid()
 
     def link(self, means: Tensor) -> Tensor:
         return torch.logit(means, eps=1e-6)
@@ -115,6 +119,9 @@ class Poisson(LinkedLoss):
 
     def inverse_link(self, output: Tensor) -> Tensor:
         return self.bound(output).exp()
+
+    def to_torch(self) -> nn.Module:
+        return Rates(highest=self.highest)
 
     def link(self, means: Tensor) -> Tensor:
         return means.clamp(min=1e-6).log()

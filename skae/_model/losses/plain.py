@@ -4,13 +4,15 @@ import math
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skae import functional
 from skae._data.batch import observed_values
 from skae._data.sources import Array
 from skae._data.units import Units
+from skae._data.words import shown
 from skae._model.losses.base import Loss
+from skae._model.plain.layers import FromUnits
 from skae._model.substitute import Substitutable
 
 
@@ -25,6 +27,9 @@ class PlainLoss(Loss):
 
     def to_array(self, output: Tensor) -> Array:
         return self.units.to_array(output)
+
+    def to_torch(self) -> nn.Module:
+        return FromUnits(**self.units.constants("scale"))
 
     def at_mean(self, x: Tensor) -> Tensor:
         return self(x, torch.zeros_like(x))
@@ -100,12 +105,13 @@ class CustomLoss(PlainLoss):
         if not is_tensor or losses.shape != (len(x),):
             got = f"{losses.dtype} {tuple(losses.shape)}" if isinstance(losses, Tensor) else losses
             raise ValueError(
-                f"loss={self.function!r} must return a tensor of floats of shape ({len(x)},), the "
-                f"loss of each row summed over its features, and returned {got!r}."
+                f"loss={shown(self.function)} must return a tensor of floats of shape "
+                f"({len(x)},), the loss of each row summed over its features, and returned "
+                f"{shown(got)}."
             )
         if output.requires_grad and not losses.requires_grad:
             raise ValueError(
-                f"loss={self.function!r} returned losses that have no gradient; compute them from "
-                "x_hat with torch, without detach() or NumPy."
+                f"loss={shown(self.function)} returned losses that have no gradient; compute "
+                "them from x_hat with torch, without detach() or NumPy."
             )
         return losses

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from skae._model.networks.mlp import MLP, Activation, make_activation, make_linear
+from skae._model.plain.exportable import Exportable, copy_as, export
+from skae._model.plain.layers import ChannelsFirst, ChannelsLast, Sum
 
 # What was chosen by measurement: see benchmarks/README.md.
 KERNEL, STRIDE = 3, 2
@@ -17,18 +19,26 @@ INNER, OUTER = 256, 512
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
 
 
-class Convolution(nn.Conv2d):
+class Convolution(nn.Conv2d, Exportable):
     """A convolution whose weights are not drawn: :func:`draw_weights` does."""
 
     def reset_parameters(self) -> None:
         """Leave the weights as they are."""
 
+    def to_torch(self) -> nn.Module:
+        """Return a copy."""
+        return copy_as(self, nn.Conv2d)
 
-class TransposedConvolution(nn.ConvTranspose2d):
+
+class TransposedConvolution(nn.ConvTranspose2d, Exportable):
     """A transposed convolution whose weights are not drawn: :func:`draw_weights` does."""
 
     def reset_parameters(self) -> None:
         """Leave the weights as they are."""
+
+    def to_torch(self) -> nn.Module:
+        """Return a copy."""
+        return copy_as(self, nn.ConvTranspose2d)
 
 
 def as_image(image_shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -44,7 +54,7 @@ def draw_weights(layer: Layer, fan_in: float, generator: torch.Generator | None)
     return layer
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(Exportable):
     """Convolutions that halve an image each, then two dense layers.
 
     Parameters
@@ -93,8 +103,13 @@ class ConvEncoder(nn.Module):
         code: Tensor = self.dense(self.convolutions(images).flatten(1))
         return code
 
+    def to_torch(self) -> nn.Module:
+        """Return the layers, one after the other."""
+        images = nn.Unflatten(1, self.shape), ChannelsFirst()
+        return nn.Sequential(*images, export(self.convolutions), nn.Flatten(1), export(self.dense))
 
-class ConvDecoder(nn.Module):
+
+class ConvDecoder(Exportable):
     """A dense layer, then the sum of transposed convolutions and of a dense part.
 
     The convolutions are :class:`ConvEncoder`'s, backwards. The dense part is for what is at
@@ -147,3 +162,8 @@ class ConvDecoder(nn.Module):
         images: Tensor = self.convolutions(h).permute(0, 2, 3, 1)
         pixels: Tensor = images.flatten(1) + self.dense(h)
         return pixels
+
+    def to_torch(self) -> nn.Module:
+        """Return the layers."""
+        images = nn.Sequential(export(self.convolutions), ChannelsLast(), nn.Flatten(1))
+        return nn.Sequential(export(self.first), Sum(images, export(self.dense)))

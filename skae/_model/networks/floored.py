@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from skae._data.batch import extremes_over_rows
 from skae._data.world import World
+from skae._model.plain.exportable import Exportable, export
+from skae._model.plain.layers import Clip, Scale, Sum
 from skae._model.substitute import Substitutable
 
 # How many numbers are kept before their range is taken.
@@ -16,7 +18,7 @@ RANGE_SIZE = 2**20
 RANGE = ("low", "high")
 
 
-class Gated(nn.Module):
+class Gated(Exportable):
     """A network of which nothing is known, behind a gate for each output that starts closed."""
 
     def __init__(self, network: nn.Module, n_outputs: int) -> None:
@@ -29,8 +31,12 @@ class Gated(nn.Module):
         gated: Tensor = self.gate * self.network(x)
         return gated
 
+    def to_torch(self) -> nn.Module:
+        """Return the network and its gate."""
+        return nn.Sequential(export(self.network), Scale(scale=self.gate))
 
-class FlooredNetwork(Substitutable):
+
+class FlooredNetwork(Substitutable, Exportable):
     """A linear map plus a network that starts at zero: y = Ax + b + s ⊙ f(clip(x)).
 
     The linear map carries PCA and is not trained. In evaluation mode, f's inputs are clipped:
@@ -84,6 +90,12 @@ class FlooredNetwork(Substitutable):
     def compute(self, x: Tensor) -> Tensor:
         """Add the network to the linear map, in training."""
         return torch.addcmul(self.linear(x), self.network(x), self.scale)
+
+    def to_torch(self) -> nn.Module:
+        """Return the linear map, whose weights can be trained, plus the network."""
+        clip = Clip(low=self.low, high=self.high)
+        network = nn.Sequential(clip, export(self.network), Scale(scale=self.scale))
+        return Sum(export(self.linear).requires_grad_(True), network)
 
     def set_range(self, batches: Iterable[Tensor]) -> None:
         """Let the range be that of these inputs."""

@@ -7,6 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from skae._data.words import shown, shown_error
+from skae._model.plain.exportable import Exportable, copy_as, export
 from skae._model.seeding import Drawing, seed_draws
 from skae._model.substitute import Substitutable
 
@@ -29,21 +31,38 @@ def make_activation(activation: Activation) -> nn.Module:
     if isinstance(activation, str):
         return ACTIVATIONS[activation]()
     probe = torch.zeros(3, 2, dtype=torch.float32)
+    other = torch.tensor([[0, 1]] * 3, dtype=torch.float32)
     try:
         layer = seed_draws(activation(), probe)
-        shape = layer.eval()(probe).shape
+        output = layer.eval()(probe.clone())
+        first, again = output[:, :1], layer(other.clone())[:, :1]
+        shape, mixes = output.shape, not torch.allclose(first, again, equal_nan=True)
     except Exception as error:
-        raise ValueError(f"activation={activation!r} is no activation: {error}") from error
+        raise ValueError(
+            f"activation={shown(activation)} is no activation: {shown_error(error)}"
+        ) from error
     if shape != (3, 2):
-        raise ValueError(f"activation={activation!r} changes the shape of its input.")
+        raise ValueError(
+            f"activation={shown(activation)} changes the shape of its input; pass a function of "
+            "each number, such as torch.nn.ReLU."
+        )
+    if mixes:
+        raise ValueError(
+            f"activation={shown(activation)} makes a unit depend on the others of its layer; pass "
+            "a function of each number, such as torch.nn.ReLU, or a network as encoder."
+        )
     return layer.train()
 
 
-class Linear(nn.Linear):
+class Linear(nn.Linear, Exportable):
     """A linear layer whose weights are not drawn, as torch's are from its global generator."""
 
     def reset_parameters(self) -> None:
         """Leave the weights as they are: :func:`make_linear` draws them."""
+
+    def to_torch(self) -> nn.Module:
+        """Return a copy."""
+        return copy_as(self, nn.Linear)
 
 
 def make_linear(n_inputs: int, n_outputs: int, generator: torch.Generator | None) -> Linear:
@@ -56,7 +75,7 @@ def make_linear(n_inputs: int, n_outputs: int, generator: torch.Generator | None
     return layer
 
 
-class MLP(Substitutable, nn.Sequential):
+class MLP(Substitutable, nn.Sequential, Exportable):
     """Multilayer perceptron.
 
     Parameters
@@ -97,8 +116,12 @@ class MLP(Substitutable, nn.Sequential):
             x = layer(x)
         return x
 
+    def to_torch(self) -> nn.Sequential:
+        """Return the layers."""
+        return nn.Sequential(*map(export, self))
 
-class Dropout(Drawing):
+
+class Dropout(Drawing, Exportable):
     """Dropout whose draws come from the fit's generator; nn.Dropout's come from torch's own."""
 
     def __init__(self, p: float) -> None:
@@ -111,6 +134,10 @@ class Dropout(Drawing):
             return x
         kept = torch.rand(x.shape, generator=self.generator, device=x.device, dtype=x.dtype)
         return x * (kept >= self.p) / (1 - self.p)
+
+    def to_torch(self) -> nn.Module:
+        """Return a layer that does nothing, as this one does in evaluation mode."""
+        return nn.Identity()
 
 
 def places(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:

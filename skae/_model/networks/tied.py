@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from skae._model.networks.mlp import MLP, Activation, make_activation
+from skae._model.plain.exportable import Exportable, export, make_plain_linear
 
 
-class TiedLinear(nn.Module):
+class TiedLinear(Exportable):
     """A linear layer whose weight is the transpose of its twin's; the bias is its own.
 
     Of a twin with more outputs than there are ``n_inputs`` it has the first ones' weights.
@@ -34,8 +35,12 @@ class TiedLinear(nn.Module):
         """Map (n_rows, in_features) to (n_rows, out_features)."""
         return nn.functional.linear(x, self.weight, self.bias)
 
+    def to_torch(self) -> nn.Linear:
+        """Return a layer with a weight of its own."""
+        return make_plain_linear(self.weight, self.bias)
 
-class TiedMLP(nn.Sequential):
+
+class TiedMLP(nn.Sequential, Exportable):
     """The decoder that has an encoder's weights, transposed, and biases of its own."""
 
     def __init__(
@@ -56,6 +61,10 @@ class TiedMLP(nn.Sequential):
     def linear(self) -> TiedLinear:
         """The layer that is the whole network, where there is but one."""
         return cast(TiedLinear, self[0])
+
+    def to_torch(self) -> nn.Sequential:
+        """Return the layers, whose weights are no longer their twins'."""
+        return nn.Sequential(*map(export, self))
 
 
 def is_tied(decoder: nn.Module) -> bool:

@@ -6,8 +6,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from skae._data.words import shown, shown_error
 from skae._model.networks.mlp import Dropout, replace_layers
+from skae._model.plain.exportable import Exportable, export
 from skae._model.seeding import DrawsFrom, seed_draws
+
+# What torch says otherwise of a batch of one row, and of a leaf that is changed.
+ONE_ROW = (
+    "has a normalisation over the rows of a batch, and a batch has one row; raise batch_size, so "
+    "that every batch has two at least, or normalise each row, as torch.nn.LayerNorm does."
+)
+WRITES = (
+    "has a network that writes into its input in training; let its first layer make a new tensor "
+    "(inplace=False)."
+)
 
 
 def build_network(
@@ -28,8 +40,8 @@ def build_network(
         network = make(n_inputs, n_outputs)
         if not isinstance(network, nn.Module):
             raise ValueError(
-                f"{name}={make!r} must return a torch.nn.Module when it is called with the numbers "
-                f"of inputs and outputs, and returned {type(network).__name__}."
+                f"{name}={shown(make)} must return a torch.nn.Module when it is called with the "
+                f"numbers of inputs and outputs, and returned {type(network).__name__}."
             )
         network = own_copy(name, make, network).float().eval()
         replace_layers(network, lambda m: Dropout(m.p) if type(m) is nn.Dropout else None)
@@ -39,21 +51,72 @@ def build_network(
             seeded = seed_draws(network, before.clone())
         except Exception as error:
             raise ValueError(
-                f"{name}={make!r} returned a network that fails on a tensor of shape "
-                f"(3, {n_inputs}): {error}"
+                f"{name}={shown(make)} returned a network that fails on a tensor of shape "
+                f"(3, {n_inputs}): {shown_error(error)}"
             ) from error
     got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     if got != (3, n_outputs):
         raise ValueError(
-            f"{name}={make!r} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "
+            f"{name}={shown(make)} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "
             f"network that it returned maps (3, {n_inputs}) to {got}."
+        )
+    if not output.is_floating_point() or not output.isfinite().all():
+        what = "NaN or infinity" if output.is_floating_point() else str(output.dtype)
+        raise ValueError(
+            f"{name}={shown(make)} returned a network that gives {what} for inputs from -1 to 1; "
+            "let it return finite floats."
         )
     if not torch.equal(x, before):
         raise ValueError(
-            f"{name}={make!r} returned a network that writes into its input, the rows that it is "
-            "to reconstruct; let its first layer make a new tensor (inplace=False)."
+            f"{name}={shown(make)} returned a network that writes into its input, the rows that "
+            "it is to reconstruct; let its first layer make a new tensor (inplace=False)."
         )
-    return seeded
+    return UsersNetwork(name, seeded, n_outputs)
+
+
+class UsersNetwork(Exportable):
+    """A user's network, of whose outputs everything is checked that torch would stumble on.
+
+    Parameters
+    ----------
+    name : str
+        The parameter that it comes from.
+    network : nn.Module
+    n_outputs : int
+    """
+
+    def __init__(self, name: str, network: nn.Module, n_outputs: int) -> None:
+        super().__init__()
+        self.name, self.n_outputs = name, n_outputs
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n_rows, n_inputs) to (n_rows, n_outputs), of the dtype of ``x``."""
+        version = None if x.is_inference() else x._version
+        try:
+            output = self.network(x)
+        except (ValueError, RuntimeError) as error:
+            if len(x) == 1 and "more than 1 value per channel" in str(error):
+                raise ValueError(f"{self.name} {ONE_ROW}") from error
+            if "leaf Variable" in str(error):
+                raise ValueError(f"{self.name} {WRITES}") from error
+            raise
+        if version is not None and x._version != version:
+            raise ValueError(f"{self.name} {WRITES}")
+        wanted = (len(x), self.n_outputs)
+        if not isinstance(output, Tensor) or output.shape != wanted:
+            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(f"{self.name} has a network that returned {got} in place of {wanted}.")
+        if x.requires_grad and not output.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                f"{self.name} has a network whose outputs have no gradient; compute them with "
+                "torch, without detach() or NumPy."
+            )
+        return output.to(x.dtype)
+
+    def to_torch(self) -> nn.Module:
+        """Return a copy of the user's network alone."""
+        return export(self.network)
 
 
 def own_copy(name: str, make: object, network: nn.Module) -> nn.Module:
@@ -63,8 +126,8 @@ def own_copy(name: str, make: object, network: nn.Module) -> nn.Module:
     except Exception as error:
         if getattr(network, "_belongs_to_a_fit", False):
             raise ValueError(
-                f"{name}={make!r} returned a network that an earlier fit has, and that cannot be "
-                f"copied ({error}); build a new one in each call."
+                f"{name}={shown(make)} returned a network that an earlier fit has, and that "
+                f"cannot be copied ({shown_error(error)}); build a new one in each call."
             ) from error
         network._belongs_to_a_fit = True  # type: ignore[assignment]
         return network

@@ -196,10 +196,13 @@ class FlatAdamW(torch.optim.Optimizer):
             self.state[p] = views
 
     def release(self) -> None:
-        """Drop gradients and moments, which a trained net does not need."""
+        """Drop gradients and moments, and give each parameter memory of its own.
+
+        A view would take the memory of all of them, and its pickle their size.
+        """
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None
+                p.data, p.grad = p.data.clone(), None
         self.state.clear()
         self._flat.clear()
         self.gradients = self.gradients[:0].clone()

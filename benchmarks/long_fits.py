@@ -1,0 +1,180 @@
+"""Does a fit with ``checkpoint=`` survive, what does that cost, and how soon does Ctrl-C end a fit?
+
+kills       SIGKILL at twenty random moments of fits in processes of their own, after each of which
+            another process goes on; at the end, the bits of an uninterrupted fit.
+cost        seconds of training with checkpoints over those without, in turns.
+interrupts  seconds from SIGINT to the end of ``fit``, at random moments of fits of several kinds.
+
+    SKAE_DATA=… python benchmarks/long_fits.py [--only kills cost interrupts] [--seed 0]
+"""
+
+import argparse
+import hashlib
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+import skae
+from skae.datasets import fetch_mnist
+
+FITS = {
+    "digits": ("AutoEncoder", {"n_components": 8}),
+    "variational": ("VariationalAutoEncoder", {"n_components": 8}),
+    "adversarial": ("AdversarialAutoEncoder", {"n_components": 2, "max_iter": 60}),
+    "mnist": ("AutoEncoder", {"n_components": 30, "max_iter": 6}),
+    "wide": ("AutoEncoder", {"n_components": 8}),
+    "many features": ("AutoEncoder", {"n_components": 8, "max_iter": 20}),
+}
+
+
+def rows_of(name):
+    """Return the rows of a fit."""
+    rng = np.random.default_rng(0)
+    if name == "mnist":
+        return (fetch_mnist()[0] / 255).astype(np.float32)[:60_000]
+    if name == "wide":
+        return np.tanh(rng.normal(size=(1000, 5)) @ rng.normal(size=(5, 4096)))
+    if name == "many features":
+        return np.tanh(rng.normal(size=(6000, 5)) @ rng.normal(size=(5, 3000)))
+    from sklearn.datasets import load_digits
+
+    return load_digits().data / 16
+
+
+def run(name, folder):
+    """Fit in this process, and say how it ended."""
+    kind, parameters = FITS[name]
+    model = getattr(skae, kind)(**parameters, random_state=0, checkpoint=folder or None)
+    X = rows_of(name)
+    print("begin", flush=True)
+    try:
+        model.fit(X)
+    except KeyboardInterrupt as interrupt:
+        print("interrupted", time.time(), *getattr(interrupt, "__notes__", []), flush=True)
+        return
+    state = model.net_.module_.state_dict()
+    digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in state.values()))
+    digest.update(repr([model.best_iter_, model.loss_curve_]).encode())
+    digest.update(model.transform(X[:500]).tobytes())
+    print("ended", model.best_iter_, model.n_iter_, digest.hexdigest(), flush=True)
+
+
+def start(name, folder=""):
+    """Start a fit in a process of its own, and return when it begins."""
+    command = [sys.executable, __file__, "--run", name, "--folder", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begin\n"
+    return process, time.monotonic()
+
+
+def kills(rng, n_kills=20):
+    print("| fit | kills | epochs kept when killed | bits of an uninterrupted fit |")
+    print("|---|---:|---|---|", flush=True)
+    for name in ("digits", "variational", "adversarial", "mnist"):
+        process, began = start(name)
+        whole = process.communicate()[0]
+        seconds = time.monotonic() - began
+        left, kept = n_kills // 4, []
+        with tempfile.TemporaryDirectory() as folder:
+            while left:
+                process, _ = start(name, folder)
+                try:
+                    process.wait(rng.uniform(0, 0.6 * seconds))
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGKILL)
+                    left -= 1
+                process.communicate()
+                kept.append(epochs_in(folder))
+                if process.returncode == 0:
+                    for file in Path(folder).glob("*.safetensors"):
+                        file.unlink()
+            process, _ = start(name, folder)
+            same = process.communicate()[0] == whole
+        print(f"| {name} | {n_kills // 4} | {kept} | {same} |", flush=True)
+
+
+def epochs_in(folder):
+    """Return how many epochs the checkpoint in a folder has."""
+    from skae._files.format import open_file
+
+    for path in Path(folder).glob("*.safetensors"):
+        with open_file(path, "checkpoint") as file:
+            return len(file.document["checkpoint"]["history"])
+    return 0
+
+
+def cost(repeats):
+    print("| fit | seconds an epoch | with checkpoints | ratio | files written, MB |")
+    print("|---|---:|---:|---:|---|", flush=True)
+    for name in ("mnist", "digits", "variational"):
+        kind, parameters = FITS[name]
+        X, seconds = rows_of(name), ([], [])
+        n_epochs = {"mnist": 8}.get(name, "auto")
+        for repeat in range(2 * repeats + 1):
+            kept = repeat % 2
+            with tempfile.TemporaryDirectory() as folder:
+                model = getattr(skae, kind)(**{**parameters, "max_iter": n_epochs}, random_state=0)
+                model.set_params(checkpoint=folder if kept else None).fit(X)
+                sizes = [p.stat().st_size / 1e6 for p in Path(folder).glob("*.safetensors")]
+            every = [row["dur"] for row in model.net_.history]
+            if repeat:  # the first warms up
+                seconds[kept].append(statistics.mean(every))
+        plain, with_checkpoints = map(statistics.median, seconds)
+        ratio = statistics.median(
+            b / a for a, b in zip(seconds[0], seconds[1][: len(seconds[0])], strict=False)
+        )
+        print(
+            f"| {name} | {plain:.4f} | {with_checkpoints:.4f} | {ratio:.3f} | {sizes} |", flush=True
+        )
+
+
+def interrupts(rng, n=6):
+    print("| fit | seconds from SIGINT to the end of fit, at random moments |")
+    print("|---|---|", flush=True)
+    for name in FITS:
+        process, began = start(name)
+        process.communicate()
+        seconds, found = time.monotonic() - began, []
+        while len(found) < n:
+            process, _ = start(name)
+            time.sleep(rng.uniform(0, seconds))
+            told = time.time()
+            process.send_signal(signal.SIGINT)
+            last = process.communicate()[0].split()
+            if last[:1] == ["interrupted"]:
+                found.append(float(last[1]) - told)
+            elif last[:1] != ["ended"]:
+                raise RuntimeError(f"{name} ended with {last}")
+        print(f"| {name} | {', '.join(f'{s:.2f}' for s in sorted(found))} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=["kills", "cost", "interrupts"])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.run:
+        run(options.run, options.folder)
+        return
+    rng = np.random.default_rng(options.seed)
+    if "kills" in options.only:
+        kills(rng)
+    if "cost" in options.only:
+        cost(options.repeats)
+    if "interrupts" in options.only:
+        interrupts(rng)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Which fit a checkpoint belongs to."""

@@ -1,0 +1,37 @@
+"""The text on fitted attributes that every autoencoder has."""
+
+ATTRIBUTES = """
+n_components_ : int
+    Size of the code.
+mean_ : ndarray of shape (n_features,)
+    Mean of the training rows; with ``warm_start``, of those of the first fit; after
+    ``partial_fit``, of those seen when training last began at PCA.
+scale_ : float
+    The number by which centred rows are divided: the root of the mean variance. The
+    squared errors in ``loss_curve_`` and in ``net_.history`` are in units of its square,
+    absolute ones in units of it.
+noise_variance_ : float
+    Mean squared error over the training rows per dimension that the code leaves out,
+    min(n_samples, n_features) − n_components of them; for PCA's own reconstruction it
+    is PCA's ``noise_variance_``. Where a method learns the noise, its variance.
+pca_score_ : float or None
+    ``score`` of PCA of the training rows on the validation rows, or on the training rows
+    where there are none. For binary cross-entropy and Poisson that of PCA's codes with
+    the best linear decoder. None with ``init="random"``.
+validation_scores_ : list of float or None
+    ``score`` on the validation rows after each epoch. None without validation rows.
+loss_curve_ : list of float
+    Training loss in each epoch.
+n_iter_ : int
+    Number of epochs run; of all calls of ``partial_fit`` together.
+best_iter_ : int
+    The epoch whose weights were kept; 0 is the start: PCA, or with ``warm_start`` the
+    weights of the last fit where they were better.
+net_ : skorch.NeuralNet
+    The fitted net: ``net_.module_`` is the torch module, ``net_.history`` has every
+    loss term of every epoch.
+n_features_in_ : int
+    Number of features.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Their names, where X had them.
+"""

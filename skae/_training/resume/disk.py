@@ -1,0 +1,157 @@
+"""Checkpoints on the disk: written while the training goes on, and read by the next one."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skae._data.batches import RowDataset
+from skae._files.format import StoredFile, write_file
+from skae._files.values import Decoder, Encoder, no_other
+from skae._training.resume.checkpoint import Checkpoint
+from skae._training.resume.kept import Kept
+from skae._training.selection import Training
+
+KIND = "checkpoint"
+# The share of the time that may go into copies of where a training stands, and into writing them.
+COPY_SHARE, WRITE_SHARE = 0.01, 0.02
+
+
+@dataclass
+class Budget:
+    """A share of the time that passes, for something that is done again and again.
+
+    Parameters
+    ----------
+    share : float
+    """
+
+    share: float
+    started: float = field(default_factory=time.monotonic)
+    spent: float = 0.0
+    last: float = 0.0
+
+    def allows(self) -> bool:
+        """Tell whether to do it once more, if it takes as long as the last time."""
+        return self.spent + self.last <= self.share * (time.monotonic() - self.started)
+
+    @contextmanager
+    def spending(self, clock: Callable[[], float]) -> Iterator[None]:
+        """Count the seconds of a clock that pass in this context."""
+        before = clock()
+        yield
+        self.last = clock() - before
+        self.spent += self.last
+
+
+@dataclass
+class KeptOnDisk(Kept):
+    """What a fit keeps in a file, should its process be killed.
+
+    A thread writes, so that the training goes on meanwhile. The file is replaced as a whole: there
+    is always one, and it is complete.
+
+    Attributes
+    ----------
+    path : Path
+    document : dict
+        What the file says of the fit, beside the checkpoint.
+    """
+
+    path: Path = Path()
+    document: dict[str, Any] = field(default_factory=dict)
+    pending: tuple[int, Any, dict[str, Any]] | None = None
+    n_written: int = -1
+    error: OSError | None = None
+    thread: threading.Thread | None = None
+
+    def has_place_for(self, train: RowDataset, training: Training) -> bool:
+        """Tell that every training is kept: coordinates of few rows are the same next time."""
+        return True
+
+    def begin(self, training: Training) -> None:
+        """Write the first checkpoint, which shows whether the folder can be written to."""
+        self.copies, self.writes = Budget(COPY_SHARE), Budget(WRITE_SHARE)
+        if self.checkpoint is None:
+            self._copy(training, is_over=False)
+            self.write_now()
+        else:
+            self.n_written = len(self.checkpoint.history)
+        self.checkpoint = None  # it is loaded, and need not be in memory
+
+    def keep(self, training: Training) -> None:
+        """Copy where the training stands, and let it be written, where that takes little time."""
+        self._raise()
+        if self.copies.allows():
+            self._copy(training, is_over=False)
+            if self.writes.allows() and not self._is_writing():
+                self.thread = threading.Thread(target=self._write, daemon=True)
+                self.thread.start()
+
+    def end(self, training: Training) -> None:
+        """Write where the training ended."""
+        self._copy(training, is_over=True)
+        self.write_now()
+
+    def fail(self) -> str:
+        """Write what is still to be written, and say how to go on."""
+        with suppress(OSError):
+            self.write_now()
+        if self.n_written < 0:
+            return ""
+        return (
+            "Call fit again with the same parameters and rows to go on from the end of epoch "
+            f"{self.n_written}, which is kept in {str(self.path)!r}."
+        )
+
+    def write_now(self) -> None:
+        """Write what is still to be written; raise OSError where that fails."""
+        if self.thread is not None:
+            self.thread.join()
+        self._write()
+        self._raise()
+
+    def _copy(self, training: Training, *, is_over: bool) -> None:
+        with self.copies.spending(time.perf_counter):
+            encoder = Encoder()
+            checkpoint = Checkpoint.of(training, is_over=is_over, own=True)
+            coded = encoder.encode(vars(checkpoint))
+            self.pending = (len(checkpoint.history), coded, encoder.arrays)
+
+    def _is_writing(self) -> bool:
+        return self.thread is not None and self.thread.is_alive()
+
+    def _write(self) -> None:
+        pending, self.pending = self.pending, None
+        if pending is None:
+            return
+        n_epochs, coded, arrays = pending
+        with self.writes.spending(time.thread_time):
+            try:
+                write_file(self.path, KIND, {**self.document, "checkpoint": coded}, arrays)
+                self.n_written = n_epochs
+            except OSError as error:
+                self.error = error
+
+    def _raise(self) -> None:
+        """Raise what the writing thread has come across."""
+        if self.error is None:
+            return
+        error, self.error = self.error, None
+        last = "there is no checkpoint"
+        if self.path.exists():
+            last = "the last checkpoint is whole: call fit again with the same parameters and rows"
+        raise OSError(
+            error.errno,
+            f"checkpoint={str(self.path.parent)!r} cannot be written to ({error.strerror}), so "
+            f"the fit has ended. Make room there, or pass another folder; {last}",
+        ) from error
+
+
+def read_checkpoint(file: StoredFile) -> Checkpoint:
+    """Return the checkpoint of a file."""
+    values = Decoder(file.arrays(), lambda coded: no_other("a checkpoint", coded))
+    return Checkpoint(**values.decode(file.document["checkpoint"]))

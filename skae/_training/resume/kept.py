@@ -1,0 +1,143 @@
+"""How a training keeps where it stands, and goes on from there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from skorch.callbacks import Callback
+
+from skae._data.batches import RowDataset
+from skae._data.world import World
+from skae._training.resume.checkpoint import Checkpoint, load_own
+from skae._training.selection import Training
+
+NOT_KEPT = "With checkpoint='a folder' a fit can go on where it was interrupted."
+
+
+@dataclass
+class Kept:
+    """What a process keeps of a fit in memory, should another process be lost.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint or None
+        None before the first epoch has ended.
+    seed : int or None
+        Of the fit's random draws, so that the same rows validate when it goes on.
+    """
+
+    checkpoint: Checkpoint | None = None
+    seed: int | None = None
+
+    def seed_of_fit(self, seed: int, world: World) -> int:
+        """Return the seed of a fit that goes on, or the given one for a new fit."""
+        known = [own for own in world.gather(self.seed) if own is not None]
+        self.seed = known[0] if known else seed
+        return self.seed
+
+    def newest(self, world: World) -> Checkpoint | None:
+        """Return the checkpoint of the process that has come furthest; None where none has any."""
+        own = -1 if self.checkpoint is None else len(self.checkpoint.history)
+        epochs = world.counts(own)
+        furthest = epochs.index(max(epochs))
+        return world.gather(self.checkpoint if world.rank == furthest else None)[furthest]
+
+    def begin(self, training: Training) -> None:
+        """Hear that the training begins."""
+
+    def keep(self, training: Training) -> None:
+        """Keep where the training stands at the end of an epoch."""
+        self.checkpoint = Checkpoint.of(training, is_over=training.net.is_over_, own=False)
+
+    def end(self, training: Training) -> None:
+        """Hear that the training has ended."""
+
+    def fail(self) -> str:
+        """Hear that the training has failed; return how to go on."""
+        return ""
+
+    def has_place_for(self, train: RowDataset, training: Training) -> bool:
+        """Tell whether a training on these rows is kept.
+
+        Not where few rows are trained in coordinates, which other processes would not have; that
+        takes seconds.
+        """
+        return train.n_features == training.table.n_features
+
+
+class GoOn(Callback):
+    """Goes on from the newest checkpoint. It is the first to hear of the beginning.
+
+    Parameters
+    ----------
+    kept : Kept
+    training : Training
+    """
+
+    def __init__(self, kept: Kept, training: Training) -> None:
+        self.kept, self.training = kept, training
+        self.own: dict[str, Any] | None = None
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Load the newest checkpoint."""
+        checkpoint = self.kept.newest(net.world)
+        if checkpoint is not None:
+            checkpoint.load(self.training)
+            self.own = checkpoint.own
+        self.kept.begin(self.training)
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Load what others might have changed when they heard of the beginning."""
+        if self.own is not None:
+            load_own(net, self.own)
+        self.own = None
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Load it where no epoch was left."""
+        self.on_epoch_begin(net)
+
+
+class Keep(Callback):
+    """Keeps a checkpoint at the end of each epoch. It is the last to hear of that.
+
+    Parameters
+    ----------
+    kept : Kept
+    training : Training
+    """
+
+    def __init__(self, kept: Kept, training: Training) -> None:
+        self.kept, self.training = kept, training
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Keep where the training stands."""
+        self.kept.keep(self.training)
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Keep where the training ended."""
+        self.kept.end(self.training)
+
+
+@contextmanager
+def keeping(kept: Kept | None, training: Training, train: RowDataset) -> Iterator[None]:
+    """Keep checkpoints of the training inside this context, and go on from the newest."""
+    if kept is not None and not kept.has_place_for(train, training):
+        kept = None
+    net = training.net
+    before = list(net.callbacks_)
+    if kept is not None:
+        net.callbacks_.insert(0, ("_go_on", GoOn(kept, training)))
+        net.callbacks_.append(("_keep", Keep(kept, training)))
+    try:
+        yield
+    except BaseException as error:
+        remedy = NOT_KEPT if kept is None else kept.fail()
+        if isinstance(error, KeyboardInterrupt):
+            where = f"epoch {len(net.history)} of {net.max_epochs}"
+            error.add_note(
+                f"fit was interrupted in {where}; the estimator is as it was before. {remedy}"
+            )
+        raise
+    finally:
+        net.callbacks_[:] = before
