@@ -167,6 +167,16 @@ def test_distributions_are_loaded_exactly(prior, spots, tmp_path):
     assert type(unfitted.prior) is type(model.prior)
 
 
+def test_torchs_defaults_change_nothing_of_a_file(spots, tmp_path):
+    model = WassersteinAutoEncoder(2, prior=PRIORS["independent"], **SMALL).fit(spots)
+    with torch.device("meta"):
+        again = through_file(model, tmp_path)
+        copied = pickle.loads(pickle.dumps(model))
+    for other in (again, copied):
+        np.testing.assert_array_equal(other.sample(20, 0), model.sample(20, 0))
+        assert other.prior.base_dist.loc.device.type == "cpu"
+
+
 def test_a_distribution_that_is_rare_is_pickled_or_handed_in(spots, tmp_path):
     model = WassersteinAutoEncoder(2, prior=RARE, **SMALL).fit(spots)
     again = pickle.loads(pickle.dumps(model))

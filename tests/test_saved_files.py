@@ -16,7 +16,7 @@ from estimators import trains
 from processes import run_script
 
 import skae
-from skae import AutoEncoder, ModelFileError
+from skae import AdversarialAutoEncoder, AutoEncoder, ModelFileError
 from skae._files.format import open_file, write_file
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 2, "random_state": 0}
@@ -118,6 +118,15 @@ def test_a_forged_file_is_refused_in_words(lie, path):
     change, message = LIES[lie]
     with pytest.raises(ModelFileError, match=message):
         skae.load(other_file(path, change))
+
+
+def test_a_discriminator_that_is_larger_than_the_file_is_refused(path):
+    model = AdversarialAutoEncoder(2, discriminator_layer_sizes=(3,), **SMALL)
+    model.fit(np.random.default_rng(0).normal(size=(60, 5))).save(path.with_name("other"))
+    larger = {"discriminator_layer_sizes": [10**9], "prior": "normal", "alpha": 0.5}
+    forged = other_file(path.with_name("other"), in_spec(parameters=larger))
+    with pytest.raises(ModelFileError, match=r"at least 3,000,000,\d+ numbers"):
+        skae.load(forged)
 
 
 def test_damaged_and_forged_files_are_refused_or_the_same(tmp_path):

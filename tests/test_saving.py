@@ -306,8 +306,10 @@ def test_a_file_of_the_first_format_is_loaded():
 
 def test_a_pickle_of_the_first_version_is_loaded():
     # Of plain values and NumPy's arrays: no version of torch, skorch or scikit-learn is in it.
+    # Parameters that are newer than the pickle have their defaults.
     model, (rows, codes) = (
         pickle.loads((GOLDEN / "autoencoder_0.1.0.pickle").read_bytes()),
         (golden_rows()),
     )
     np.testing.assert_allclose(model.transform(rows), codes, atol=1e-5)
+    assert model.get_params().keys() == AutoEncoder().get_params().keys()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sklearn
 
-from skae._estimator.environment import resolve_device
+from skae._estimator.environment import as_if_alone, resolve_device
 from skae._estimator.parameters.rules import Rule, check_argument
 from skae._estimator.saving.parts import ACTIVATION_CLASSES, restored_parameters, shortened
 from skae._estimator.saving.savable import Savable
@@ -43,7 +43,7 @@ def read_model(
         }
         Content.of(stored.document, stand_ins, handed_in).check(cls)
         content = Content.of(stored.document, stored.arrays(), handed_in)
-    with refusing(stored):
+    with refusing(stored), as_if_alone():
         return content.build(cls)
 
 

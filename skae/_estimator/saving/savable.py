@@ -74,15 +74,17 @@ class Savable:
             Where the file cannot be written; a file that was there stays.
         """
         check_is_fitted(self)
-        write_model(snapshot(self), path)
+        with as_if_alone():
+            write_model(snapshot(self), path)
 
     def __getstate__(self) -> dict[str, Any]:
-        require_picklable(self)
-        return {**plain_parameters(self._get_state()), "_skae_version": own_version()}
+        with as_if_alone():
+            require_picklable(self)
+            return {**plain_parameters(self._get_state()), "_skae_version": own_version()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = restored_parameters(dict(state))
-        version = state.pop("_skae_version", None)
-        require_complete(type(self), state, version)
         with as_if_alone():
+            state = restored_parameters(dict(state))
+            version = state.pop("_skae_version", None)
+            require_complete(type(self), state, version)
             self._set_state(state)

@@ -184,9 +184,9 @@ def check_weights(spec: ModelSpec, weights: Any, outputs_per_component: int) -> 
     check_networks(spec, spec.n_features)
     k, available = spec.n_components, sum(math.prod(v.shape) for v in weights.values())
     asked = count_weights(spec, k * outputs_per_component) + 2 * k * k
-    for value in spec.parameters.values():
-        if isinstance(value, tuple | list) and is_sizes(tuple(value)):
-            asked += count_dense(tuple(value))
+    for name, value in spec.parameters.items():
+        if name.endswith("layer_sizes") and isinstance(value, tuple | list):
+            asked += count_dense((1, *value, 1))  # of a discriminator
     n_layers = len(spec.hidden_layer_sizes)
     if asked > available or n_layers > len(weights):
         raise ValueError(
