@@ -250,7 +250,7 @@ FAULTS = {
     "flipped bits in the pickle": flipped_bits,
     "pickle in a fresh process": fresh_process,
     "Ctrl-C in fit": interrupt,
-    "a refit that fails": failed_refit,
+    "a refit on infinite rows": failed_refit,
     "same seed in four threads": four_threads,
 }
 
