@@ -34,7 +34,7 @@ from skae._data.sums.moments import Moments
 from skae._data.world import ALONE
 from skae._start.pca import fit_pca
 from skae._training.callbacks import StopTraining
-from skae._training.resume.kept import Kept
+from skae._training.resume.kept import KeptInMemory
 
 # Those that draw nothing at random while they train.
 QUIET = [
@@ -394,12 +394,12 @@ def test_a_process_that_wants_to_stop_stops_all(hook):
 
 @pytest.mark.parametrize("estimator", SOME)
 def test_a_training_goes_on_from_the_last_epoch_with_the_processes_that_are_left(estimator):
-    X, kept = make_spots(), [Kept(), Kept(), Kept()]
+    X, kept = make_spots(), [KeptInMemory(), KeptInMemory(), KeptInMemory()]
     model = trains(estimator, random_state=None, callbacks=[Fails(5, OSError("gone"))])
     with pytest.raises(OSError, match="gone"):
         fit_together(model, shards_of(X, 3), kept=kept)
     assert {len(own.checkpoint.history) for own in kept} <= {4, 5}
-    kept[0] = Kept()  # a new process in the place of the one that was lost
+    kept[0] = KeptInMemory()  # a new process in the place of the one that was lost
     seed, model = kept[1].seed, trains(estimator, random_state=None, callbacks=[Rates()])
     models = fit_together(model, shards_of(X, 100, 140), kept=kept[:2])
     assert kept[0].seed == seed
@@ -429,7 +429,7 @@ def test_the_same_rows_validate_when_a_fit_goes_on_with_other_processes(kind, mo
     model = trains(skae.AutoEncoder, max_iter=1)
     for sizes in [(80, 80, 80), (100, 140), (240,)]:
         given = {} if groups is None else {"groups": shards_of(groups, *sizes)}
-        fit_together(model, shards_of(X, *sizes), kept=[Kept() for _ in sizes], **given)
+        fit_together(model, shards_of(X, *sizes), kept=[KeptInMemory() for _ in sizes], **given)
     sides = [set(), set(), set()]
     for size, keys in validation:
         sides[size - 1].update(keys)

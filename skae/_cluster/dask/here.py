@@ -6,7 +6,7 @@ from typing import Any
 
 from skae._cluster.place import Place
 from skae._cluster.processes import Processes
-from skae._training.resume.kept import Kept
+from skae._training.resume.kept import KeptInMemory
 
 # Seconds between two looks at whether the scheduler still wants a fit.
 LOOK = 0.5
@@ -28,7 +28,7 @@ class FitHere:
     """
 
     def __init__(self, worker: Any) -> None:
-        self.worker, self.place, self.kept = worker, Place(worker.local_directory), Kept()
+        self.worker, self.place, self.kept = worker, Place(worker.local_directory), KeptInMemory()
         self.world: Processes | None = None
         self.store: Any = None
         self.keys: set[Any] = set()
@@ -46,7 +46,7 @@ class FitHere:
         """End the training and remove all that is kept."""
         self.is_ended = True
         self.stop()
-        self.store, self.world, self.kept = None, None, Kept()
+        self.store, self.world, self.kept = None, None, KeptInMemory()
         self.place.remove()
 
     def check(self) -> None:

@@ -1,7 +1,7 @@
 """The folder of checkpoints that fits share."""
 
 import itertools
-import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,13 +16,17 @@ from skae._estimator.checkpoints.identity import (
     describe_parameters,
     describe_rows,
     differences,
-    digest,
+    key_of,
 )
-from skae._estimator.saving.versions import own_version
 from skae._files.format import ModelFileError, open_file
 from skae._files.replace import remove_unfinished
 from skae._training.resume.checkpoint import Checkpoint
-from skae._training.resume.disk import KIND, KeptOnDisk, read_checkpoint
+from skae._training.resume.disk import INTERRUPTED, KIND, KeptOnDisk, read_checkpoint
+
+# Seconds to wait for a lock: another fit may hold it for a moment to see whether anyone else does.
+PATIENCE = 0.2
+# Files of interrupted fits that this process has been warned of.
+WARNED: set[Path] = set()
 
 
 @contextmanager
@@ -32,7 +36,7 @@ def checkpoints(estimator: Any, world: World) -> Iterator["Folder | None"]:
     Raises
     ------
     ValueError
-        For a fit of several processes, which has retries of its own.
+        For a fit of several processes (:func:`skae.dask.fit` has retries).
     OSError
         Where the folder cannot be made.
     """
@@ -75,65 +79,72 @@ class Folder:
         seed : int
             Of this fit, if it is new.
         """
-        identity = {"skae": own_version(), **self.parameters, **describe_rows(source, groups)}
-        path = self._lock(digest(json.dumps(identity, sort_keys=True).encode()))
-        kept = KeptOnDisk(seed=seed, path=path)
+        identity = {**self.parameters, **describe_rows(source, groups)}
+        names = (f"{self.name}-{key_of(identity)}-{n}.safetensors" for n in itertools.count(1))
+        path = next(self.path / name for name in names if self._lock(self.path / name))
+        kept = KeptOnDisk(path)
         remove_unfinished(path)
-        if path.exists():
-            checkpoint, kept_seed = read(path)
-            # Without a seed each fit that is not interrupted is another.
-            if self.is_seeded or not checkpoint.is_over:
-                kept.checkpoint, kept.seed = checkpoint, kept_seed
+        remove_unfinished(kept.interrupted)
+        # Without a seed each fit that was not interrupted is another.
+        files = [path, kept.interrupted] if self.is_seeded else [kept.interrupted]
+        found = next((file for file in files if file.exists()), None)
+        kept.seed = seed
+        if found is not None:
+            kept.checkpoint, kept.seed = read(found)
         else:
             self._warn_of_others(identity)
         kept.document = {"estimator": self.name, "fit": identity, "seed": kept.seed}
         return kept
 
-    def _lock(self, key: str) -> Path:
-        """Return the first file of this fit that no running fit has."""
-        for number in itertools.count(1):
-            path = self.path / f"{self.name}-{key}{f'-{number}' if number > 1 else ''}.safetensors"
-            if self._is_free(path, keep=True):
-                return path
-        raise AssertionError
-
-    def _is_free(self, path: Path, *, keep: bool) -> bool:
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
+    def _lock(self, path: Path) -> bool:
+        """Lock a fit's files until the end of this fit; return whether no other fit has them."""
+        lock = lock_of(path)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PATIENCE, poll_interval=PATIENCE / 20)
         except Timeout:
             return False
-        if keep:
-            self.locks.callback(lock.release)
-        else:
-            lock.release()
+        except (OSError, NotImplementedError) as error:
+            raise OSError(
+                getattr(error, "errno", None),
+                f"checkpoint={os.fspath(self.path)!r} cannot be written to ({error}); pass a "
+                "folder that you may write to, on a disk that has locks",
+            ) from error
+        self.locks.callback(lock.release)
         return True
 
     def _warn_of_others(self, identity: dict[str, Any]) -> None:
         """Warn of an interrupted fit that this one, which differs, does not go on from."""
         others = []
-        for path in sorted(self.path.glob(f"{self.name}-*.safetensors")):
-            found = self._interrupted(path)
+        for path in sorted({*self.path.glob(f"{self.name}-*{INTERRUPTED}")} - WARNED):
+            found = interrupted_fit(path)
             if found is not None:
                 others.append((differences(found, identity), path))
         if others:
             differing, path = min(others, key=lambda other: len(other[0]))
+            WARNED.add(path)
             warnings.warn(
-                f"checkpoint={str(self.path)!r} has a fit that was interrupted, {path.name}, and "
-                f"this fit begins anew, because it differs in: {', '.join(differing)}. To go on "
-                "from there, call fit with what that had; or remove the file.",
+                f"checkpoint={os.fspath(self.path)!r} has a fit that was interrupted, "
+                f"{path.name}, and this fit begins anew, because these differ: "
+                f"{', '.join(differing)}. To go on with that fit, pass its parameters and rows; "
+                "or delete the file.",
                 stacklevel=5,
             )
 
-    def _interrupted(self, path: Path) -> dict[str, Any] | None:
-        """Return what a fit depends on that has not ended and that no process runs."""
-        try:
-            with open_file(path, KIND) as file:
-                is_over = file.document["checkpoint"]["is_over"]
-                identity: dict[str, Any] = file.document["fit"]
-        except (ModelFileError, OSError, KeyError, TypeError):
-            return None
-        return None if is_over or not self._is_free(path, keep=False) else identity
+
+def lock_of(path: Path) -> FileLock:
+    """Return the lock of a fit's files."""
+    return FileLock(path.with_name(f".{path.name}.lock"))
+
+
+def interrupted_fit(path: Path) -> dict[str, Any] | None:
+    """Return what a fit depends on that has not ended; None where a process runs it."""
+    lock = lock_of(path.with_name(path.name.removesuffix(INTERRUPTED) + ".safetensors"))
+    try:
+        with lock.acquire(timeout=0), open_file(path, KIND) as file:
+            identity: dict[str, Any] = file.document["fit"]
+            return dict(identity)
+    except (Timeout, ModelFileError, OSError, NotImplementedError, KeyError, TypeError, ValueError):
+        return None
 
 
 def read(path: Path) -> tuple[Checkpoint, int]:
@@ -141,8 +152,13 @@ def read(path: Path) -> tuple[Checkpoint, int]:
     try:
         with open_file(path, KIND) as file:
             return read_checkpoint(file), int(file.document["seed"])
-    except (ModelFileError, KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{error} Or remove it, and the fit begins anew.") from error
+    except ModelFileError as error:
+        raise ModelFileError(f"{error} Or delete it, and the fit begins anew.") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(
+            f"{os.fspath(path)!r} is no checkpoint of this version of skae ({error}). Delete it, "
+            "and the fit begins anew."
+        ) from error
 
 
 def make_folder(folder: Any) -> Path:
@@ -153,7 +169,7 @@ def make_folder(folder: Any) -> Path:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"checkpoint={str(folder)!r} is no folder and cannot be made one ({error.strerror}); "
-            "pass a folder that you may write to",
+            f"checkpoint={os.fspath(folder)!r} is no folder and cannot be made one "
+            f"({error.strerror}); pass a folder that you may write to",
         ) from error
     return path

@@ -314,7 +314,9 @@ class SharedParameters:
         None,
         Rule(
             "path of a folder or None",
-            lambda value: value is None or isinstance(value, str | os.PathLike),
+            lambda value: (
+                value is None or (isinstance(value, str | os.PathLike) and bool(os.fspath(value)))
+            ),
         ),
         f"""
         Folder in which ``fit`` keeps where the training stands. A fit that was killed, and is

@@ -9,6 +9,7 @@ import torch
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor
 
+from skae._files.format import ModelFileError
 from skae._files.values import Encoder
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest, Training
@@ -68,6 +69,12 @@ class Checkpoint:
     def load(self, training: Training) -> None:
         """Let a training that has just begun go on from here; what is ``own`` comes later."""
         net = training.net
+        own = (untrained_state(net), [optimizer.flat_state() for optimizer in net.optimizers()])
+        if shapes(own) != shapes((self.state, self.optimizers)):
+            raise ModelFileError(
+                "The checkpoint is of a fit with other networks; delete its file, and the fit "
+                "begins anew."
+            )
         net.module_.load_state_dict(self.state, strict=False)
         for optimizer, state in zip(net.optimizers(), self.optimizers, strict=True):
             optimizer.load_flat_state(state)
@@ -88,6 +95,15 @@ def untrained_state(net: AutoEncoderNet) -> dict[str, Tensor]:
     trained = {p.data_ptr() for group in groups for p in group["params"]}
     state = net.module_.state_dict()
     return {n: v.clone() for n, v in state.items() if v.data_ptr() not in trained}
+
+
+def shapes(value: Any) -> Any:
+    """Return the shapes of tensors in lists, tuples and dicts."""
+    if isinstance(value, dict):
+        return {name: shapes(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [shapes(each) for each in value]
+    return tuple(value.shape)
 
 
 def on_host(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Checkpoints on the disk: written while the training goes on, and read by the next one."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from skae._training.resume.kept import Kept
 from skae._training.selection import Training
 
 KIND = "checkpoint"
+# How the name of a file ends whose fit has not ended.
+INTERRUPTED = ".interrupted.safetensors"
 # The share of the time that may go into copies of where a training stands, and into writing them.
 COPY_SHARE, WRITE_SHARE = 0.01, 0.02
 
@@ -51,36 +54,50 @@ class Budget:
 class KeptOnDisk(Kept):
     """What a fit keeps in a file, should its process be killed.
 
-    A thread writes, so that the training goes on meanwhile. The file is replaced as a whole: there
+    A thread writes, so that the training goes on meanwhile. A file is replaced as a whole: there
     is always one, and it is complete.
 
     Attributes
     ----------
     path : Path
+        Of the file that says where the training ended.
     document : dict
         What the file says of the fit, beside the checkpoint.
+    pending : tuple or None
+        The number of epochs, the JSON and the arrays of a checkpoint that is still to be written.
+    n_written : int
+        How many epochs the last checkpoint has that was written, −1 before the first.
+    error : Exception or None
+        What the writing thread has come across.
     """
 
-    path: Path = Path()
+    path: Path
     document: dict[str, Any] = field(default_factory=dict)
     pending: tuple[int, Any, dict[str, Any]] | None = None
     n_written: int = -1
-    error: OSError | None = None
+    error: Exception | None = None
     thread: threading.Thread | None = None
+    copies: Budget = field(default_factory=lambda: Budget(COPY_SHARE))
+    writes: Budget = field(default_factory=lambda: Budget(WRITE_SHARE))
+
+    @property
+    def interrupted(self) -> Path:
+        """Path of the file that says where the training stands as long as it has not ended."""
+        return self.path.with_name(self.path.name.removesuffix(".safetensors") + INTERRUPTED)
 
     def has_place_for(self, train: RowDataset, training: Training) -> bool:
-        """Tell that every training is kept: coordinates of few rows are the same next time."""
+        """Return True: the coordinates of few rows are the same when the fit is repeated."""
         return True
 
     def begin(self, training: Training) -> None:
         """Write the first checkpoint, which shows whether the folder can be written to."""
-        self.copies, self.writes = Budget(COPY_SHARE), Budget(WRITE_SHARE)
         if self.checkpoint is None:
             self._copy(training, is_over=False)
             self.write_now()
         else:
             self.n_written = len(self.checkpoint.history)
         self.checkpoint = None  # it is loaded, and need not be in memory
+        self.copies, self.writes = Budget(COPY_SHARE), Budget(WRITE_SHARE)
 
     def keep(self, training: Training) -> None:
         """Copy where the training stands, and let it be written, where that takes little time."""
@@ -94,46 +111,55 @@ class KeptOnDisk(Kept):
     def end(self, training: Training) -> None:
         """Write where the training ended."""
         self._copy(training, is_over=True)
-        self.write_now()
+        self.write_now(self.path)
+        self.interrupted.unlink(missing_ok=True)
 
     def fail(self) -> str:
         """Write what is still to be written, and say how to go on."""
-        with suppress(OSError):
+        with suppress(Exception):
             self.write_now()
         if self.n_written < 0:
             return ""
+        where = f"the end of epoch {self.n_written}" if self.n_written else "the start"
         return (
-            "Call fit again with the same parameters and rows to go on from the end of epoch "
-            f"{self.n_written}, which is kept in {str(self.path)!r}."
+            f"Call fit again with the same parameters and rows to go on from {where}, which is "
+            f"kept in {os.fspath(self.path.parent)!r}."
         )
 
-    def write_now(self) -> None:
+    def write_now(self, path: Path | None = None) -> None:
         """Write what is still to be written; raise OSError where that fails."""
         if self.thread is not None:
             self.thread.join()
-        self._write()
+        self._write(path)
         self._raise()
 
     def _copy(self, training: Training, *, is_over: bool) -> None:
         with self.copies.spending(time.perf_counter):
             encoder = Encoder()
             checkpoint = Checkpoint.of(training, is_over=is_over, own=True)
-            coded = encoder.encode(vars(checkpoint))
+            try:
+                coded = encoder.encode(vars(checkpoint))
+            except TypeError as error:
+                raise ValueError(
+                    f"checkpoint={os.fspath(self.path.parent)!r} cannot keep the training: net."
+                    f"{error} Record numbers, texts, arrays, or lists and dicts of these."
+                ) from error
             self.pending = (len(checkpoint.history), coded, encoder.arrays)
 
     def _is_writing(self) -> bool:
         return self.thread is not None and self.thread.is_alive()
 
-    def _write(self) -> None:
+    def _write(self, path: Path | None = None) -> None:
         pending, self.pending = self.pending, None
         if pending is None:
             return
         n_epochs, coded, arrays = pending
         with self.writes.spending(time.thread_time):
             try:
-                write_file(self.path, KIND, {**self.document, "checkpoint": coded}, arrays)
+                document = {**self.document, "checkpoint": coded}
+                write_file(path or self.interrupted, KIND, document, arrays)
                 self.n_written = n_epochs
-            except OSError as error:
+            except Exception as error:
                 self.error = error
 
     def _raise(self) -> None:
@@ -141,13 +167,18 @@ class KeptOnDisk(Kept):
         if self.error is None:
             return
         error, self.error = self.error, None
+        folder = os.fspath(self.path.parent)
+        if not isinstance(error, OSError):
+            error.add_note(f"It was raised while checkpoint={folder!r} was written.")
+            raise error
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
         last = "there is no checkpoint"
-        if self.path.exists():
+        if self.interrupted.exists():
             last = "the last checkpoint is whole: call fit again with the same parameters and rows"
         raise OSError(
             error.errno,
-            f"checkpoint={str(self.path.parent)!r} cannot be written to ({error.strerror}), so "
-            f"the fit has ended. Make room there, or pass another folder; {last}",
+            f"checkpoint={folder!r} cannot be written to ({cause.strerror}), so the fit has "
+            f"ended. Make room there, or pass another folder; {last}",
         ) from error
 
 

@@ -1,5 +1,6 @@
 """How a training keeps where it stands, and goes on from there."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +16,14 @@ from skae._training.selection import Training
 NOT_KEPT = "With checkpoint='a folder' a fit can go on where it was interrupted."
 
 
-@dataclass
-class Kept:
-    """What a process keeps of a fit in memory, should another process be lost.
+@dataclass(kw_only=True)
+class Kept(ABC):
+    """What is kept of a fit, so that another one can go on.
 
     Attributes
     ----------
     checkpoint : Checkpoint or None
-        None before the first epoch has ended.
+        None before there is any.
     seed : int or None
         Of the fit's random draws, so that the same rows validate when it goes on.
     """
@@ -43,27 +44,50 @@ class Kept:
         furthest = epochs.index(max(epochs))
         return world.gather(self.checkpoint if world.rank == furthest else None)[furthest]
 
-    def begin(self, training: Training) -> None:
-        """Hear that the training begins."""
+    @abstractmethod
+    def has_place_for(self, train: RowDataset, training: Training) -> bool:
+        """Tell whether a training on these rows is kept."""
 
+    @abstractmethod
+    def begin(self, training: Training) -> None:
+        """Do what is to be done when the training begins."""
+
+    @abstractmethod
     def keep(self, training: Training) -> None:
         """Keep where the training stands at the end of an epoch."""
+
+    @abstractmethod
+    def end(self, training: Training) -> None:
+        """Do what is to be done when the training has ended."""
+
+    @abstractmethod
+    def fail(self) -> str:
+        """Do what is to be done when the training has failed; return how to go on."""
+
+
+class KeptInMemory(Kept):
+    """What a process keeps of a fit in memory, should another process be lost."""
+
+    def has_place_for(self, train: RowDataset, training: Training) -> bool:
+        """Tell whether the rows are not coordinates: other processes would have others.
+
+        Few rows of many features are trained in coordinates, which takes seconds.
+        """
+        return train.n_features == training.table.n_features
+
+    def begin(self, training: Training) -> None:
+        """Do nothing."""
+
+    def keep(self, training: Training) -> None:
+        """Copy where the training stands."""
         self.checkpoint = Checkpoint.of(training, is_over=training.net.is_over_, own=False)
 
     def end(self, training: Training) -> None:
-        """Hear that the training has ended."""
+        """Do nothing."""
 
     def fail(self) -> str:
-        """Hear that the training has failed; return how to go on."""
+        """Return nothing: who retries the fit knows how."""
         return ""
-
-    def has_place_for(self, train: RowDataset, training: Training) -> bool:
-        """Tell whether a training on these rows is kept.
-
-        Not where few rows are trained in coordinates, which other processes would not have; that
-        takes seconds.
-        """
-        return train.n_features == training.table.n_features
 
 
 class GoOn(Callback):
