@@ -16,14 +16,13 @@ from skae._estimator.parameters.rules import (
     integer,
     options,
     random_state_rule,
-    takes,
 )
 from skae._estimator.use import FittedAutoEncoder
 from skae._model.prior import PRIORS
 
 prior_rule = options(*PRIORS) | Rule(
     "a torch.distributions.Distribution or callable (n, generator) -> Tensor",
-    lambda value: isinstance(value, Distribution) or (takes(value, 2) and not isclass(value)),
+    lambda value: isinstance(value, Distribution) or (callable(value) and not isclass(value)),
 )
 PRIOR_TEXT = """
     Distribution that codes are to have: "normal" is N(0, I); "uniform" is the cube from −1 to 1;
