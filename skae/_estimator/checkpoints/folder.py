@@ -91,6 +91,7 @@ class Folder:
         kept.seed = seed
         if found is not None:
             kept.checkpoint, kept.seed = read(found)
+            kept.has_ended = found == path
         else:
             self._warn_of_others(identity)
         kept.document = {"estimator": self.name, "fit": identity, "seed": kept.seed}

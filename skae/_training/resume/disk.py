@@ -67,6 +67,8 @@ class KeptOnDisk(Kept):
         The number of epochs, the JSON and the arrays of a checkpoint that is still to be written.
     n_written : int
         How many epochs the last checkpoint has that was written, −1 before the first.
+    has_ended : bool
+        Whether the file says already where the training ended.
     error : Exception or None
         What the writing thread has come across.
     """
@@ -75,6 +77,7 @@ class KeptOnDisk(Kept):
     document: dict[str, Any] = field(default_factory=dict)
     pending: tuple[int, Any, dict[str, Any]] | None = None
     n_written: int = -1
+    has_ended: bool = False
     error: Exception | None = None
     thread: threading.Thread | None = None
     copies: Budget = field(default_factory=lambda: Budget(COPY_SHARE))
@@ -103,15 +106,16 @@ class KeptOnDisk(Kept):
         """Copy where the training stands, and let it be written, where that takes little time."""
         self._raise()
         if self.copies.allows():
-            self._copy(training, is_over=False)
+            self._copy(training, is_over=training.net.is_over_)
             if self.writes.allows() and not self._is_writing():
                 self.thread = threading.Thread(target=self._write, daemon=True)
                 self.thread.start()
 
     def end(self, training: Training) -> None:
-        """Write where the training ended."""
-        self._copy(training, is_over=True)
-        self.write_now(self.path)
+        """Write where the training ended, unless that had been written."""
+        if not self.has_ended:
+            self._copy(training, is_over=True)
+            self.write_now(self.path)
         self.interrupted.unlink(missing_ok=True)
 
     def fail(self) -> str:
