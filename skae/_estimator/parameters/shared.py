@@ -321,12 +321,12 @@ class SharedParameters:
         f"""
         Folder in which ``fit`` keeps where the training stands. A fit that was killed, and is
         started again with the same parameters and rows, goes on from there and ends with the bits
-        of one that was not. Checkpoints are written at the end of epochs, so often that they take
-        up to {COPY_SHARE + WRITE_SHARE:.0%} of the time. Each fit has a file of its own, so
+        of one that was not. Checkpoints are written at the end of epochs, as often as takes
+        {COPY_SHARE + WRITE_SHARE:.0%} of the time. Each fit has a file of its own, so
         that the fits of a search may share a folder; a search that was killed repeats no fit
         that had ended, unless ``random_state`` is None. A file of other parameters or rows is
         not used, and a warning names the difference. The files are yours to delete. ``partial_fit``
-        keeps none: save the model between its calls.
+        keeps none: save the model between its calls. Set it when a fit takes minutes.
         """,
     )
     verbose: int | bool = parameter(
