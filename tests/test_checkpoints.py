@@ -26,7 +26,7 @@ TESTS = Path(__file__).parent
 
 VARIANTS = [
     *trained_variants(),
-    *[trains(AutoEncoder, **network) for network in NETWORKS.values()],
+    trains(AutoEncoder, **NETWORKS["images"]),
     trains(VariationalAutoEncoder, loss="binary_cross_entropy", dynamic_binarization=True),
     trains(DenoisingAutoEncoder, dtype="float64"),
     trains(AutoEncoder, precision="bfloat16", whiten=True),
