@@ -22,6 +22,7 @@ except ImportError as error:
     ) from error
 
 import skae
+from skae._estimator.parameters.rules import is_integer
 from skae._estimator.use import FittedAutoEncoder
 from skae._files.replace import replacing
 from skae._imputer import AutoEncoderImputer
@@ -106,13 +107,13 @@ def to_onnx(
     if part not in PARTS:
         raise ValueError(f"part={part!r} is not one of {', '.join(map(repr, PARTS))}.")
     newest = _onnx.defs.onnx_opset_version()
-    if not isinstance(opset, int) or not OLDEST_OPSET <= opset <= newest:
+    if not is_integer(opset) or not OLDEST_OPSET <= opset <= newest:
         raise ValueError(
             f"opset={opset!r} must be an integer from {OLDEST_OPSET} to {newest}, the newest that "
             "the installed onnx knows."
         )
     module: Any = model.to_torch()
-    proto = make_onnx(module, part, opset, _describe(model, part))
+    proto = make_onnx(module, part, int(opset), _describe(model, part))
     if path is not None:
         with replacing(path) as file:
             file.write(proto.SerializeToString())

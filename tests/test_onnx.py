@@ -142,7 +142,7 @@ def test_a_users_sequence_of_known_layers_needs_no_torch_onnx(trained, monkeypat
     assert_same(model, NEW_ROWS)
 
 
-@pytest.mark.parametrize("opset", [13, 17, onnx.defs.onnx_opset_version() - 3])
+@pytest.mark.parametrize("opset", [13, np.int64(17), onnx.defs.onnx_opset_version() - 3])
 def test_files_have_the_operators_asked_for(opset, trained):
     model = trained(trains(skae.AutoEncoder))
     assert_same(model, NEW_ROWS, opset=opset)
@@ -304,6 +304,7 @@ def test_an_estimator_of_ones_own_is_registered(spots):
     [
         ({"part": "transform"}, ValueError, "part='transform' is not one of 'encode', 'decode'"),
         ({"opset": 9}, ValueError, "opset=9 must be an integer from 13 to"),
+        ({"opset": True}, ValueError, "opset=True must be an integer"),
         ({"opset": "18"}, ValueError, "opset='18' must be an integer"),
         ({"path": "no/such/folder/a.onnx"}, FileNotFoundError, "in a folder that exists"),
         ({"path": "."}, IsADirectoryError, "it is a folder"),
