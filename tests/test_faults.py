@@ -360,14 +360,15 @@ class OneHook:
     """No callback of skorch's, with one hook, and things that a copy has to leave alone."""
 
     def __init__(self, lock=False):
-        self.epochs, self.nested, self.names = [], {"epochs": []}, set()
         self.lock = threading.Lock() if lock else None
+        self.epochs, self.nested, self.names = [], {"epochs": []}, set()
+        self.same, self.me = self.nested["epochs"], self
 
     def on_epoch_end(self, net, **kwargs):
         self.epochs.append(len(net.history))
         self.names.add(len(net.history))
-        if self.lock is None:
-            self.nested["epochs"].append(len(net.history))
+        self.nested["epochs"].append(len(net.history))
+        self.same.append(len(net.history))
 
 
 @pytest.mark.parametrize("lock", [False, True])
@@ -379,6 +380,8 @@ def test_a_callback_of_any_class_with_one_hook_works_and_stays_as_it_was(named, 
     assert hook.names == set()
     copied = next(c.callback for _, c in model.net_.callbacks_ if hasattr(c, "callback"))
     assert copied.epochs == [1, 2, 3]
+    assert copied.same is copied.nested["epochs"] and copied.me is copied
+    assert copied.lock is hook.lock
     plain = AutoEncoder(2, **SHORT).fit(ROWS)
     assert_same(results(model, ROWS), results(plain, ROWS))
 
