@@ -69,7 +69,8 @@ class Savable:
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         ValueError
-            For a parameter that is not valid, and for an attribute of yours that is no plain value.
+            For a parameter that is not valid, or is called ``estimator``, and for an attribute of
+            yours that is no plain value.
         OSError
             Where the file cannot be written; a file that was there stays.
         """

@@ -30,6 +30,11 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     state = cls._to_file(plain_parameters(model._get_state()))
     state |= {name: None for name in OF_A_MACHINE if name in state}
     names, known = {*cls._get_param_names()}, set.union(*cls._names_of_state())
+    if "estimator" in names:
+        raise ValueError(
+            f"{cls.__name__} has a parameter named 'estimator', by which skae.load takes the class "
+            "and could not be handed yours; give the parameter another name."
+        )
     requests = state.pop("_metadata_request", None)
     arrays: dict[str, Array] = {}
     # What users hand in again, by parameter; first what the fit has, which has to be the same.
