@@ -23,7 +23,7 @@ from skae import (
     SparseAutoEncoder,
     VariationalAutoEncoder,
 )
-from skae._data.words import shown
+from skae._files.words import shown
 
 ROWS = np.random.default_rng(0).normal(size=(60, 6))
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -204,6 +204,8 @@ def test_what_is_shown_of_a_value():
     assert shown("x" * 1000).endswith("xxx' (1,002 characters)")
     assert shown(Silent()) == "<Silent>"
     assert shown(10**5000) == "<int>"  # Python has no digits of such an int
+    assert shown(object()) == "<object object>"
+    assert shown(np.zeros((2, 3))) == "an array of float64 of shape (2, 3)"
 
 
 # -- users' networks -----------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 from skorch.callbacks import Callback, LRScheduler
 
-from skae._data.words import shown
+from skae._files.words import shown
 
 
 class StopTraining(Exception):

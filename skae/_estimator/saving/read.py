@@ -11,12 +11,13 @@ import sklearn
 
 from skae._estimator.environment import as_if_alone, resolve_device
 from skae._estimator.parameters.rules import Rule, check_argument
-from skae._estimator.saving.parts import ACTIVATION_CLASSES, restored_parameters, shortened
+from skae._estimator.saving.parts import ACTIVATION_CLASSES, restored_parameters
 from skae._estimator.saving.savable import Savable
 from skae._estimator.saving.schema import allows
 from skae._estimator.saving.write import KIND, OF_A_MACHINE, may_be_set
 from skae._files.format import ModelFileError, StoredFile, open_file
 from skae._files.values import Array, Decoder
+from skae._files.words import shown
 from skae._model.distributions import is_plain_distribution, require_plain
 
 ENTRIES = {"class", "versions", "parameters", "parts", "state", "users", "requests"}
@@ -99,7 +100,7 @@ def require_handed_in(stored: StoredFile, cls: type[Any], handed_in: dict[str, A
         if name not in rules:
             raise WrongCall from TypeError(f"{cls.__name__} has no parameter {name!r}.")
         if name not in parts and name != "device":
-            wrong = f"{name}={shortened(value)} is handed in, and {stored.path!r} has its own"
+            wrong = f"{name}={shown(value)} is handed in, and {stored.path!r} has its own"
             raise WrongCall from ValueError(f"{wrong}; leave it out, and set it afterwards.")
         try:
             check_argument(name, value, rules[name])
@@ -111,7 +112,7 @@ def require_handed_in(stored: StoredFile, cls: type[Any], handed_in: dict[str, A
         raise ValueError(f"it lacks {sorted(parts)}, of which some are no parameters")
     missing = [name for name in parts if name not in handed_in]
     if missing:
-        looks = "; ".join(f"{name} was {str(parts[name])[:100]}" for name in missing)
+        looks = "; ".join(f"{name} was {str(parts[name])[:110]}" for name in missing)
         call = ", ".join(f"{name}=…" for name in missing)
         alone = missing == ["callbacks"]
         note = ", or callbacks=None to go on without" if alone else ""
@@ -237,20 +238,20 @@ def check_by_rules(cls: type[Any], parameters: dict[str, Any]) -> None:
         if is_plain_distribution(value):
             require_plain(value)  # its arrays may have no memory yet
         elif not allows(rule, value):
-            raise ValueError(f"{name}={shortened(value)} is not valid: expected {rule.expected}")
+            raise ValueError(f"{name}={shown(value)} is not valid: expected {rule.expected}")
 
 
 def check_spec_by_rules(cls: type[Any], spec: dict[str, Any]) -> None:
     """Raise ValueError where a module is described by what is no parameter of a class."""
     rules, own = rules_of(cls), spec.get("parameters")
     if not isinstance(own, dict) or not own.keys() <= rules.keys():
-        raise ValueError(f"_spec.parameters are {shortened(own)}")
+        raise ValueError(f"_spec.parameters are {shown(own)}")
     for name, value in {**spec, **own}.items():
         if name in rules and is_plain_distribution(value):
             require_plain(value)
         elif name in rules and not allows(rules[name], value):
             expected = rules[name].expected
-            raise ValueError(f"_spec.{name} is {shortened(value)}, expected {expected}")
+            raise ValueError(f"_spec.{name} is {shown(value)}, expected {expected}")
 
 
 def check_requests(cls: type[Any], requests: dict[str, Any]) -> None:

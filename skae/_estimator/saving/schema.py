@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from skae._data.sums.scatter import MAX_PRODUCTS
 from skae._estimator.parameters.arguments import check_networks
 from skae._estimator.parameters.rules import Rule, boolean, integer, is_integer, options
+from skae._files.words import shown
 from skae._model.networks.count import count_dense, count_weights
 from skae._model.spec import ModelSpec
 
@@ -74,10 +75,10 @@ def check(where: str, value: Any, schema: Schema) -> None:
     """Raise ValueError where a value is not what a schema says."""
     if isinstance(schema, Rule):
         if not allows(schema, value):
-            raise ValueError(f"{where} is {described(value)}, expected {schema.expected}")
+            raise ValueError(f"{where} is {shown(value)}, expected {schema.expected}")
         return
     if not isinstance(value, dict) or value.keys() != schema.keys():
-        keys = sorted(value) if isinstance(value, dict) else described(value)
+        keys = sorted(value) if isinstance(value, dict) else shown(value)
         differing = f"has {keys}"[:300]
         raise ValueError(f"{where} {differing}, expected {sorted(schema)}")
     for name, part in schema.items():
@@ -90,14 +91,6 @@ def allows(rule: Rule, value: Any) -> bool:
         return rule.allows(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return False
-
-
-def described(value: Any) -> str:
-    """Return what a value looks like; of an array its format and shape."""
-    if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype} of shape {value.shape}"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def check_gaussian(where: str, value: Any, n: int) -> None:
@@ -156,7 +149,7 @@ def check_optional(state: dict[str, Any], n: int) -> None:
 def spec_of(values: Any) -> ModelSpec:
     """Return the description of a module that a file has, or raise ValueError."""
     if not isinstance(values, dict) or values.keys() != vars(ModelSpec(1, 1)).keys():
-        raise ValueError(f"_spec is {described(values)}, and describes no module")
+        raise ValueError(f"_spec is {shown(values)}, and describes no module")
     spec, size = ModelSpec(**values), integer(1)
     check("_spec.n_features", spec.n_features, size)
     check("_spec.n_components", spec.n_components, size)
@@ -200,7 +193,7 @@ def check_stream(stream: Any, n: int, weights: dict[str, NDArray[Any]]) -> None:
     if stream is None:
         return
     if not isinstance(stream, dict):
-        raise ValueError(f"_stream is {described(stream)}, expected a dict or None")
+        raise ValueError(f"_stream is {shown(stream)}, expected a dict or None")
     column, count = array_of(n), integer(0)
     scatter: Schema = {
         "n_rows": count,

@@ -10,11 +10,11 @@ from skae._estimator.saving.parts import (
     encode_parameter,
     plain_parameters,
     refuse,
-    shortened,
 )
 from skae._estimator.saving.versions import versions_now
 from skae._files.format import write_file
 from skae._files.values import Array, Encoder
+from skae._files.words import shown
 
 # What the file is for.
 KIND = "model"
@@ -55,7 +55,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "class": {"name": cls.__name__, "of_skae": is_of_skae(cls)},
         "versions": versions_now(),
         "parameters": parameters,
-        "parts": {name: shortened(value) for name, value in parts.items()},
+        "parts": {name: shown(value, 80) for name, value in parts.items()},
         "state": fitted,
         "users": users,
         "requests": {} if requests is None else requests._serialize(),
@@ -94,7 +94,7 @@ def encode_value(name: str, value: Any, arrays: dict[str, Array]) -> Any:
         return encoder.encode(value, name)
     except Unstorable as error:
         raise ValueError(
-            f"{name}={shortened(value)} cannot be saved: {error}, and a file holds numbers, "
+            f"{name}={shown(value)} cannot be saved: {error}, and a file holds numbers, "
             "strings, arrays, and lists and dicts of these. Remove it, or put it in such terms; "
             "pickle saves more."
         ) from None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from skae._data.words import shown, shown_error
+from skae._files.words import shown, shown_error
 from skae._model.networks.mlp import Dropout, replace_layers
 from skae._model.plain.exportable import Exportable, export
 from skae._model.seeding import DrawsFrom, seed_draws
