@@ -24,15 +24,20 @@ ENTRY = "skae"
 # Where a document is that is too long for the metadata, of which safetensors takes 100 MB.
 DOCUMENT = "skae.document"
 LONGEST = 2**20
-# safetensors' names of number formats.
+# The number formats that files have, by safetensors' names.
 FORMATS = {
-    "BOOL": np.dtype(np.bool_),
-    **{
-        f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}")
-        for kind in "IU"
-        for size in (1, 2, 4, 8)
-    },
-    **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
+    "BOOL": np.dtype("bool"),
+    "I8": np.dtype("int8"),
+    "I16": np.dtype("int16"),
+    "I32": np.dtype("int32"),
+    "I64": np.dtype("int64"),
+    "U8": np.dtype("uint8"),
+    "U16": np.dtype("uint16"),
+    "U32": np.dtype("uint32"),
+    "U64": np.dtype("uint64"),
+    "F16": np.dtype("float16"),
+    "F32": np.dtype("float32"),
+    "F64": np.dtype("float64"),
 }
 # How files of other kinds begin, and what these are.
 OTHERS = {
