@@ -231,27 +231,23 @@ def defaults_of(cls: type[Any]) -> dict[str, Any]:
     return {spec.name: spec.default for spec in fields(cls)}
 
 
-def check_by_rules(cls: type[Any], parameters: dict[str, Any]) -> None:
-    """Raise ValueError for a parameter that breaks its rule."""
+def check_by_rules(cls: type[Any], values: dict[str, Any], where: str = "") -> None:
+    """Raise ValueError for a value by the name of a parameter whose rule it breaks."""
     for name, rule in rules_of(cls).items():
-        value = parameters[name]
+        value = values.get(name)
         if is_plain_distribution(value):
             require_plain(value)  # its arrays may have no memory yet
-        elif not allows(rule, value):
-            raise ValueError(f"{name}={shown(value)} is not valid: expected {rule.expected}")
+        elif name in values and not allows(rule, value):
+            raise ValueError(f"{where}{name}={shown(value)} is not valid: expected {rule.expected}")
 
 
 def check_spec_by_rules(cls: type[Any], spec: dict[str, Any]) -> None:
     """Raise ValueError where a module is described by what is no parameter of a class."""
-    rules, own = rules_of(cls), spec.get("parameters")
-    if not isinstance(own, dict) or not own.keys() <= rules.keys():
+    own = spec.get("parameters")
+    if not isinstance(own, dict) or not own.keys() <= rules_of(cls).keys():
         raise ValueError(f"_spec.parameters are {shown(own)}")
-    for name, value in {**spec, **own}.items():
-        if name in rules and is_plain_distribution(value):
-            require_plain(value)
-        elif name in rules and not allows(rules[name], value):
-            expected = rules[name].expected
-            raise ValueError(f"_spec.{name} is {shown(value)}, expected {expected}")
+    check_by_rules(cls, spec, "_spec.")
+    check_by_rules(cls, own, "_spec.parameters.")
 
 
 def check_requests(cls: type[Any], requests: dict[str, Any]) -> None:
