@@ -15,7 +15,7 @@ from skae._model.spec import ModelSpec
 
 Schema = Rule | dict[str, Any]
 
-# Numbers of scale and rows beyond these, float32 cannot hold.
+# float32 cannot hold rows of a scale below this, or above its inverse.
 MIN_SCALE = 1e-30
 AXES = ("transform",)
 # The parts of a stream that are dicts.
@@ -110,7 +110,7 @@ def check_gaussian(where: str, value: Any, n: int) -> None:
 
 
 def check_model(state: dict[str, Any], diagnosed: tuple[str, ...]) -> ModelSpec:
-    """Raise ValueError where the fitted state of an autoencoder is none; return its description."""
+    """Raise ValueError where ``state`` is no valid fitted state; return its ModelSpec."""
     spec = spec_of(state["_spec"])
     n, k = spec.n_features, spec.n_components
     count, curve = integer(0), numbers | nothing
@@ -170,21 +170,26 @@ def check_weights(spec: ModelSpec, weights: Any, outputs_per_component: int) -> 
 
     So that building what it describes takes no more memory than the file.
     """
-    if not isinstance(weights, dict) or not all(
-        isinstance(v, np.ndarray) for v in weights.values()
-    ):
-        raise ValueError("_weights are no arrays")
     check_networks(spec, spec.n_features)
-    k, available = spec.n_components, sum(math.prod(v.shape) for v in weights.values())
+    k = spec.n_components
     asked = count_weights(spec, k * outputs_per_component) + 2 * k * k
     for name, value in spec.parameters.items():
         if name.endswith("layer_sizes") and isinstance(value, tuple | list):
             asked += count_dense((1, *value, 1))  # of a discriminator
-    n_layers = len(spec.hidden_layer_sizes)
+    check_enough("_weights", weights, asked, len(spec.hidden_layer_sizes))
+
+
+def check_enough(where: str, weights: Any, asked: int, n_layers: int) -> None:
+    """Raise ValueError where weights are not arrays, or fewer than networks ask for."""
+    if not isinstance(weights, dict) or not all(
+        isinstance(v, np.ndarray) for v in weights.values()
+    ):
+        raise ValueError(f"{where} is not a dict of arrays")
+    available = sum(math.prod(v.shape) for v in weights.values())
     if asked > available or n_layers > len(weights):
         raise ValueError(
-            f"_spec describes networks of at least {asked:,} numbers in {n_layers} hidden layers, "
-            f"and the file has {available:,} in {len(weights)} arrays"
+            f"the networks described have at least {asked:,} numbers in {n_layers} hidden layers, "
+            f"and {where} has {available:,} in {len(weights)} arrays"
         )
 
 
