@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 
 from skae._data.batch import extremes_over_rows
 from skae._data.units import Units
-from skae._data.words import shown
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters.rules import Rule, estimator, options, parameter, real, takes
+from skae._files.words import shown
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule
 

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from skae._data.words import shown
 from skae._estimator.fit import BaseAutoEncoder
 from skae._estimator.parameters.rules import estimator, parameter, real
+from skae._files.words import shown
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.floored import inner_network
 from skae._model.networks.mlp import Dropout, places, replace_layers

@@ -34,7 +34,7 @@ CLASSES: Mapping[str, type[Savable]] = {
 
 
 def load(
-    path: str | os.PathLike[str], *, estimator: type[Any] | None = None, **handed_in: Any
+    path: str | os.PathLike[str], /, *, estimator: type[Any] | None = None, **handed_in: Any
 ) -> Any:
     """Load a fitted estimator that its ``save`` wrote.
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from skae._data.sources import Array
 from skae._data.units import widest_float
-from skae._data.words import shown
 from skae._estimator.environment import as_if_alone
 from skae._estimator.fit import BaseLatentModel
 from skae._estimator.generative import Generative
@@ -19,6 +18,7 @@ from skae._estimator.impute import Imputing
 from skae._estimator.missing import rows_for_use
 from skae._estimator.parameters.rules import boolean, estimator, parameter, real
 from skae._estimator.scores import LikelihoodScores
+from skae._files.words import shown
 from skae._model.codes import LinearCodes, OwnAxes, paired_draws, reparameterise, standard_normal
 from skae._model.module import AutoEncoderModule
 from skae._model.prior import require_untied

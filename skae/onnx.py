@@ -11,9 +11,6 @@ one is in is converted by skl2onnx, which knows all of skae's once this module i
 An estimator of one's own is known after :func:`register`.
 """
 
-import os
-import uuid
-from pathlib import Path
 from typing import Any, TypeVar
 
 try:
@@ -25,7 +22,9 @@ except ImportError as error:
     ) from error
 
 import skae
+from skae._estimator.parameters.rules import is_integer
 from skae._estimator.use import FittedAutoEncoder
+from skae._files.replace import replacing
 from skae._imputer import AutoEncoderImputer
 from skae._onnx.parts import make_onnx
 from skae._onnx.pipeline import register_autoencoder, register_refused
@@ -52,7 +51,7 @@ def to_onnx(
     model : estimator
         A fitted autoencoder of skae or of one's own. For a pipeline take ``skl2onnx.to_onnx``.
     path : str or path-like, optional
-        The file to write, or to replace: at once, so that a reader never sees half of one.
+        The file to write, or to replace: whole or not at all.
     part : {"encode", "decode", "reconstruct"}, default="encode"
         What the file does:
 
@@ -82,8 +81,8 @@ def to_onnx(
         For what is not an autoencoder of skae.
     ValueError
         For an unknown ``part`` or ``opset``, and for a network that ``torch.onnx`` cannot write.
-    FileNotFoundError
-        Where the folder of ``path`` is missing.
+    OSError
+        Where the file cannot be written; a file that was there stays.
 
     Notes
     -----
@@ -108,16 +107,16 @@ def to_onnx(
     if part not in PARTS:
         raise ValueError(f"part={part!r} is not one of {', '.join(map(repr, PARTS))}.")
     newest = _onnx.defs.onnx_opset_version()
-    if not isinstance(opset, int) or not OLDEST_OPSET <= opset <= newest:
+    if not is_integer(opset) or not OLDEST_OPSET <= opset <= newest:
         raise ValueError(
             f"opset={opset!r} must be an integer from {OLDEST_OPSET} to {newest}, the newest that "
             "the installed onnx knows."
         )
-    target = None if path is None else _check_path(path)
     module: Any = model.to_torch()
-    proto = make_onnx(module, part, opset, _describe(model, part))
-    if target is not None:
-        _write(target, proto.SerializeToString())
+    proto = make_onnx(module, part, int(opset), _describe(model, part))
+    if path is not None:
+        with replacing(path) as file:
+            file.write(proto.SerializeToString())
     return proto
 
 
@@ -151,28 +150,6 @@ def _describe(model: FittedAutoEncoder, part: str) -> dict[str, Any]:
     texts = {"skae_version": skae.__version__, "estimator": type(model).__name__, "part": part}
     names = getattr(model, "feature_names_in_", None)
     return texts if names is None else {**texts, "feature_names": list(map(str, names))}
-
-
-def _check_path(path: Any) -> Path:
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"path={str(path)!r} is in a folder that does not exist; create it with "
-            f"os.makedirs({str(target.parent)!r})."
-        )
-    if target.is_dir():
-        raise IsADirectoryError(f"path={str(path)!r} is a folder; add the name of a file.")
-    return target
-
-
-def _write(target: Path, content: bytes) -> None:
-    """Write a file beside the target, and put it in its place at once."""
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _register_all(kinds: list[type]) -> None:

@@ -1,9 +1,11 @@
 """Scripts that tests run in a process of their own."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 
 def run_script(script, timeout=60, **environment):
@@ -31,3 +33,14 @@ def run_command(command, timeout=60, cwd=None, **environment):
             raise
     assert process.returncode == 0, errors[-3000:]
     return out
+
+
+@contextmanager
+def disk_of(n_bytes):
+    """Let no file become longer than this, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -23,7 +23,7 @@ from skae import (
     SparseAutoEncoder,
     VariationalAutoEncoder,
 )
-from skae._data.words import shown
+from skae._files.words import shown
 
 ROWS = np.random.default_rng(0).normal(size=(60, 6))
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -204,6 +204,8 @@ def test_what_is_shown_of_a_value():
     assert shown("x" * 1000).endswith("xxx' (1,002 characters)")
     assert shown(Silent()) == "<Silent>"
     assert shown(10**5000) == "<int>"  # Python has no digits of such an int
+    assert shown(object()) == "<object object>"
+    assert shown(np.zeros((2, 3))) == "an array of float64 of shape (2, 3)"
 
 
 # -- users' networks -----------------------------------------------------------------------
@@ -360,14 +362,15 @@ class OneHook:
     """No callback of skorch's, with one hook, and things that a copy has to leave alone."""
 
     def __init__(self, lock=False):
-        self.epochs, self.nested, self.names = [], {"epochs": []}, set()
         self.lock = threading.Lock() if lock else None
+        self.epochs, self.nested, self.names = [], {"epochs": []}, set()
+        self.same, self.me = self.nested["epochs"], self
 
     def on_epoch_end(self, net, **kwargs):
         self.epochs.append(len(net.history))
         self.names.add(len(net.history))
-        if self.lock is None:
-            self.nested["epochs"].append(len(net.history))
+        self.nested["epochs"].append(len(net.history))
+        self.same.append(len(net.history))
 
 
 @pytest.mark.parametrize("lock", [False, True])
@@ -379,6 +382,8 @@ def test_a_callback_of_any_class_with_one_hook_works_and_stays_as_it_was(named, 
     assert hook.names == set()
     copied = next(c.callback for _, c in model.net_.callbacks_ if hasattr(c, "callback"))
     assert copied.epochs == [1, 2, 3]
+    assert copied.same is copied.nested["epochs"] and copied.me is copied
+    assert copied.lock is hook.lock
     plain = AutoEncoder(2, **SHORT).fit(ROWS)
     assert_same(results(model, ROWS), results(plain, ROWS))
 

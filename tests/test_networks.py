@@ -6,15 +6,17 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from estimators import SHORT, ResidualNetwork
+from estimators import ESTIMATORS, NETWORKS, SHORT, ResidualNetwork, trains
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from skae import AutoEncoder
 from skae._model.networks.convolution import ConvDecoder, ConvEncoder
+from skae._model.networks.count import count_weights
 from skae._model.networks.mlp import MLP
 from skae._model.networks.tied import TiedLinear
+from skae._model.networks.users import UsersNetwork
 
 AT_START = {"max_iter": 1, "learning_rate_init": 1e-30, "random_state": 0}
 
@@ -197,3 +199,25 @@ def test_olivetti_like_tables_keep_the_floor():
     train, test = X[:90], X[90:]
     model = AutoEncoder(8, image_shape=(24, 24), max_iter=10, random_state=0).fit(train)
     assert squared_error(model, test) <= 1.005 * squared_error(PCA(8).fit(train), test)
+
+
+# -- the size of networks, before they are built ---------------------------------------------------
+
+
+def n_weights(networks):
+    return sum(p.numel() for p in networks.parameters())
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_weights_counted_are_most_of_those_that_networks_have(network, kind, spots):
+    model = trains(kind, max_iter=1, **NETWORKS[network]).fit(spots[:30])
+    module = model.net_.module_
+    networks = nn.ModuleList([module.encoder, module.decoder])
+    of_users = [part for part in networks.modules() if isinstance(part, UsersNetwork)]
+    own = n_weights(networks) - n_weights(nn.ModuleList(of_users))
+    counted = count_weights(model._spec, 2 * module.outputs_per_component)
+    if network == "user's":
+        assert counted == 0
+    else:
+        assert own / 2 < counted <= own

@@ -21,6 +21,7 @@ from estimators import (
     make_spots,
     trains,
 )
+from processes import disk_of
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -141,7 +142,7 @@ def test_a_users_sequence_of_known_layers_needs_no_torch_onnx(trained, monkeypat
     assert_same(model, NEW_ROWS)
 
 
-@pytest.mark.parametrize("opset", [13, 17, onnx.defs.onnx_opset_version() - 3])
+@pytest.mark.parametrize("opset", [13, np.int64(17), onnx.defs.onnx_opset_version() - 3])
 def test_files_have_the_operators_asked_for(opset, trained):
     model = trained(trains(skae.AutoEncoder))
     assert_same(model, NEW_ROWS, opset=opset)
@@ -189,18 +190,23 @@ def test_a_file_says_where_it_comes_from(spots, tmp_path):
 NEW_ROWS_FRAME = pd.DataFrame(NEW_ROWS, columns=[f"pixel {i}" for i in range(64)])
 
 
-def test_a_write_that_fails_leaves_the_old_file(trained, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_file(trained, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_text("an older file")
-
-    def fail(*names):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="full"):
+    with disk_of(1000), pytest.raises(OSError, match=r"model.onnx' cannot be written.*stays as it"):
         to_onnx(trained(trains(skae.AutoEncoder)), path)
     assert [*tmp_path.iterdir()] == [path]
     assert path.read_text() == "an older file"
+
+
+def test_a_link_and_the_mode_of_a_file_stay(trained, tmp_path):
+    path, link = tmp_path / "model.onnx", tmp_path / "newest.onnx"
+    path.write_text("an older file")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    file = to_onnx(trained(trains(skae.AutoEncoder)), link)
+    assert link.is_symlink() and path.read_bytes() == file.SerializeToString()
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 # -- pipelines ------------------------------------------------------------------------------------
@@ -298,9 +304,10 @@ def test_an_estimator_of_ones_own_is_registered(spots):
     [
         ({"part": "transform"}, ValueError, "part='transform' is not one of 'encode', 'decode'"),
         ({"opset": 9}, ValueError, "opset=9 must be an integer from 13 to"),
+        ({"opset": True}, ValueError, "opset=True must be an integer"),
         ({"opset": "18"}, ValueError, "opset='18' must be an integer"),
-        ({"path": "no/such/folder/a.onnx"}, FileNotFoundError, "create it with os.makedirs"),
-        ({"path": "."}, IsADirectoryError, "add the name of a file"),
+        ({"path": "no/such/folder/a.onnx"}, FileNotFoundError, "in a folder that exists"),
+        ({"path": "."}, IsADirectoryError, "it is a folder"),
     ],
 )
 def test_bad_parameters_are_named(options, error, words, trained):

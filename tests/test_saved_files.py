@@ -107,9 +107,13 @@ LIES = {
     "huge": (lambda d: d["parameters"].update(tol=10**400), "tol=1000"),
     "method": (lambda d: d["users"].update(transform=1), "'transform'"),
     "class": (lambda d: d["class"].update(name="os.system"), "has none such"),
-    "part": (lambda d: d["parts"].update(loss="<function f>"), "loss of yours"),
+    "part": (lambda d: d["parts"].update(loss="<function f>"), r"does not hold your loss \("),
     "entry": (lambda d: d.pop("users"), "entries"),
     "request": (lambda d: d.update(requests={"fit": {"X": True}}), "X"),
+    "no request": (lambda d: d.update(requests={"use": {"X": True}}), "requests for 'use', a meth"),
+    "no part": (lambda d: d["parts"].update(bogus="3"), r"\['bogus'\], which AutoEncoder has no"),
+    "name": (lambda d: d["users"].update({"a b": 1}), "'a b', which is no name that a user may"),
+    "both loss": (in_spec(parameters={"loss": "poison"}), "_spec.parameters.loss='poison'"),
 }
 
 

@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 import skae
+from skae._model.plain.exportable import Exportable
 
 # torch deprecates its own TorchScript, which users' programs in C++ read.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -181,3 +182,8 @@ def test_what_draws_outside_training_is_refused(spots):
 def test_an_estimator_that_is_not_fitted_says_so():
     with pytest.raises(NotFittedError):
         clone(trains(skae.AutoEncoder)).to_torch()
+
+
+def test_a_layer_that_does_not_say_what_it_is_for_torch_cannot_be_built():
+    with pytest.raises(TypeError, match="abstract"):
+        type("Layer", (Exportable,), {})()

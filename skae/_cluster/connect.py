@@ -6,7 +6,7 @@ from typing import Any
 import torch.distributed as dist
 
 from skae._cluster.processes import Processes
-from skae._data.words import shown
+from skae._files.words import shown
 
 # Seconds of a year: torch takes no infinite time.
 LONGEST = 365 * 24 * 3600

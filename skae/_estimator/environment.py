@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import torch
 
 from skae._data.batch import counting
-from skae._data.words import shown, shown_error
 from skae._data.world import ALONE, World
+from skae._files.words import shown, shown_error
 
 T = TypeVar("T")
 

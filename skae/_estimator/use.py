@@ -1,6 +1,6 @@
 """What a fitted autoencoder does."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
@@ -43,7 +43,6 @@ class FittedAutoEncoder(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,
-    ABC,
 ):
     """What an autoencoder does once :class:`skae._estimator.fit.BaseLatentModel` has fitted it.
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from skae._files.replace import replacing
 
 Array = NDArray[Any]
+Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 # Of the files that this version writes; it reads these and older ones.
 FORMAT_VERSION = 1
 # The entry of the file's metadata that the document is in.
@@ -23,15 +24,20 @@ ENTRY = "skae"
 # Where a document is that is too long for the metadata, of which safetensors takes 100 MB.
 DOCUMENT = "skae.document"
 LONGEST = 2**20
-# safetensors' names of number formats.
+# The number formats that files have, by safetensors' names.
 FORMATS = {
-    "BOOL": np.dtype(np.bool_),
-    **{
-        f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}")
-        for kind in "IU"
-        for size in (1, 2, 4, 8)
-    },
-    **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
+    "BOOL": np.dtype("bool"),
+    "I8": np.dtype("int8"),
+    "I16": np.dtype("int16"),
+    "I32": np.dtype("int32"),
+    "I64": np.dtype("int64"),
+    "U8": np.dtype("uint8"),
+    "U16": np.dtype("uint16"),
+    "U32": np.dtype("uint32"),
+    "U64": np.dtype("uint64"),
+    "F16": np.dtype("float16"),
+    "F32": np.dtype("float32"),
+    "F64": np.dtype("float64"),
 }
 # How files of other kinds begin, and what these are.
 OTHERS = {
@@ -64,10 +70,8 @@ def write_file(
     content = {"format_version": FORMAT_VERSION, "kind": kind, "document": document}
     text = canonical(content)
     shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
-    digest = start_digest(text, shapes)
-    for name in sorted(arrays):
-        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
-    whole = canonical({**content, "sha256": digest.hexdigest()})
+    sha256 = digest_of(text, shapes, (arrays[name] for name in sorted(arrays)))
+    whole = canonical({**content, "sha256": sha256})
     if len(whole) > LONGEST:
         arrays = {**arrays, DOCUMENT: np.frombuffer(whole.encode(), np.uint8)}
         whole = DOCUMENT
@@ -81,13 +85,15 @@ def canonical(content: dict[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def start_digest(text: str, shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> Any:
-    """Return a digest of all of a file but its numbers."""
+def digest_of(text: str, shapes: Shapes, arrays: Iterable[Array]) -> str:
+    """Return the sha256 of a file's text, and of its arrays in the order of their names."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(shapes):
         dtype, shape = shapes[name]
         digest.update(f"\n{name} {dtype.name} {shape}".encode())
-    return digest
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 @dataclass
@@ -104,7 +110,7 @@ class StoredFile:
 
     path: str
     document: dict[str, Any]
-    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+    shapes: Shapes
     _file: Any
     _text: str
     _sha256: str
@@ -112,27 +118,18 @@ class StoredFile:
 
     def arrays(self) -> dict[str, Array]:
         """Read the arrays; raise ModelFileError where they, or the document, are not as written."""
-        digest = start_digest(self._text, self.shapes)
-        found = {}
-        for name in sorted(self.shapes):
-            found[name] = self._file.get_tensor(name)
-            digest.update(np.ascontiguousarray(found[name]).reshape(-1).view(np.uint8).data)
-        self._require(digest)
+        found = {name: self._file.get_tensor(name) for name in sorted(self.shapes)}
+        self._require(found.values())
         self._is_whole = True
         return found
 
     def verify(self) -> None:
         """Raise ModelFileError where the file is not as written; keep none of its arrays."""
-        if self._is_whole:
-            return
-        digest = start_digest(self._text, self.shapes)
-        for name in sorted(self.shapes):
-            array = np.ascontiguousarray(self._file.get_tensor(name))
-            digest.update(array.reshape(-1).view(np.uint8).data)
-        self._require(digest)
+        if not self._is_whole:
+            self._require(self._file.get_tensor(name) for name in sorted(self.shapes))
 
-    def _require(self, digest: Any) -> None:
-        if digest.hexdigest() != self._sha256:
+    def _require(self, arrays: Iterable[Array]) -> None:
+        if digest_of(self._text, self.shapes, arrays) != self._sha256:
             raise ModelFileError(
                 f"{self.path!r} is damaged: its sha256 is not the one that was written with it. "
                 "Take a copy of the file that is not."

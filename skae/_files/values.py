@@ -14,15 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skae._files.format import FORMATS
+
 Array = NDArray[Any]
 # What JSON has no word for is a dict with one key, which begins with this.
 MARK = "$"
-SIZES = (8, 16, 32, 64)
-NUMBERS = (
-    "bool",
-    *(f"{kind}{size}" for kind in ("int", "uint") for size in SIZES),
-    *(f"float{size}" for size in SIZES[1:]),
-)
+NUMBERS = [dtype.name for dtype in FORMATS.values()]
 
 
 def no_other(path: str, value: Any) -> Any:

@@ -1,6 +1,5 @@
 """What the fitted state of an imputer in a file must be, before anything is built of it."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from skae._estimator.parameters.rules import Rule, integer
 from skae._estimator.saving.schema import (
     array_of,
     check,
+    check_enough,
     check_gaussian,
     check_optional,
     is_sizes,
@@ -20,7 +20,7 @@ from skae._training.imputer.scores import N_POINTS
 
 
 def check_imputer(state: dict[str, Any]) -> None:
-    """Raise ValueError where the fitted state of an imputer is none."""
+    """Raise ValueError where ``state`` is no valid fitted state of an imputer."""
     n, count = state["n_features_in_"], integer(0)
     check("n_features_in_", n, integer(1))
     check("_kept", state["_kept"], array_of(n, dtype=bool))
@@ -38,7 +38,7 @@ def check_imputer(state: dict[str, Any]) -> None:
         raise ValueError(f"_filler has {sorted(filler)}, expected {sorted(names)}")
     gaussian = filler["gaussian"]
     if not isinstance(gaussian, dict) or not isinstance(gaussian.get("mean"), np.ndarray):
-        raise ValueError("_filler.gaussian is none")
+        raise ValueError("_filler.gaussian is no Gaussian; expected a dict with the array 'mean'")
     m = gaussian["mean"].size
     check("_filler.gaussian", gaussian, Rule("of the columns", lambda v: 1 <= m <= n))
     check_gaussian("_filler.gaussian", gaussian, m)
@@ -52,7 +52,7 @@ def check_imputer(state: dict[str, Any]) -> None:
 
 
 def check_network(filler: dict[str, Any], m: int) -> None:
-    """Raise ValueError where the network of a filler of m columns is none."""
+    """Raise ValueError where a filler of m columns has no valid network."""
     scores, weights, sizes = filler["scores"], filler["weights"], filler["sizes"]
     check("_filler.scores", scores, Rule("a dict", lambda v: isinstance(v, dict)))
     if scores.keys() != {"values", "scores", "gaussian"}:
@@ -61,14 +61,5 @@ def check_network(filler: dict[str, Any], m: int) -> None:
         check(f"_filler.scores.{name}", scores[name], array_of(m, N_POINTS))
     check_gaussian("_filler.scores.gaussian", scores["gaussian"], m)
     check("_filler.history", filler["history"], rows_of_history)
-    if not isinstance(weights, dict) or not all(
-        isinstance(v, np.ndarray) for v in weights.values()
-    ):
-        raise ValueError("_filler.weights are no arrays")
     asked = count_dense((2 * m, *sizes, m)) + count_dense((m, *sizes[::-1], m))
-    available = sum(math.prod(v.shape) for v in weights.values())
-    if asked > available or len(sizes) > len(weights):
-        raise ValueError(
-            f"_filler.sizes={sizes} describe networks of {asked:,} numbers, and the file has "
-            f"{available:,}"
-        )
+    check_enough("_filler.weights", weights, asked, len(sizes))

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
 from skae._data.batch import counting, mean_over_rows, row_weights, rows_of_all, this_world
-from skae._data.words import shown, shown_error
+from skae._files.words import shown, shown_error
 from skae._model.codes import LinearCodes, OwnAxes, whitening
 from skae._model.losses import Loss, Prepared
 from skae._model.module import AutoEncoderModule

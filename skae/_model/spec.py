@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from skae._data.words import shown
+from skae._files.words import shown
 
 
 @dataclass(frozen=True)

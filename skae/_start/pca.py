@@ -9,7 +9,7 @@ from skae._data.sources import Array, Source
 from skae._data.sums.centred import Centred, centre
 from skae._data.sums.moments import Moments
 from skae._data.sums.scatter import Scatter, largest
-from skae._data.words import shown
+from skae._files.words import shown
 
 # Above this size of the smaller side, a few components are found by subspace iteration.
 EXACT_SIZE = 2000

@@ -7,7 +7,7 @@ from typing import Any
 
 from skorch.callbacks import Callback, LRScheduler
 
-from skae._data.words import shown
+from skae._files.words import shown
 
 
 class StopTraining(Exception):
@@ -101,13 +101,25 @@ def own_callbacks(callbacks: list[Any] | None, reserved: Iterable[str]) -> list[
     ]
 
 
+def can_be_copied(value: Any, copied: dict[int, Any]) -> bool:
+    """Tell whether deepcopy copies a value, given the copies that there are, by ``id``."""
+    try:
+        copy.deepcopy(value, dict(copied))
+    except Exception:
+        return False
+    return True
+
+
 def own_copy(callback: Any) -> Any:
     """Copy a callback, so that the user's stays as it is."""
     try:
         copied = copy.deepcopy(callback)
     except Exception:  # it holds a lock, or a file that is open
         copied = copy.copy(callback)
-        for name, value in list(getattr(copied, "__dict__", {}).items()):
-            if isinstance(value, list | dict | set):
-                setattr(copied, name, copy.copy(value))
+        own = {id(callback): copied}
+        attributes = getattr(copied, "__dict__", {})
+        to_copy = {name: v for name, v in attributes.items() if can_be_copied(v, own)}
+        kept = {id(v): v for name, v in attributes.items() if name not in to_copy}
+        # Together, so that attributes that have a list in common go on having it.
+        attributes.update(copy.deepcopy(to_copy, own | kept))
     return copied if isinstance(copied, Callback | type) else Borrowed(copied)

@@ -24,11 +24,11 @@ from skae._model.seeding import Drawing
 from skae._training.callbacks import StopTraining, asks_to_stop, listens
 from skae._training.engine.discriminator import DiscriminatorTraining
 from skae._training.engine.optimizer import COURSES, FlatAdamW, last_values
+from skae._training.engine.pickled import PickledOnce
 from skae._training.engine.residual_noise import ResidualNoise
 from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread, takes_bfloat16
 from skae._training.engine.together import join_module
 from skae._training.epoch import PassTerms, record_batch, record_epoch, step_loss
-from skae._training.pickled import PickledOnce
 
 
 class AutoEncoderNet(PickledOnce):

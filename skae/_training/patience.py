@@ -1,8 +1,14 @@
-"""When a training leads nowhere."""
+"""When a training leads nowhere, and what is said of one whose loss was not finite."""
 
 import math
 import statistics
+import warnings
 from collections.abc import Sequence
+
+from sklearn.exceptions import ConvergenceWarning
+from skorch import NeuralNet
+
+from skae._model.networks.users import UsersNetwork
 
 # Evidence for these numbers: see benchmarks/README.md. A twentieth of the epochs, 20 at least,
 # is a stretch; none ends a training within its first tenth.
@@ -32,3 +38,33 @@ def leads_nowhere(losses: Sequence[float], start: float, n_epochs: int) -> bool:
     last = losses[-stretch:]
     first, second = last[: stretch // 2], last[stretch // 2 :]
     return min(last) > start and statistics.median(second) >= statistics.median(first)
+
+
+def report_divergence(net: NeuralNet, diverged_at: int, kept: int, *, has_start: bool) -> None:
+    """Warn of a loss that was not finite; raise ValueError if no weights are worth keeping.
+
+    Parameters
+    ----------
+    net : NeuralNet
+    diverged_at : int
+        The epoch of that loss.
+    kept : int
+        The epoch whose weights are kept, 0 for the start.
+    has_start : bool
+        Whether the weights of the start are worth keeping.
+    """
+    remedy = f"lower learning_rate_init, now {net.lr:g}, or scale X"
+    users = [part.name for part in net.module_.modules() if isinstance(part, UsersNetwork)]
+    if users:
+        remedy += f"; or see whether the networks of {' and '.join(users)} return NaN in training"
+    if kept == 0 and not has_start:
+        raise ValueError(
+            f"The loss was not finite in epoch {diverged_at}, and there are no "
+            f"earlier weights to keep; {remedy}."
+        )
+    warnings.warn(
+        f"The loss was not finite in epoch {diverged_at}: the weights of epoch "
+        f"{kept} are kept (0 is the start). To train further, {remedy}.",
+        ConvergenceWarning,
+        stacklevel=5,
+    )

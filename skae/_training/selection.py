@@ -16,10 +16,9 @@ from skae._data.batches import RowDataset
 from skae._data.sources import Array
 from skae._model.weights import copy_weights, load_trained
 from skae._start.floor import PCAFloor, floor_state
-from skae._training.divergence import report_divergence
 from skae._training.iterate import Iterate
 from skae._training.net import AutoEncoderNet
-from skae._training.patience import leads_nowhere
+from skae._training.patience import leads_nowhere, report_divergence
 
 # Without validation rows, epochs are compared by the losses of up to so many training rows.
 N_COMPARED = 1000

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from skae._cluster.connect import check_seconds
 from skae._cluster.processes import ProcessLostError
-from skae._data.words import shown
+from skae._files.words import shown
 
 T = TypeVar("T")
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import re
 import warnings
 from collections.abc import Hashable
 from itertools import pairwise
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skae._data.split import MIN_VALIDATION, Split
-from skae._data.words import shown
 from skae._data.world import ALONE, World
+from skae._files.words import shown, without_address
 
 # The most numbers of a matrix with a row for each component, where the code is larger than the
 # rank of X: 2**27 take half a gigabyte.
@@ -43,11 +42,6 @@ def require_same_parameters(estimator: Any, world: World) -> None:
                     f"{name} is {value} in process 0 and {other} in process {rank}; give "
                     "all processes the same."
                 )
-
-
-def without_address(value: Any) -> str:
-    """Return what a parameter looks like, wherever in memory it is."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def check_size(n_components: int, shape: tuple[int, int]) -> None:

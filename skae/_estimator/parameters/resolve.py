@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skae._data.words import shown
 from skae._data.world import World
 from skae._estimator.parameters.shared import SharedParameters
+from skae._files.words import shown
 from skae._model.losses import takes_any_row
 from skae._model.module import AutoEncoderModule
 from skae._model.spec import ModelSpec

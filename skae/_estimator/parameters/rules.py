@@ -15,7 +15,7 @@ from typing import Any, TypeVar, dataclass_transform
 import numpy as np
 from torch import nn
 
-from skae._data.words import shown
+from skae._files.words import shown
 
 T = TypeVar("T")
 

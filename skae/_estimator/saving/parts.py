@@ -1,13 +1,13 @@
 """Parameters in files: those that a file stores, and those that are handed in again."""
 
 import inspect
-import re
 from typing import Any
 
 from torch import nn
 from torch.distributions import Distribution
 
 from skae._files.values import Array, Encoder
+from skae._files.words import shown
 from skae._model.distributions import (
     distribution_from_plain,
     distribution_to_plain,
@@ -21,8 +21,6 @@ ACTIVATION_CLASSES: dict[str, type[nn.Module]] = {
     if name in nn.modules.activation.__all__
     and all(p.default is not p.empty for p in [*inspect.signature(kind).parameters.values()])
 }
-# How much is shown of what a parameter was.
-LONGEST = 80
 
 
 class Unstorable(TypeError):
@@ -70,8 +68,8 @@ def encode_parameter(
     except Unstorable:
         if name in parts and parts[name] is not value and not is_equal(parts[name], value):
             raise ValueError(
-                f"{name} was changed after the fit to {shortened(value)}, and the fitted model "
-                f"still has {shortened(parts[name])}: a file cannot ask for both. Set {name} to "
+                f"{name} was changed after the fit to {shown(value)}, and the fitted model "
+                f"still has {shown(parts[name])}: a file cannot ask for both. Set {name} to "
                 "what it was when the model was fitted, or fit again."
             ) from None
         parts[name] = value
@@ -91,12 +89,3 @@ def is_equal(one: Any, other: Any) -> bool:
         return bool(one == other)
     except Exception:  # such as arrays
         return False
-
-
-def shortened(value: Any) -> str:
-    """Return what a value looks like, without where it is in memory."""
-    try:
-        text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-    except Exception:
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from torch.distributions import Distribution
 
-from skae._estimator.saving.parts import shortened, to_plain
+from skae._estimator.saving.parts import to_plain
+from skae._files.words import shown
 
 # Modules that copy functions with their code, or not at all: local functions are none of theirs
 # to refuse.
@@ -25,14 +26,14 @@ def require_picklable(estimator: Any) -> None:
             pickle.dumps(value)
         except Exception as error:
             raise pickle.PicklingError(
-                f"{name}={shortened(value)} cannot be pickled ({error}). pickle and joblib store "
+                f"{name}={shown(value)} cannot be pickled ({error}). pickle and joblib store "
                 f"functions and classes by name alone: define {name} in a module of yours; or "
                 "save with model.save(path), and hand it in again at skae.load; or pickle with "
                 "cloudpickle."
             ) from error
         if isinstance(to_plain(value), Distribution) and is_below("skops"):
             raise TypeError(
-                f"{name}={shortened(value)} is a distribution that skops cannot hold; save with "
+                f"{name}={shown(value)} is a distribution that skops cannot hold; save with "
                 f"model.save(path) and hand {name} in again at skae.load, or with pickle."
             )
 

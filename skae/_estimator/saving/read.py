@@ -11,19 +11,16 @@ import sklearn
 
 from skae._estimator.environment import as_if_alone, resolve_device
 from skae._estimator.parameters.rules import Rule, check_argument
-from skae._estimator.saving.parts import ACTIVATION_CLASSES, restored_parameters, shortened
+from skae._estimator.saving.parts import ACTIVATION_CLASSES, restored_parameters
 from skae._estimator.saving.savable import Savable
 from skae._estimator.saving.schema import allows
 from skae._estimator.saving.write import KIND, OF_A_MACHINE, may_be_set
 from skae._files.format import ModelFileError, StoredFile, open_file
 from skae._files.values import Array, Decoder
+from skae._files.words import shown
 from skae._model.distributions import is_plain_distribution, require_plain
 
 ENTRIES = {"class", "versions", "parameters", "parts", "state", "users", "requests"}
-
-
-class WrongCall(Exception):
-    """Raised for what a user has handed in; the error to raise is its cause."""
 
 
 def read_model(
@@ -33,18 +30,31 @@ def read_model(
     handed_in: dict[str, Any],
 ) -> Any:
     """Load a fitted estimator; see :func:`skae.load`, which knows the ``classes`` by name."""
-    with open_file(path, KIND) as stored, refusing(stored):
-        cls = class_of(stored, classes, estimator)
-        require_handed_in(stored, cls, handed_in)
-        # First with arrays that have no memory: what does not fit together is not read.
-        stand_ins = {
-            name: np.broadcast_to(np.zeros((), dtype), shape)
-            for name, (dtype, shape) in stored.shapes.items()
-        }
-        Content.of(stored.document, stand_ins, handed_in).check(cls)
-        content = Content.of(stored.document, stored.arrays(), handed_in)
+    if estimator is not None and not is_savable(estimator):
+        raise TypeError(
+            f"estimator={shown(estimator)} is no class of an estimator of skae's kind; pass the "
+            "class that was saved."
+        )
+    with open_file(path, KIND) as stored:
+        with refusing(stored):
+            cls = class_of(stored.document, classes, estimator)
+        check_call(stored, cls, estimator, handed_in)
+        with refusing(stored):
+            require_parts(stored.document["parts"], cls, handed_in)
+            # First with arrays that have no memory: what does not fit together is not read.
+            stand_ins = {
+                name: np.broadcast_to(np.zeros((), dtype), shape)
+                for name, (dtype, shape) in stored.shapes.items()
+            }
+            Content.of(stored.document, stand_ins, handed_in).check(cls)
+            content = Content.of(stored.document, stored.arrays(), handed_in)
     with refusing(stored), as_if_alone():
         return content.build(cls)
+
+
+def is_savable(value: Any) -> bool:
+    """Tell whether a value is a class of estimators that can be saved."""
+    return isinstance(value, type) and issubclass(value, Savable)
 
 
 @contextmanager
@@ -52,9 +62,6 @@ def refusing(stored: StoredFile) -> Iterator[None]:
     """Raise ModelFileError for whatever goes wrong with a file: it may hold anything."""
     try:
         yield
-    except WrongCall as error:
-        assert error.__cause__ is not None
-        raise error.__cause__ from None
     except (ModelFileError, OSError):
         raise
     except Exception as error:
@@ -65,59 +72,70 @@ def refusing(stored: StoredFile) -> Iterator[None]:
 
 
 def class_of(
-    stored: StoredFile, classes: Mapping[str, type[Savable]], estimator: Any
+    document: dict[str, Any],
+    classes: Mapping[str, type[Savable]],
+    estimator: type[Savable] | None,
 ) -> type[Savable]:
-    """Return the class of the estimator in a file, which is one of skae's or the one given."""
-    document = stored.document
+    """Return the class of the estimator in a file: one of skae's by name, or the one handed in."""
     if document.keys() != ENTRIES or not all(isinstance(v, dict) for v in document.values()):
         raise ValueError(f"its document has the entries {sorted(document)}")
     name, of_skae = document["class"].get("name"), document["class"].get("of_skae")
     if not isinstance(name, str) or not isinstance(of_skae, bool):
         raise ValueError("it does not say of which class it is")
-    if estimator is None:
-        if not of_skae:
-            raise ValueError(
-                f"it is of the class {name!r}, which is not skae's; hand it in, as in "
-                f"skae.load(path, estimator={name})"
-            )
+    if of_skae:
         if name not in classes:
             raise ValueError(f"it is of the class {name!r}, and this version of skae has none such")
         return classes[name]
-    if not isinstance(estimator, type) or not issubclass(estimator, Savable):
-        wrong = f"estimator={estimator!r} is no class of an estimator of skae's kind"
-        raise WrongCall from TypeError(f"{wrong}; pass the class that was saved.")
-    if of_skae and estimator is not classes.get(name):
-        wrong = f"estimator={estimator.__name__} is not the class of {stored.path!r}, {name!r}"
-        raise WrongCall from ValueError(f"{wrong}; leave it out.")
+    if estimator is None:
+        raise ValueError(
+            f"it is of the class {name!r}, which is not skae's; hand it in, as in "
+            f"skae.load(path, estimator={name})"
+        )
     return estimator
 
 
-def require_handed_in(stored: StoredFile, cls: type[Any], handed_in: dict[str, Any]) -> None:
-    """Raise for parts that are missing, for others, and for those that break their rule."""
-    parts, rules = stored.document["parts"], rules_of(cls)
+def check_call(
+    stored: StoredFile,
+    cls: type[Any],
+    estimator: type[Savable] | None,
+    handed_in: dict[str, Any],
+) -> None:
+    """Raise for what is handed in and is in the file, is no parameter, or breaks its rule."""
+    if estimator is not None and estimator is not cls:
+        raise ValueError(
+            f"estimator={estimator.__name__} is not the class of {stored.path!r}, {cls.__name__}; "
+            "leave it out."
+        )
+    rules = rules_of(cls)
     for name, value in handed_in.items():
         if name not in rules:
-            raise WrongCall from TypeError(f"{cls.__name__} has no parameter {name!r}.")
-        if name not in parts and name != "device":
-            wrong = f"{name}={shortened(value)} is handed in, and {stored.path!r} has its own"
-            raise WrongCall from ValueError(f"{wrong}; leave it out, and set it afterwards.")
-        try:
-            check_argument(name, value, rules[name])
-            if name == "device":
-                resolve_device(value)
-        except ValueError as error:
-            raise WrongCall from error
-    if not parts.keys() <= rules.keys():
-        raise ValueError(f"it lacks {sorted(parts)}, of which some are no parameters")
+            raise TypeError(f"{cls.__name__} has no parameter {name!r}.")
+        if name not in stored.document["parts"] and name != "device":
+            raise ValueError(
+                f"{name}={shown(value)} is handed in, and {stored.path!r} has its own; leave it "
+                "out, and set it afterwards."
+            )
+        check_argument(name, value, rules[name])
+        if name == "device":
+            resolve_device(value)
+
+
+def require_parts(parts: dict[str, Any], cls: type[Any], handed_in: dict[str, Any]) -> None:
+    """Raise ValueError where parts of a file are missing, or are no parameters."""
+    unknown = sorted(parts.keys() - rules_of(cls).keys())
+    if unknown:
+        raise ValueError(
+            f"it names parts {str(unknown)[:200]}, which {cls.__name__} has no parameters for"
+        )
     missing = [name for name in parts if name not in handed_in]
     if missing:
-        looks = "; ".join(f"{name} was {str(parts[name])[:100]}" for name in missing)
+        looks = "; ".join(f"{name} was {str(parts[name])[:110]}" for name in missing)
         call = ", ".join(f"{name}=…" for name in missing)
         alone = missing == ["callbacks"]
         note = ", or callbacks=None to go on without" if alone else ""
         raise ValueError(
-            f"{', '.join(missing)} of yours are not in the file ({looks}); hand them in, as in "
-            f"skae.load(path, {call}){note}"
+            f"the file does not hold your {', '.join(missing)} ({looks}); hand "
+            f"{'them' if missing[1:] else 'it'} in, as in skae.load(path, {call}){note}"
         )
 
 
@@ -127,7 +145,10 @@ def rules_of(cls: type[Any]) -> dict[str, Rule]:
 
 
 class Once(dict[str, Array]):
-    """Arrays each of which is asked for once: a file cannot have more of them than it holds."""
+    """A mapping that gives each array once.
+
+    So decoded values take no more memory than the file has.
+    """
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         super().__init__(arrays)
@@ -192,7 +213,9 @@ class Content:
         known = wanted | needed | optional
         for name in self.users:
             if name in known or not may_be_set(cls, name):
-                raise ValueError(f"it has an attribute {name[:60]!r} that none of yours can be")
+                raise ValueError(
+                    f"it has an attribute {name[:60]!r}, which is no name that a user may set"
+                )
         if any(self.parameters.get(name) is not None for name in OF_A_MACHINE):
             raise ValueError(f"it has values of {OF_A_MACHINE}, which save does not write")
         check_by_rules(cls, defaults_of(cls) | self.parameters)
@@ -230,27 +253,23 @@ def defaults_of(cls: type[Any]) -> dict[str, Any]:
     return {spec.name: spec.default for spec in fields(cls)}
 
 
-def check_by_rules(cls: type[Any], parameters: dict[str, Any]) -> None:
-    """Raise ValueError for a parameter that breaks its rule."""
+def check_by_rules(cls: type[Any], values: dict[str, Any], where: str = "") -> None:
+    """Raise ValueError for a value by the name of a parameter whose rule it breaks."""
     for name, rule in rules_of(cls).items():
-        value = parameters[name]
+        value = values.get(name)
         if is_plain_distribution(value):
             require_plain(value)  # its arrays may have no memory yet
-        elif not allows(rule, value):
-            raise ValueError(f"{name}={shortened(value)} is not valid: expected {rule.expected}")
+        elif name in values and not allows(rule, value):
+            raise ValueError(f"{where}{name}={shown(value)} is not valid: expected {rule.expected}")
 
 
 def check_spec_by_rules(cls: type[Any], spec: dict[str, Any]) -> None:
     """Raise ValueError where a module is described by what is no parameter of a class."""
-    rules, own = rules_of(cls), spec.get("parameters")
-    if not isinstance(own, dict) or not own.keys() <= rules.keys():
-        raise ValueError(f"_spec.parameters are {shortened(own)}")
-    for name, value in {**spec, **own}.items():
-        if name in rules and is_plain_distribution(value):
-            require_plain(value)
-        elif name in rules and not allows(rules[name], value):
-            expected = rules[name].expected
-            raise ValueError(f"_spec.{name} is {shortened(value)}, expected {expected}")
+    own = spec.get("parameters")
+    if not isinstance(own, dict) or not own.keys() <= rules_of(cls).keys():
+        raise ValueError(f"_spec.parameters are {shown(own)}")
+    check_by_rules(cls, spec, "_spec.")
+    check_by_rules(cls, own, "_spec.parameters.")
 
 
 def check_requests(cls: type[Any], requests: dict[str, Any]) -> None:
@@ -260,4 +279,6 @@ def check_requests(cls: type[Any], requests: dict[str, Any]) -> None:
             v is None or isinstance(v, bool | str) for v in wanted.values()
         )
         if not plain or not method.isidentifier() or not hasattr(cls, f"set_{method}_request"):
-            raise ValueError(f"it has requests of {method[:40]!r}, which has none")
+            raise ValueError(
+                f"it has metadata requests for {method[:40]!r}, a method that takes none"
+            )

@@ -1,6 +1,7 @@
 """What every estimator that can be saved has."""
 
 import os
+from abc import ABC, abstractmethod
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
@@ -12,7 +13,7 @@ from skae._estimator.saving.versions import own_version
 from skae._estimator.saving.write import write_model
 
 
-class Savable:
+class Savable(ABC):
     """An estimator that is saved as numbers, names and arrays.
 
     It says by the methods below what its fitted state is: a dict in which classes of skae, torch
@@ -20,17 +21,17 @@ class Savable:
     """
 
     @classmethod
+    @abstractmethod
     def _names_of_state(cls) -> tuple[set[str], set[str]]:
         """Return the names that a fitted state has, and those that it may have besides."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def _check_state(cls, state: dict[str, Any]) -> None:
-        """Raise ValueError for a state that is none, before anything is built of it.
+        """Raise ValueError for what is no valid fitted state, before anything is built of it.
 
         Its arrays may be stand-ins that have a shape, a dtype and no memory.
         """
-        raise NotImplementedError
 
     def _get_state(self) -> dict[str, Any]:
         """Return the state as a dict."""
@@ -69,7 +70,8 @@ class Savable:
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         ValueError
-            For a parameter that is not valid, and for an attribute of yours that is no plain value.
+            For a parameter that is not valid, or is called ``estimator``, and for an attribute of
+            yours that is no plain value.
         OSError
             Where the file cannot be written; a file that was there stays.
         """

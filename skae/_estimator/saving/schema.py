@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from skae._data.sums.scatter import MAX_PRODUCTS
 from skae._estimator.parameters.arguments import check_networks
 from skae._estimator.parameters.rules import Rule, boolean, integer, is_integer, options
+from skae._files.words import shown
 from skae._model.networks.count import count_dense, count_weights
 from skae._model.spec import ModelSpec
 
 Schema = Rule | dict[str, Any]
 
-# Numbers of scale and rows beyond these, float32 cannot hold.
+# float32 cannot hold rows of a scale below this, or above its inverse.
 MIN_SCALE = 1e-30
 AXES = ("transform",)
 # The parts of a stream that are dicts.
@@ -74,10 +75,10 @@ def check(where: str, value: Any, schema: Schema) -> None:
     """Raise ValueError where a value is not what a schema says."""
     if isinstance(schema, Rule):
         if not allows(schema, value):
-            raise ValueError(f"{where} is {described(value)}, expected {schema.expected}")
+            raise ValueError(f"{where} is {shown(value)}, expected {schema.expected}")
         return
     if not isinstance(value, dict) or value.keys() != schema.keys():
-        keys = sorted(value) if isinstance(value, dict) else described(value)
+        keys = sorted(value) if isinstance(value, dict) else shown(value)
         differing = f"has {keys}"[:300]
         raise ValueError(f"{where} {differing}, expected {sorted(schema)}")
     for name, part in schema.items():
@@ -90,14 +91,6 @@ def allows(rule: Rule, value: Any) -> bool:
         return rule.allows(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return False
-
-
-def described(value: Any) -> str:
-    """Return what a value looks like; of an array its format and shape."""
-    if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype} of shape {value.shape}"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def check_gaussian(where: str, value: Any, n: int) -> None:
@@ -117,7 +110,7 @@ def check_gaussian(where: str, value: Any, n: int) -> None:
 
 
 def check_model(state: dict[str, Any], diagnosed: tuple[str, ...]) -> ModelSpec:
-    """Raise ValueError where the fitted state of an autoencoder is none; return its description."""
+    """Raise ValueError where ``state`` is no valid fitted state; return its ModelSpec."""
     spec = spec_of(state["_spec"])
     n, k = spec.n_features, spec.n_components
     count, curve = integer(0), numbers | nothing
@@ -156,7 +149,7 @@ def check_optional(state: dict[str, Any], n: int) -> None:
 def spec_of(values: Any) -> ModelSpec:
     """Return the description of a module that a file has, or raise ValueError."""
     if not isinstance(values, dict) or values.keys() != vars(ModelSpec(1, 1)).keys():
-        raise ValueError(f"_spec is {described(values)}, and describes no module")
+        raise ValueError(f"_spec is {shown(values)}, and describes no module")
     spec, size = ModelSpec(**values), integer(1)
     check("_spec.n_features", spec.n_features, size)
     check("_spec.n_components", spec.n_components, size)
@@ -177,21 +170,26 @@ def check_weights(spec: ModelSpec, weights: Any, outputs_per_component: int) -> 
 
     So that building what it describes takes no more memory than the file.
     """
-    if not isinstance(weights, dict) or not all(
-        isinstance(v, np.ndarray) for v in weights.values()
-    ):
-        raise ValueError("_weights are no arrays")
     check_networks(spec, spec.n_features)
-    k, available = spec.n_components, sum(math.prod(v.shape) for v in weights.values())
+    k = spec.n_components
     asked = count_weights(spec, k * outputs_per_component) + 2 * k * k
     for name, value in spec.parameters.items():
         if name.endswith("layer_sizes") and isinstance(value, tuple | list):
             asked += count_dense((1, *value, 1))  # of a discriminator
-    n_layers = len(spec.hidden_layer_sizes)
+    check_enough("_weights", weights, asked, len(spec.hidden_layer_sizes))
+
+
+def check_enough(where: str, weights: Any, asked: int, n_layers: int) -> None:
+    """Raise ValueError where weights are not arrays, or fewer than networks ask for."""
+    if not isinstance(weights, dict) or not all(
+        isinstance(v, np.ndarray) for v in weights.values()
+    ):
+        raise ValueError(f"{where} is not a dict of arrays")
+    available = sum(math.prod(v.shape) for v in weights.values())
     if asked > available or n_layers > len(weights):
         raise ValueError(
-            f"_spec describes networks of at least {asked:,} numbers in {n_layers} hidden layers, "
-            f"and the file has {available:,} in {len(weights)} arrays"
+            f"the networks described have at least {asked:,} numbers in {n_layers} hidden layers, "
+            f"and {where} has {available:,} in {len(weights)} arrays"
         )
 
 
@@ -200,7 +198,7 @@ def check_stream(stream: Any, n: int, weights: dict[str, NDArray[Any]]) -> None:
     if stream is None:
         return
     if not isinstance(stream, dict):
-        raise ValueError(f"_stream is {described(stream)}, expected a dict or None")
+        raise ValueError(f"_stream is {shown(stream)}, expected a dict or None")
     column, count = array_of(n), integer(0)
     scatter: Schema = {
         "n_rows": count,

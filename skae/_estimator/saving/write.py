@@ -10,11 +10,11 @@ from skae._estimator.saving.parts import (
     encode_parameter,
     plain_parameters,
     refuse,
-    shortened,
 )
 from skae._estimator.saving.versions import versions_now
 from skae._files.format import write_file
 from skae._files.values import Array, Encoder
+from skae._files.words import shown
 
 # What the file is for.
 KIND = "model"
@@ -30,6 +30,11 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     state = cls._to_file(plain_parameters(model._get_state()))
     state |= {name: None for name in OF_A_MACHINE if name in state}
     names, known = {*cls._get_param_names()}, set.union(*cls._names_of_state())
+    if "estimator" in names:
+        raise ValueError(
+            f"{cls.__name__} has a parameter named 'estimator', by which skae.load takes the class "
+            "and could not be handed yours; give the parameter another name."
+        )
     requests = state.pop("_metadata_request", None)
     arrays: dict[str, Array] = {}
     # What users hand in again, by parameter; first what the fit has, which has to be the same.
@@ -50,7 +55,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "class": {"name": cls.__name__, "of_skae": is_of_skae(cls)},
         "versions": versions_now(),
         "parameters": parameters,
-        "parts": {name: shortened(value) for name, value in parts.items()},
+        "parts": {name: shown(value, 80) for name, value in parts.items()},
         "state": fitted,
         "users": users,
         "requests": {} if requests is None else requests._serialize(),
@@ -89,7 +94,7 @@ def encode_value(name: str, value: Any, arrays: dict[str, Array]) -> Any:
         return encoder.encode(value, name)
     except Unstorable as error:
         raise ValueError(
-            f"{name}={shortened(value)} cannot be saved: {error}, and a file holds numbers, "
+            f"{name}={shown(value)} cannot be saved: {error}, and a file holds numbers, "
             "strings, arrays, and lists and dicts of these. Remove it, or put it in such terms; "
             "pickle saves more."
         ) from None

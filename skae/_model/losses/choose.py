@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skae._data.sources import Source
 from skae._data.units import Units
-from skae._data.words import shown
+from skae._files.words import shown
 from skae._model.losses.base import Loss
 from skae._model.losses.linked import BinaryCrossEntropy, Poisson
 from skae._model.losses.plain import AbsoluteError, CustomLoss, Huber, SquaredError

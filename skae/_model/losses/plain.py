@@ -10,7 +10,7 @@ from skae import functional
 from skae._data.batch import observed_values
 from skae._data.sources import Array
 from skae._data.units import Units
-from skae._data.words import shown
+from skae._files.words import shown
 from skae._model.losses.base import Loss
 from skae._model.plain.layers import FromUnits
 from skae._model.substitute import Substitutable

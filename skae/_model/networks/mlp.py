@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from skae._data.words import shown, shown_error
+from skae._files.words import shown, shown_error
 from skae._model.plain.exportable import Exportable, copy_as, export
 from skae._model.seeding import Drawing, seed_draws
 from skae._model.substitute import Substitutable

@@ -2,11 +2,12 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skae._data.words import shown, shown_error
+from skae._files.words import shown, shown_error
 from skae._model.networks.mlp import Dropout, replace_layers
 from skae._model.plain.exportable import Exportable, export
 from skae._model.seeding import DrawsFrom, seed_draws
@@ -54,24 +55,29 @@ def build_network(
                 f"{name}={shown(make)} returned a network that fails on a tensor of shape "
                 f"(3, {n_inputs}): {shown_error(error)}"
             ) from error
-    got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    if got != (3, n_outputs):
-        raise ValueError(
-            f"{name}={shown(make)} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "
-            f"network that it returned maps (3, {n_inputs}) to {got}."
-        )
-    if not output.is_floating_point() or not output.isfinite().all():
-        what = "NaN or infinity" if output.is_floating_point() else str(output.dtype)
-        raise ValueError(
-            f"{name}={shown(make)} returned a network that gives {what} for inputs from -1 to 1; "
-            "let it return finite floats."
-        )
+    check_output(f"{name}={shown(make)}", output, n_inputs, n_outputs)
     if not torch.equal(x, before):
         raise ValueError(
             f"{name}={shown(make)} returned a network that writes into its input, the rows that "
             "it is to reconstruct; let its first layer make a new tensor (inplace=False)."
         )
     return UsersNetwork(name, seeded, n_outputs)
+
+
+def check_output(what: str, output: Any, n_inputs: int, n_outputs: int) -> None:
+    """Raise ValueError where a network's output of three rows is not what it has to be."""
+    got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if got != (3, n_outputs):
+        raise ValueError(
+            f"{what} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "
+            f"network that it returned maps (3, {n_inputs}) to {got}."
+        )
+    if not output.is_floating_point() or not output.isfinite().all():
+        values = "NaN or infinity" if output.is_floating_point() else str(output.dtype)
+        raise ValueError(
+            f"{what} returned a network that gives {values} for inputs from -1 to 1; "
+            "let it return finite floats."
+        )
 
 
 class UsersNetwork(Exportable):

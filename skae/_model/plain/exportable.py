@@ -1,13 +1,13 @@
 """What a module of skae is outside it."""
 
 import copy
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 
-class Exportable(nn.Module):
+class Exportable(nn.Module, ABC):
     """A module that says of which of torch's own layers its computation is made.
 
     skae's networks are exportable, and so are the layers that it puts into users' networks.
