@@ -236,3 +236,57 @@ def test_a_file_says_what_it_is_without_skae(path):
         *("python", "skae", "torch", "numpy", "scikit-learn", "skorch")
     }
     assert document["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes")
+def test_pipes_are_neither_replaced_nor_read(path, tmp_path):
+    model = skae.load(path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="it is a pipe or a device"):
+        model.save(pipe)
+    assert not pipe.is_file()
+    with pytest.raises(ModelFileError, match="is no file, but a pipe"):
+        skae.load(pipe)
+
+
+@pytest.mark.parametrize("wrong", ["a\0b", "circle", "nowhere/model", "."])
+def test_a_path_that_is_none_is_an_error_of_the_system(wrong, path, tmp_path, monkeypatch):
+    model = skae.load(path)
+    monkeypatch.chdir(tmp_path)
+    os.symlink("circle", "circle")
+    with pytest.raises(OSError, match="cannot be written"):
+        model.save(wrong)
+    assert os.listdir() == ["circle"]
+
+
+def test_long_names_and_bytes_are_paths(path, tmp_path):
+    model, long = skae.load(path), os.fsencode(tmp_path / ("x" * 250))
+    model.save(long)
+    assert skae.load(long).loss_curve_ == model.loss_curve_
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_refused(path, tmp_path):
+    saved = tmp_path / "model"
+    saved.write_bytes(path.read_bytes())
+    with (
+        pytest.raises(ModelFileError, match="was cut short while it was read"),
+        open_file(saved, "model") as file,
+    ):
+        os.truncate(saved, os.path.getsize(saved) // 2)
+        file.arrays()
+
+
+@pytest.mark.parametrize("change", ["an entry twice", "blanks", "other metadata"])
+def test_a_header_that_save_did_not_write_is_refused(change, path, tmp_path):
+    with safetensors.safe_open(path, framework="np") as file:
+        arrays, text = file.get_tensors(), file.metadata()["skae"]
+    metadata = {
+        "an entry twice": {"skae": '{"document":{"evil":1},' + text[1:]},
+        "blanks": {"skae": text.replace(",", ", ", 1)},
+        "other metadata": {"skae": text, "more": "than that"},
+    }[change]
+    forged = tmp_path / "forged"
+    safetensors.numpy.save_file(arrays, forged, metadata)
+    with pytest.raises(ModelFileError, match="its header has no document that save wrote"):
+        skae.load(forged)

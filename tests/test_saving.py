@@ -333,3 +333,30 @@ def test_a_pickle_of_the_first_version_is_loaded():
     )
     np.testing.assert_allclose(model.transform(rows), codes, atol=1e-5)
     assert model.get_params().keys() == AutoEncoder().get_params().keys()
+
+
+class DrawsWhenBuilt(nn.Module):
+    """A user's network that keeps draws outside of its state."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.layer = nn.Linear(n_inputs, n_outputs)
+        self.register_buffer("mask", (torch.rand(n_outputs) > 0.5).float(), persistent=False)
+        self.shift = torch.randn(n_outputs)
+
+    def forward(self, x):
+        return self.layer(x) * (1 + self.mask) + self.shift
+
+
+@pytest.mark.parametrize("loaded", ["save", "pickle", "deepcopy"])
+def test_what_a_network_draws_when_it_is_built_is_drawn_again(loaded, spots, tmp_path):
+    model = trains(AutoEncoder, encoder=DrawsWhenBuilt, decoder=DrawsWhenBuilt, init="random")
+    model = model.set_params(early_stopping=False).fit(spots)
+    assert model.best_iter_ > 0
+    if loaded == "save":
+        model.save(tmp_path / "model")
+        again = skae.load(tmp_path / "model", encoder=DrawsWhenBuilt, decoder=DrawsWhenBuilt)
+    else:
+        again = pickle.loads(pickle.dumps(model)) if loaded == "pickle" else copy.deepcopy(model)
+    np.testing.assert_array_equal(again.transform(spots), model.transform(spots))
+    np.testing.assert_array_equal(again.score_samples(spots), model.score_samples(spots))

@@ -187,3 +187,13 @@ def test_an_estimator_that_is_not_fitted_says_so():
 def test_a_layer_that_does_not_say_what_it_is_for_torch_cannot_be_built():
     with pytest.raises(TypeError, match="abstract"):
         type("Layer", (Exportable,), {})()
+
+
+def test_a_transform_of_ones_own_is_not_left_out(spots):
+    class Twice(skae.AutoEncoder):
+        def transform(self, X):
+            return 2 * super().transform(X)
+
+    model = Twice(2, max_iter=1, random_state=0).fit(spots)
+    with pytest.raises(TypeError, match="Twice has a transform of its own"):
+        model.to_torch()

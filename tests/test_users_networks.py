@@ -400,3 +400,12 @@ def test_a_network_that_cannot_be_copied_is_trained_once(digits):
     AutoEncoder(2, encoder=same, **parameters).fit(digits[:200])
     with pytest.raises(ValueError, match=r"encoder=.*that an earlier fit has.*build a new one"):
         AutoEncoder(2, encoder=same, **parameters).fit(digits[:200])
+
+
+def test_a_network_with_an_extra_state_is_refused(spots):
+    class Extra(nn.Linear):
+        def get_extra_state(self):
+            return {"a": 1}
+
+    with pytest.raises(ValueError, match=r"encoder=.*whose state has a dict, '_extra_state'"):
+        AutoEncoder(2, encoder=Extra).fit(spots)

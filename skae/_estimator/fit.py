@@ -258,6 +258,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         spec = make_spec(self, k, shape, former.spec if former else None)
         if former is not None:
             former.spec.require(**{**vars(spec), "parameters": former.spec.parameters})
+        users = spec.encoder or spec.decoder or isinstance(spec.activation, type)
+        self._draws = job.generator.get_state().numpy() if users else None
         module = make_module(self._module, spec, job.units, job.generator)
         best = KeepBest(tol=self.tol)
         options = training_options(self, self._module, spec, job.n_seen, world) | job.net_options

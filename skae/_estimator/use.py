@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
@@ -20,7 +21,14 @@ from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
 from skae._estimator.jobs.stream import Stream
 from skae._estimator.missing import rows_for_use
 from skae._estimator.saving.savable import Savable
-from skae._estimator.saving.schema import check_model, check_stream, check_weights
+from skae._estimator.saving.schema import (
+    array_of,
+    check,
+    check_model,
+    check_stream,
+    check_weights,
+    nothing,
+)
 from skae._model.losses import takes_any_row
 from skae._model.make_module import make_module
 from skae._model.module import AutoEncoderModule
@@ -29,6 +37,8 @@ from skae._model.weights import load_arrays, weights_to_arrays
 from skae._training.make_net import make_fitted_net, require_groups
 from skae._training.net import AutoEncoderNet
 
+# The size of the state of one of torch's generators on the host.
+N_DRAWN = 5056
 # The names of a fitted state, where the net is its weights and its history.
 FITTED = {
     *("_weights", "_history", "_spec", "_stream", "_gaussian", "_is_pca", "_trained"),
@@ -64,6 +74,9 @@ class FittedAutoEncoder(
     _spec: ModelSpec
     _gaussian: dict[str, Any]
     _stream: Stream | None
+    # Where the fit's generator stood when networks of the user's were built of it: what these have
+    # drawn and do not count as their state is drawn again when the model is loaded.
+    _draws: NDArray[np.uint8] | None
 
     def transform(self, X: Any) -> Array:
         """Return the codes of rows.
@@ -139,6 +152,11 @@ class FittedAutoEncoder(
             On the CPU, in evaluation mode and in ``dtype``. Its weights are copies that require
             gradients, so that they can be trained further; units, axes and bounds are buffers.
 
+        Raises
+        ------
+        TypeError
+            For a class with a ``transform`` or an ``inverse_transform`` of its own.
+
         Notes
         -----
         Missing values are not filled outside: ``transform`` does that, and here a row
@@ -159,6 +177,12 @@ class FittedAutoEncoder(
         ... )
         """
         fitted = self._fitted()
+        for name in ("transform", "inverse_transform"):
+            if getattr(type(self), name) is not getattr(FittedAutoEncoder, name):
+                raise TypeError(
+                    f"{type(self).__name__} has a {name} of its own, which no torch module has; "
+                    "take net_.module_.to_torch(), and add to it what that does."
+                )
         with as_if_alone():
             return fitted.net_.module_.to_torch()
 
@@ -250,11 +274,12 @@ class FittedAutoEncoder(
 
     @classmethod
     def _names_of_state(cls) -> tuple[set[str], set[str]]:
-        return FITTED | {*cls._diagnosed}, {"feature_names_in_", "_sklearn_output_config"}
+        return FITTED | {*cls._diagnosed}, {"feature_names_in_", "_sklearn_output_config", "_draws"}
 
     @classmethod
     def _check_state(cls, state: dict[str, Any]) -> None:
         spec, weights = check_model(state, cls._diagnosed), state["_weights"]
+        check("_draws", state.get("_draws"), array_of(N_DRAWN, dtype=np.uint8) | nothing)
         check_weights(spec, weights, cls._module.outputs_per_component)
         check_stream(state["_stream"], spec.n_features, weights)
 
@@ -263,6 +288,8 @@ class FittedAutoEncoder(
         units = Units(self.mean_, self.scale_, self._spec.dtype)
         # The weights drawn here are replaced at once, and must not come from torch's generator.
         draws = torch.Generator("cpu").manual_seed(0)
+        if getattr(self, "_draws", None) is not None:
+            draws.set_state(torch.tensor(self._draws))
         module = make_module(self._module, self._spec, units, draws)
         load_arrays(module, weights)
         net = make_fitted_net(module, device_to_load_on(self.device))

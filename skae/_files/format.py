@@ -14,6 +14,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from skae._files.replace import replacing
+from skae._files.words import shown_error
 
 Array = NDArray[Any]
 Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
@@ -22,7 +23,7 @@ FORMAT_VERSION = 1
 # The entry of the file's metadata that the document is in.
 ENTRY = "skae"
 # Where a document is that is too long for the metadata, of which safetensors takes 100 MB.
-DOCUMENT = "skae.document"
+DOCUMENT = "$document"
 LONGEST = 2**20
 # The number formats that files have, by safetensors' names.
 FORMATS = {
@@ -45,6 +46,10 @@ OTHERS = {
     b"PK\x03\x04": "a zip archive, as torch.save and skops write, and not what save writes",
     b"\x89HDF": "an HDF5 file, and not what save writes",
     b"\x1f\x8b": "a gzip file, and not what save writes",
+    **{
+        start: "a compressed file, as joblib writes, and not what save writes"
+        for start in (b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"BZh", b"\xfd7zXZ")
+    },
 }
 
 
@@ -118,7 +123,7 @@ class StoredFile:
 
     def arrays(self) -> dict[str, Array]:
         """Read the arrays; raise ModelFileError where they, or the document, are not as written."""
-        found = {name: self._file.get_tensor(name) for name in sorted(self.shapes)}
+        found = {name: self._read(name) for name in sorted(self.shapes)}
         self._require(found.values())
         self._is_whole = True
         return found
@@ -126,7 +131,16 @@ class StoredFile:
     def verify(self) -> None:
         """Raise ModelFileError where the file is not as written; keep none of its arrays."""
         if not self._is_whole:
-            self._require(self._file.get_tensor(name) for name in sorted(self.shapes))
+            self._require(map(self._read, sorted(self.shapes)))
+
+    def _read(self, name: str) -> Array:
+        try:
+            array: Array = self._file.get_tensor(name)
+        except safetensors.SafetensorError as error:
+            raise ModelFileError(
+                f"{self.path!r} was cut short while it was read ({error}); load it again."
+            ) from error
+        return array
 
     def _require(self, arrays: Iterable[Array]) -> None:
         if digest_of(self._text, self.shapes, arrays) != self._sha256:
@@ -147,10 +161,11 @@ def open_file(path: str | os.PathLike[str], kind: str) -> Iterator[StoredFile]:
     OSError
         Where it cannot be read at all.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     try:
         require_no_other(name)
-        file = safetensors.safe_open(name, framework="np")
+        # Not mapped into memory: a file that another program cuts short would end the process.
+        file = safetensors.safe_open(name, framework="np", backend="pread")
     except OSError as error:
         raise OSError(
             error.errno,
@@ -175,8 +190,13 @@ def open_file(path: str | os.PathLike[str], kind: str) -> Iterator[StoredFile]:
 
 def require_no_other(name: str) -> None:
     """Raise ModelFileError where a file's first bytes are those of another kind of file."""
+    # A pipe would never end.
+    if os.path.exists(name) and not (os.path.isfile(name) or os.path.isdir(name)):
+        raise ModelFileError(f"{name!r} is no file, but a pipe or a device.")
     with open(name, "rb") as file:
         start = file.read(8)
+    # A safetensors file begins with the length of its header, 8 bytes of which the last five are 0,
+    # and may so begin like another kind of file.
     for beginning, what in OTHERS.items():
         if start.startswith(beginning) and start[3:8] != bytes(5):
             raise ModelFileError(f"{name!r} is {what}.")
@@ -192,16 +212,19 @@ def read_document(name: str, metadata: dict[str, str], kind: str) -> dict[str, A
         whole = json.loads(metadata[ENTRY])
         version, found = whole["format_version"], whole["kind"]
         if not isinstance(whole["document"], dict) or not isinstance(version, int):
-            raise TypeError("the document is none")
-        canonical(whole)
+            raise TypeError("its entries are of other kinds")
+        # Not as it was written, such as with an entry twice, of which others might read the first.
+        if len(metadata) > 1 or canonical(whole) != metadata[ENTRY]:
+            raise ValueError("it is written otherwise than by save")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(
-            f"{name!r} is damaged: its header is no document ({error})."
+            f"{name!r} is damaged: its header has no document that save wrote "
+            f"({shown_error(error)})."
         ) from error
     if version > FORMAT_VERSION:
         raise ModelFileError(
-            f"{name!r} has the format version {version}, and this version of skae reads up to "
-            f"{FORMAT_VERSION}; install a newer skae."
+            f"{name!r} has the format version {str(version)[:20]}, and this version of skae reads "
+            f"up to {FORMAT_VERSION}; install a newer skae."
         )
     if found != kind:
         raise ModelFileError(f"{name!r} is a {str(found)[:40]}, and no {kind}.")

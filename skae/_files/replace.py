@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -10,6 +11,8 @@ from typing import BinaryIO
 
 # How the names of files end that are being written.
 UNFINISHED = ".part"
+# So much of a file's name is in that: names have 255 bytes at most.
+LONGEST = 200
 
 
 @contextmanager
@@ -25,12 +28,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         Of the kind that the system gave, such as FileNotFoundError, saying that ``path`` is as
         it was.
     """
-    wanted = Path(path)
+    wanted = Path(os.fsdecode(path))
     with telling(wanted):
-        target = wanted.resolve()  # where a link leads, so that the link stays one
-        if target.is_dir():
-            raise IsADirectoryError(21, "it is a folder", str(wanted))
-        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}{UNFINISHED}")
+        target = place_of(wanted)
+        part = target.with_name(f".{target.name[:LONGEST]}.{secrets.token_hex(4)}{UNFINISHED}")
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
         file = os.fdopen(os.open(part, flags, 0o666), "wb")
     try:
@@ -49,6 +50,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     settle_folder(target.parent)
 
 
+def place_of(path: Path) -> Path:
+    """Return where a link leads, so that it stays one; raise OSError for what is no file."""
+    try:
+        target = path.resolve()
+    except (RuntimeError, ValueError) as error:  # links in a circle, and a NUL in the name
+        raise OSError(errno.EINVAL, str(error)) from error
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "it is a pipe or a device")
+    return target
+
+
 @contextmanager
 def telling(path: Path) -> Iterator[None]:
     """Let errors of the system say what became of ``path``, and what can be done."""
@@ -56,7 +70,7 @@ def telling(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        there = "the file that is there stays as it was" if path.exists() else "nothing was written"
+        there = "what is there stays as it was" if os.path.lexists(path) else "nothing was written"
         raise OSError(
             error.errno,
             f"{str(path)!r} cannot be written ({reason}), and {there}; pass a path in a folder "
@@ -76,5 +90,5 @@ def settle_folder(folder: Path) -> None:
 
 def remove_unfinished(path: Path) -> None:
     """Remove what a process that was killed had begun to write in the place of ``path``."""
-    for part in path.parent.glob(f".{path.name}.*{UNFINISHED}"):
+    for part in path.parent.glob(f".{path.name[:LONGEST]}.*{UNFINISHED}"):
         part.unlink(missing_ok=True)

@@ -56,12 +56,23 @@ def build_network(
                 f"(3, {n_inputs}): {shown_error(error)}"
             ) from error
     check_output(f"{name}={shown(make)}", output, n_inputs, n_outputs)
+    check_state(f"{name}={shown(make)}", network)
     if not torch.equal(x, before):
         raise ValueError(
             f"{name}={shown(make)} returned a network that writes into its input, the rows that "
             "it is to reconstruct; let its first layer make a new tensor (inplace=False)."
         )
     return UsersNetwork(name, seeded, n_outputs)
+
+
+def check_state(what: str, network: nn.Module) -> None:
+    """Raise ValueError where a network's state has something else than tensors."""
+    for key, value in network.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"{what} returned a network whose state has a {type(value).__name__}, {key!r}; "
+                "keep tensors alone in it: no get_extra_state, or one that returns a tensor."
+            )
 
 
 def check_output(what: str, output: Any, n_inputs: int, n_outputs: int) -> None:
