@@ -178,6 +178,8 @@ def require_no_other(name: str) -> None:
     with open(name, "rb") as file:
         start = file.read(8)
     for beginning, what in OTHERS.items():
+        # A safetensors file begins with the length of its header, 8 bytes of which the last five
+        # are 0, and may so begin like another kind of file.
         if start.startswith(beginning) and start[3:8] != bytes(5):
             raise ModelFileError(f"{name!r} is {what}.")
     if len(start) < 8:
@@ -192,11 +194,11 @@ def read_document(name: str, metadata: dict[str, str], kind: str) -> dict[str, A
         whole = json.loads(metadata[ENTRY])
         version, found = whole["format_version"], whole["kind"]
         if not isinstance(whole["document"], dict) or not isinstance(version, int):
-            raise TypeError("the document is none")
+            raise TypeError("the document or the version is of another type")
         canonical(whole)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(
-            f"{name!r} is damaged: its header is no document ({error})."
+            f"{name!r} is damaged: its header has no valid JSON document ({error})."
         ) from error
     if version > FORMAT_VERSION:
         raise ModelFileError(
