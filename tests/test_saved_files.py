@@ -55,7 +55,10 @@ NONE_OF_OURS = {
     "pickle": (pickle.dumps([print]), "a pickle, which could run any code"),
     "zip": (b"PK\x03\x04" + bytes(99), "zip archive"),
     "safetensors": (safetensors.numpy.save({"a": np.zeros(3)}), "none that skae wrote"),
-    "no document": (safetensors.numpy.save({"a": np.zeros(3)}, {"skae": "[1"}), "has no valid JSON document"),
+    "no document": (
+        safetensors.numpy.save({"a": np.zeros(3)}, {"skae": "[1"}),
+        "has no valid JSON document",
+    ),
     "other document": (
         safetensors.numpy.save({}, {"skae": '{"format_version":1,"kind":"model","document":3}'}),
         "no valid JSON document .the document or the version is of another type",
