@@ -13,5 +13,5 @@ from pathlib import Path
 N_EXAMPLES = sys.argv[1] if len(sys.argv) > 1 else "2000"
 TEST = Path(__file__).parents[1] / "tests" / "test_fuzz.py"
 
-command = [sys.executable, "-m", "pytest", "-q", str(TEST), "--hypothesis-show-statistics"]
+command = [sys.executable, "-m", "pytest", "-q", str(TEST), "-rP"]
 sys.exit(subprocess.run(command, env={**os.environ, "SKAE_FUZZ": N_EXAMPLES}).returncode)

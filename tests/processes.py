@@ -8,27 +8,26 @@ import sys
 from contextlib import contextmanager
 
 
-def run_script(script, timeout=60, **environment):
+def run_script(script, timeout=60, cwd=None, **environment):
     """Run a script, and return what it printed; the time is a guard against one that hangs."""
-    return run_command([sys.executable, "-c", script], timeout, **environment)
+    return run_command([sys.executable, "-c", script], timeout, cwd, **environment)
 
 
 def run_command(command, timeout=60, cwd=None, **environment):
     """Run a command, and return what it printed; the time is a guard against one that hangs."""
-    environment = {**os.environ, **environment}
-    environment.pop("OMP_NUM_THREADS", None)
+    surroundings = {n: value for n, value in os.environ.items() if n != "OMP_NUM_THREADS"}
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        env={**surroundings, **environment},
         cwd=cwd,
         start_new_session=True,
     ) as process:
         try:
             out, errors = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
+        except BaseException:  # most of all TimeoutExpired
             os.killpg(process.pid, signal.SIGKILL)  # its children too
             raise
     assert process.returncode == 0, errors[-3000:]

@@ -73,7 +73,7 @@ def test_features_sixty_orders_of_magnitude_apart_give_finite_codes(estimator):
 
 def test_a_new_row_whose_codes_are_not_finite_is_refused():
     model = AutoEncoder(2, **SHORT).fit(ROWS)
-    with pytest.raises(ValueError, match=r"too large for float32|whose codes float32 cannot hold"):
+    with pytest.raises(ValueError, match=r"whose codes float32 cannot hold"):
         model.transform(np.full((3, 6), 3e38))
 
 

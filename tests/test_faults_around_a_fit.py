@@ -1,8 +1,6 @@
 """What a fit leaves behind when it fails, and what surrounds it: threads, processes, memory."""
 
 import os
-import subprocess
-import sys
 import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +12,7 @@ import pytest
 import torch
 from estimators import ESTIMATORS, make_spots
 from joblib import parallel_backend
+from processes import run_script
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -181,20 +180,6 @@ def test_four_threads_have_the_bits_of_one():
                 assert_same(one, expected[i])
 
 
-def run(code, timeout=100, **environment):
-    """Run Python in a process of its own, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**os.environ, **environment},
-        cwd=Path(__file__).parent,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_a_forked_child_fits_after_threads_of_torch_in_the_parent():
     code = """
 import os, numpy as np, torch
@@ -210,12 +195,11 @@ if child == 0:
     os._exit(0 if np.allclose(found, expected, atol=1e-5) else 1)
 assert os.waitpid(child, 0)[1] == 0
 """
-    run(code, timeout=60)
+    run_script(code)
 
 
 BITS = """
-import hashlib, sys, torch
-sys.path.insert(0, ".")
+import hashlib, torch
 from estimators import make_spots
 import skae
 X = make_spots(600)
@@ -230,7 +214,9 @@ for name, sizes in (("AutoEncoder", (512,)), ("VariationalAutoEncoder", (16,))):
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_another_process_with_as_many_threads_has_the_same_bits_for_a_seed(threads):
-    first, second = (run(BITS, OMP_NUM_THREADS=threads) for _ in range(2))
+    first, second = (
+        run_script(BITS, cwd=Path(__file__).parent, OMP_NUM_THREADS=threads) for _ in range(2)
+    )
     assert first == second
     assert first.startswith(threads)
 
@@ -260,7 +246,7 @@ after = measure()
 assert after[0] - before[0] < 8e6, (before, after)
 assert after[1:] == before[1:], (before, after)
 """
-    run(code)
+    run_script(code, timeout=100)
 
 
 def test_wasserstein_fits_have_the_bits_of_one_thread_while_another_thread_fits():

@@ -1,6 +1,7 @@
 """Any table and any parameters: finite results, or an error in our own words."""
 
 import os
+from collections import Counter
 
 from fuzzing import check, fits, models, tables
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,14 @@ fuzzed = settings(
 )
 
 
-@fuzzed
-@given(model=models(), X=tables(), how=fits())
-def test_any_table_and_any_parameters_give_finite_results_or_an_error_of_our_own(model, X, how):
-    check(model, X, how)
+def test_any_table_and_any_parameters_give_finite_results_or_an_error_of_our_own():
+    became = Counter()
+
+    @fuzzed
+    @given(model=models(), X=tables(), how=fits())
+    def run(model, X, how):
+        became[check(model, X, how)] += 1
+
+    run()
+    print(became)  # which `benchmarks/fuzz.py` shows
+    assert became["finite"] >= became.total() / 3

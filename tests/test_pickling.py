@@ -100,6 +100,15 @@ def test_workers_of_dask_get_local_functions(spots):
     np.testing.assert_array_equal(again.transform(spots), model.transform(spots))
 
 
+@pytest.mark.parametrize("module", ["mytools.copy", "copying", "tests.dill.tools"])
+def test_a_module_that_is_named_like_what_copies_functions_is_told_the_parameter(module):
+    model = AutoEncoder(loss=lambda x, x_hat: (x - x_hat).abs().sum(1))
+    mine = {"__name__": module, "dumps": pickle.dumps}
+    exec("def store(model): return dumps(model)", mine)
+    with pytest.raises(pickle.PicklingError, match=r"^loss="):
+        mine["store"](model)
+
+
 def test_the_function_of_the_last_fit_is_named_too(spots):
     model = AutoEncoder(2, **SMALL, loss=lambda x, x_hat: (x - x_hat).abs().sum(1)).fit(spots)
     with pytest.raises(pickle.PicklingError, match=r"^loss="):

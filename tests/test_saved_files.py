@@ -55,8 +55,15 @@ NONE_OF_OURS = {
     "pickle": (pickle.dumps([print]), "a pickle, which could run any code"),
     "zip": (b"PK\x03\x04" + bytes(99), "zip archive"),
     "safetensors": (safetensors.numpy.save({"a": np.zeros(3)}), "none that skae wrote"),
-    "no document": (safetensors.numpy.save({"a": np.zeros(3)}, {"skae": "[1"}), "no document"),
-    "deep": (safetensors.numpy.save({}, {"skae": "[" * 10**5}), "no document"),
+    "no document": (
+        safetensors.numpy.save({"a": np.zeros(3)}, {"skae": "[1"}),
+        "has no valid JSON document",
+    ),
+    "other document": (
+        safetensors.numpy.save({}, {"skae": '{"format_version":1,"kind":"model","document":3}'}),
+        "no valid JSON document .the document or the version is of another type",
+    ),
+    "deep": (safetensors.numpy.save({}, {"skae": "[" * 10**5}), "has no valid JSON document"),
     "long header": (struct.pack("<Q", 2**60) + bytes(50), "cut short, or damaged"),
 }
 
@@ -288,5 +295,5 @@ def test_a_header_that_save_did_not_write_is_refused(change, path, tmp_path):
     }[change]
     forged = tmp_path / "forged"
     safetensors.numpy.save_file(arrays, forged, metadata)
-    with pytest.raises(ModelFileError, match="its header has no document that save wrote"):
+    with pytest.raises(ModelFileError, match="its header has no valid JSON document"):
         skae.load(forged)

@@ -158,14 +158,43 @@ def test_a_history_that_is_too_long_for_a_header_is_loaded(trained, spots, tmp_p
     assert loaded.net_.history == model.net_.history
 
 
+def test_what_a_history_cannot_hold_is_named_as_users_know_it(trained, spots, tmp_path):
+    model = copy.deepcopy(trained(trains(AutoEncoder)))
+    model.net_.history[0]["thing"] = {1}
+    with pytest.raises(
+        ValueError, match=r"^net_\.history\[0\]\['thing'\] is a set, which a file ca"
+    ):
+        model.save(tmp_path / "model")
+    imputer = AutoEncoderImputer(hidden_layer_sizes=(64, 64), random_state=0)
+    X = spots[:, ::5]
+    imputer.fit(np.where(np.random.default_rng(1).random(X.shape) < 0.3, np.nan, X))
+    assert imputer.best_iter_ > 0
+    imputer.net_.history[1]["thing"] = 1j
+    with pytest.raises(ValueError, match=r"^net_\.history\[1\]\['thing'\] is a complex, which"):
+        imputer.save(tmp_path / "model")
+
+
+UNSTORABLE = [
+    (
+        {"a.b": [1, {2: 3}]},
+        r"^other_\['a.b'\]\[1\] is a dict with keys that are not strings, which",
+    ),
+    ((np.array([1j]), {}), r"^other_\[0\] is an array of complex128 of shape \(1,\), which"),
+]
+
+
 def test_what_users_set_stays_where_it_is_plain(trained, spots, tmp_path):
     model = copy.deepcopy(trained(trains(AutoEncoder)))
     model.note_, model.table_ = {"by": ("me", 3)}, np.arange(3)
     loaded = saved_and_loaded(model, tmp_path)
     assert loaded.note_ == model.note_ and loaded.table_.tolist() == [0, 1, 2]
     model.other_ = object()
-    with pytest.raises(ValueError, match="other_=<object object> cannot be saved"):
+    with pytest.raises(ValueError, match=r"^other_ is an object, which a file cannot hold"):
         model.save(tmp_path / "model")
+    for value, words in UNSTORABLE:
+        model.other_ = value
+        with pytest.raises(ValueError, match=words):
+            model.save(tmp_path / "model")
     del model.other_
     model.transform = 3
     with pytest.raises(ValueError, match="transform hides"):

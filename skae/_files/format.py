@@ -86,8 +86,8 @@ def write_file(
 
 
 def canonical(content: dict[str, Any]) -> str:
-    """Return JSON that is the same for the same content."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Return JSON in the one way in which it is written."""
+    return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
 def digest_of(text: str, shapes: Shapes, arrays: Iterable[Array]) -> str:
@@ -198,6 +198,8 @@ def require_no_other(name: str) -> None:
     # A safetensors file begins with the length of its header, 8 bytes of which the last five are 0,
     # and may so begin like another kind of file.
     for beginning, what in OTHERS.items():
+        # A safetensors file begins with the length of its header, 8 bytes of which the last five
+        # are 0, and may so begin like another kind of file.
         if start.startswith(beginning) and start[3:8] != bytes(5):
             raise ModelFileError(f"{name!r} is {what}.")
     if len(start) < 8:
@@ -212,14 +214,13 @@ def read_document(name: str, metadata: dict[str, str], kind: str) -> dict[str, A
         whole = json.loads(metadata[ENTRY])
         version, found = whole["format_version"], whole["kind"]
         if not isinstance(whole["document"], dict) or not isinstance(version, int):
-            raise TypeError("its entries are of other kinds")
+            raise TypeError("the document or the version is of another type")
         # Not as it was written, such as with an entry twice, of which others might read the first.
         if len(metadata) > 1 or canonical(whole) != metadata[ENTRY]:
             raise ValueError("it is written otherwise than by save")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(
-            f"{name!r} is damaged: its header has no document that save wrote "
-            f"({shown_error(error)})."
+            f"{name!r} is damaged: its header has no valid JSON document ({shown_error(error)})."
         ) from error
     if version > FORMAT_VERSION:
         raise ModelFileError(

@@ -24,7 +24,17 @@ ACTIVATION_CLASSES: dict[str, type[nn.Module]] = {
 
 
 class Unstorable(TypeError):
-    """Raised for a value that no file can hold."""
+    """Raised for a value that no file can hold.
+
+    Parameters
+    ----------
+    value : object
+        It, or the item of it that none can hold.
+    """
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(f"a {type(value).__name__}")
+        self.value = value
 
 
 def plain_parameters(state: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +90,7 @@ def encode_parameter(
 
 def refuse(path: str, value: Any) -> Any:
     """Refuse a value of another kind."""
-    raise Unstorable(f"{path} is a {type(value).__name__}")
+    raise Unstorable(value)
 
 
 def is_equal(one: Any, other: Any) -> bool:

@@ -10,9 +10,9 @@ from torch.distributions import Distribution
 from skae._estimator.saving.parts import to_plain
 from skae._files.words import shown
 
-# Modules that copy functions with their code, or not at all: local functions are none of theirs
-# to refuse.
-TOLERANT = ("cloudpickle", "dill", "copy")
+# cloudpickle and dill store a local function's code, and copy keeps the function, so for them it
+# is no error. joblib may bring a cloudpickle of its own.
+TOLERANT = ("cloudpickle", "joblib.externals.cloudpickle", "dill", "copy")
 PLAIN = (str, bytes, int, float, complex, bool, type(None), np.ndarray, np.generic)
 
 
@@ -63,8 +63,8 @@ def is_below(*packages: str) -> bool:
     """Tell whether one of some packages has called, directly or not."""
     frame = sys._getframe(1) if hasattr(sys, "_getframe") else None
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if any(part in packages for part in str(name).split(".")):
+        name = str(frame.f_globals.get("__name__", ""))
+        if any(name == each or name.startswith(f"{each}.") for each in packages):
             return True
         frame = frame.f_back
     return False

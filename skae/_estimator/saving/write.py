@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from skae._estimator.parameters.rules import check_parameters
 from skae._estimator.saving.parts import (
     Unstorable,
@@ -21,6 +23,8 @@ KIND = "model"
 # Parameters that belong to a machine, and are None in a file: whoever loads it would otherwise
 # write into a folder that whoever made it has named.
 OF_A_MACHINE = ("checkpoint",)
+# What users know parts of a state as.
+PUBLIC = {"_history": "net_.history", "_filler['history']": "net_.history"}
 
 
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
@@ -93,8 +97,33 @@ def encode_value(name: str, value: Any, arrays: dict[str, Array]) -> Any:
     try:
         return encoder.encode(value, name)
     except Unstorable as error:
+        where = f"{name}{index_of(error.value, value) or ''}"
+        for private, public in PUBLIC.items():
+            if where.startswith(private):
+                where = public + where.removeprefix(private)
         raise ValueError(
-            f"{name}={shown(value)} cannot be saved: {error}, and a file holds numbers, "
-            "strings, arrays, and lists and dicts of these. Remove it, or put it in such terms; "
-            "pickle saves more."
+            f"{where} is {kind_of(error.value)}, which a file cannot hold; record numbers, "
+            "strings, arrays, or lists and dicts of these, or use pickle."
         ) from None
+
+
+def index_of(item: Any, value: Any) -> str | None:
+    """Return where in lists and dicts an item is, such as "[0]['thing']"; None where it is not."""
+    if item is value:
+        return ""
+    parts: Any = enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, part in value.items() if isinstance(value, dict) else parts:
+        inside = index_of(item, part)
+        if inside is not None:
+            return f"[{key!r}]{inside}"
+    return None
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is that no file can hold."""
+    if isinstance(value, np.ndarray):
+        return shown(value)
+    if type(value) is dict:
+        return "a dict with keys that are not strings"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
