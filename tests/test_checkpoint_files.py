@@ -1,5 +1,7 @@
 """The files of checkpoints, and what goes wrong with them and their folder."""
 
+import os
+
 import numpy as np
 import pytest
 import skorch.callbacks
@@ -41,7 +43,9 @@ def test_a_damaged_checkpoint_is_refused(spots, tmp_path, every_epoch):
 def test_a_folder_that_cannot_be_made_is_an_error_before_training(spots, tmp_path):
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OSError, match=r"checkpoint=.*is no folder and cannot be made one"):
+        with pytest.raises(
+            OSError, match=r"checkpoint=.*is no folder that can be made or written to"
+        ):
             AutoEncoder(2, checkpoint=folder).fit(spots)
 
 
@@ -108,9 +112,9 @@ def test_a_thread_that_fails_to_write_ends_the_fit(spots, tmp_path, every_epoch,
 def test_a_history_that_cannot_be_kept_is_named(spots, tmp_path, every_epoch):
     class Record(skorch.callbacks.Callback):
         def on_epoch_end(self, net, **kwargs):
-            net.history.record("thing", {1, 2})
+            net.history.record("thing", object())
 
-    with pytest.raises(ValueError, match=r"net\.history\.0\.thing is a set"):
+    with pytest.raises(ValueError, match=r"net\.history\.0\.thing is a object"):
         trains(AutoEncoder, checkpoint=tmp_path, callbacks=[Record()]).fit(spots)
 
 
@@ -152,3 +156,26 @@ def test_a_fit_that_is_killed_when_it_has_just_ended_trains_no_more(
     assert_same_fit(model.fit(spots), whole, spots)
     (file,) = tmp_path.glob("*.safetensors")
     assert "interrupted" not in file.name
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "~nobody-of-this-name/below"])
+def test_a_name_that_is_none_is_an_error_before_training(folder, spots):
+    with pytest.raises(OSError, match=r"checkpoint=.*is no folder that can be made"):
+        AutoEncoder(2, checkpoint=folder).fit(spots)
+
+
+def test_a_folder_is_where_it_was_when_the_fit_began(spots, tmp_path, every_epoch, monkeypatch):
+    class Moves(skorch.callbacks.Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            os.chdir("/")
+
+    monkeypatch.chdir(tmp_path)
+    trains(AutoEncoder, checkpoint="here", callbacks=[Moves()]).fit(spots)
+    assert len(list(tmp_path.glob("here/*.safetensors"))) == 1
+
+
+def test_the_file_of_a_fit_that_has_ended_holds_little_more_than_the_model(spots, tmp_path):
+    model = trains(AutoEncoder, checkpoint=tmp_path / "kept").fit(spots)
+    model.save(tmp_path / "model")
+    (kept,) = tmp_path.glob("kept/*.safetensors")
+    assert kept.stat().st_size < 1.2 * (tmp_path / "model").stat().st_size

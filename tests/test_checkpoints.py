@@ -89,22 +89,64 @@ def test_a_warm_start_goes_on_too(spots, tmp_path, every_epoch):
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
-def test_callbacks_go_on_too(spots, tmp_path, every_epoch):
-    callbacks = [
-        Count(),
-        skorch.callbacks.LRScheduler(torch.optim.lr_scheduler.ExponentialLR, gamma=0.9),
-        skorch.callbacks.EarlyStopping(patience=9),
-        crash_in(8),
-    ]
+class Plain:
+    """A callback that is no skorch's, and notes what JSON has no words for."""
+
+    def __init__(self):
+        self.epochs, self.by_number = set(), {}
+
+    def on_epoch_end(self, net, **kwargs):
+        epoch = len(net.history)
+        self.epochs.add(epoch)
+        self.by_number[epoch] = np.float32(net.history[-1, "train_loss"])
+
+
+def schedule(policy, **kwargs):
+    return skorch.callbacks.LRScheduler(policy, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        schedule(torch.optim.lr_scheduler.ExponentialLR, gamma=0.9),
+        schedule("StepLR", step_size=2),
+        schedule("CyclicLR", base_lr=0.001, max_lr=0.02, step_every="batch", cycle_momentum=False),
+        schedule("ReduceLROnPlateau", patience=0),
+    ],
+    ids=["exponential", "steps", "cycles of batches", "plateau"],
+)
+@pytest.mark.parametrize("epoch", [1, 8])
+def test_callbacks_go_on_too(epoch, scheduler, spots, tmp_path, every_epoch):
+    stop = skorch.callbacks.EarlyStopping(patience=9)
+    callbacks = [Count(), scheduler, stop, ("_mine", Plain()), crash_in(epoch)]
     model = trains(AutoEncoder, learning_rate="constant", checkpoint=tmp_path, callbacks=callbacks)
-    with pytest.raises(Crash):
+    with pytest.raises(Crash) as caught:
         model.fit(spots)
+    assert ("from the start" in caught.value.__notes__[0]) == (epoch == 1)
     model.fit(spots)
     whole = clone(model).set_params(checkpoint=None).fit(spots)
     assert whole.best_iter_ > 0
     assert_same_fit(model, whole, spots)
     assert vars(find(model, Count)) == vars(find(whole, Count))
-    assert model.net_.history[:, "event_lr"] == whole.net_.history[:, "event_lr"]
+    plain = [vars(dict(m.net_.callbacks_)["_mine"].callback) for m in (model, whole)]
+    assert plain[0] == plain[1]
+    assert plain[0]["epochs"] == {*range(1, 13)}
+    if scheduler.step_every == "epoch":
+        assert model.net_.history[:, "event_lr"] == whole.net_.history[:, "event_lr"]
+    assert list(model.net_.history[0]) == list(whole.net_.history[0])
+    again = clone(model).fit(spots)  # what has ended is loaded
+    assert vars(find(again, Count)) == vars(find(whole, Count))
+
+
+def test_a_random_state_is_as_before_where_a_fit_fails(spots, tmp_path, every_epoch):
+    source = np.random.RandomState(3)
+    model = trains(AutoEncoder, random_state=source, checkpoint=tmp_path, callbacks=[crash_in(6)])
+    with pytest.raises(Crash):
+        model.fit(spots)
+    codes = model.fit(spots).transform(spots)
+    assert source.randint(100) == 24  # as after one draw
+    whole = trains(AutoEncoder, random_state=np.random.RandomState(3)).fit(spots)
+    np.testing.assert_array_equal(whole.transform(spots), codes)
 
 
 def test_a_callback_whose_notes_cannot_be_kept_is_named(spots, tmp_path, every_epoch):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from skae._data.batch import counting
@@ -52,11 +53,18 @@ def replace_attributes(estimator: Any, before: dict[str, Any], after: dict[str, 
 def all_at_once(estimator: T) -> Iterator[T]:
     """Give an estimator at the end of this context, at once, what a fit does to the copy yielded.
 
-    A fit that fails changes nothing.
+    A fit that fails changes nothing, what its ``random_state`` would draw next included.
     """
+    source: Any = getattr(estimator, "random_state", None)
+    state = source.get_state() if isinstance(source, np.random.RandomState) else None
     with as_if_alone():
         before, fitted = dict(vars(estimator)), snapshot(estimator)
-        yield fitted
+        try:
+            yield fitted
+        except BaseException:
+            if state is not None:
+                source.set_state(state)
+            raise
         replace_attributes(estimator, before, dict(vars(fitted)))
 
 

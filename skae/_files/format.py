@@ -195,8 +195,6 @@ def require_no_other(name: str) -> None:
         raise ModelFileError(f"{name!r} is no file, but a pipe or a device.")
     with open(name, "rb") as file:
         start = file.read(8)
-    # A safetensors file begins with the length of its header, 8 bytes of which the last five are 0,
-    # and may so begin like another kind of file.
     for beginning, what in OTHERS.items():
         # A safetensors file begins with the length of its header, 8 bytes of which the last five
         # are 0, and may so begin like another kind of file.

@@ -5,6 +5,7 @@ looked up, imported or called. What is of none of these kinds is for the caller 
 decode, under the key ``$other``.
 """
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -71,6 +72,11 @@ class Encoder:
             return {"$array": self._add(path, value)}
         if type(value) is np.ndarray and value.ndim == 1 and all(isinstance(v, str) for v in value):
             return {"$strings": [str(v) for v in value.flat]}
+        if type(value) is dict:
+            items = [[k, self.encode(v, f"{path}.{k}")] for k, v in value.items()]
+            return {"$items": [[self.encode(k, path), v] for k, v in items]}
+        if type(value) is set:
+            return {"$set": sorted((self.encode(v, path) for v in value), key=json.dumps)}
         if isinstance(value, np.random.RandomState):
             return {"$random_state": self.encode(value.get_state(legacy=False), path)}
         return {"$other": self.other(path, value)}
@@ -154,6 +160,8 @@ DECODERS: dict[str, Callable[[Decoder, Any], Any]] = {
     "$scalar": Decoder._scalar,
     "$array": lambda decoder, content: decoder.arrays[content],
     "$tensor": lambda decoder, content: torch.tensor(decoder.arrays[content]),
+    "$items": lambda decoder, content: {decoder.decode(k): decoder.decode(v) for k, v in content},
+    "$set": lambda decoder, content: set(map(decoder.decode, content)),
     "$strings": Decoder._strings,
     "$random_state": Decoder._random_state,
     "$other": lambda decoder, content: decoder.other(content),

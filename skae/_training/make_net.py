@@ -10,8 +10,8 @@ from skae._training.epoch import NOTHING_TO_TRAIN
 from skae._training.net import AutoEncoderNet
 from skae._training.selection import KeepBest
 
-# Names of callbacks that every net has.
-RESERVED = ("_keep_best", "epoch_timer", "print_log")
+# Names of callbacks that are skae's or skorch's.
+RESERVED = ("_keep_best", "_go_on", "_keep", "_keep_iterate", "epoch_timer", "print_log")
 # Parameters that weight decay spares, each pattern in a group of the optimizer's.
 WITHOUT_DECAY = ("*.bias", "log_noise_variance")
 

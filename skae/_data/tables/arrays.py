@@ -63,6 +63,8 @@ def from_objects(X: NDArray[Any], names: Iterable[Any]) -> NDArray[np.float64]:
         return X.astype(np.float64)
     except TypeError as error:
         raise TypeError(f"X holds objects that are no numbers: {error}") from error
+    except OverflowError as error:
+        raise ValueError("X holds an integer that float64 cannot hold; scale X.") from error
 
 
 def from_torch(X: torch.Tensor) -> Any:

@@ -48,6 +48,8 @@ class Describer:
 
     def describe(self, value: Any) -> Any:
         """Return JSON for a value."""
+        if isinstance(value, np.generic):  # 8 of NumPy is 8
+            value = value.item()
         try:
             coded, arrays = (encoder := Encoder()).encode(value), encoder.arrays
             if not arrays:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -163,14 +164,16 @@ def read(path: Path) -> tuple[Checkpoint, int]:
 
 
 def make_folder(folder: Any) -> Path:
-    """Return a folder, made where there is none."""
-    path = Path(folder).expanduser()
+    """Return a folder, made where there is none, into which files can be written."""
     try:
+        path = Path(os.fsdecode(folder)).expanduser().absolute()
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except (OSError, RuntimeError, ValueError) as error:  # an unknown ~user, a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
         raise OSError(
-            error.errno,
-            f"checkpoint={os.fspath(folder)!r} is no folder and cannot be made one "
-            f"({error.strerror}); pass a folder that you may write to",
+            getattr(error, "errno", None),
+            f"checkpoint={os.fspath(folder)!r} is no folder that can be made or written to "
+            f"({reason}); pass one that you may write to",
         ) from error
-    return path

@@ -125,8 +125,11 @@ def check_groups(groups: Any, n_rows: int, world: World = ALONE) -> NDArray[np.i
 def number_of(label: Any) -> int:
     """Return a number of 64 bits for a label, the same in all processes."""
     if isinstance(label, Real):  # labels that are equal are one, such as 1 and 1.0
-        value = float(label)
-        label = int(label) if value.is_integer() else value  # type: ignore[call-overload]
+        try:
+            value = float(label)
+            label = int(label) if value.is_integer() else value  # type: ignore[call-overload]
+        except OverflowError:  # an int that is larger than any float
+            pass
     digest = hashlib.blake2b(repr(label).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
@@ -142,7 +145,7 @@ def check_weights(
             weights = np.full(n_rows, float(sample_weight))
         else:
             weights = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"sample_weight must be numbers: {error}.") from error
     if weights.shape != (n_rows,):
         raise ValueError(

@@ -14,8 +14,9 @@ from skae._model.seeding import DrawsFrom, seed_draws
 
 # What torch says otherwise of a batch of one row, and of a leaf that is changed.
 ONE_ROW = (
-    "has a normalisation over the rows of a batch, and a batch has one row; raise batch_size, so "
-    "that every batch has two at least, or normalise each row, as torch.nn.LayerNorm does."
+    "has a normalisation over the rows of a batch, and a batch has one row, as the last one of an "
+    "epoch may; change batch_size, so that every batch has two at least, or normalise each row, as "
+    "torch.nn.LayerNorm does."
 )
 WRITES = (
     "has a network that writes into its input in training; let its first layer make a new tensor "
@@ -78,6 +79,8 @@ def check_state(what: str, network: nn.Module) -> None:
 def check_output(what: str, output: Any, n_inputs: int, n_outputs: int) -> None:
     """Raise ValueError where a network's output of three rows is not what it has to be."""
     got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if isinstance(output, Tensor) and (output.layout != torch.strided or output.is_meta):
+        got = f"a tensor without numbers of its own ({output.layout}, {output.device})"
     if got != (3, n_outputs):
         raise ValueError(
             f"{what} must map (n_rows, {n_inputs}) to (n_rows, {n_outputs}), but the "

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor
 
 from skae._files.format import ModelFileError
 from skae._files.values import Encoder
+from skae._training.callbacks import Borrowed
+from skae._training.make_net import RESERVED
 from skae._training.net import AutoEncoderNet
-from skae._training.selection import KeepBest, Training
+from skae._training.selection import Training
 
 
 @dataclass(frozen=True)
@@ -46,28 +47,48 @@ class Checkpoint:
     own: dict[str, Any] | None
 
     @classmethod
-    def of(cls, training: Training, *, is_over: bool, own: bool) -> "Checkpoint":
+    def of(cls, training: Training, *, own: bool) -> "Checkpoint":
         """Copy all of it, to the host: another process may lack the device."""
         net = training.net
-        best = {
-            n: v for n, v in vars(training.best).items() if n not in ("rows_", "start_weights_")
-        }
-        best["losses_"] = list(best["losses_"])
-        if not best["epoch_"]:
-            del best["weights_"]  # those of the start
         parts = [
             untrained_state(net),
             [optimizer.flat_state() for optimizer in net.optimizers()],
-            best,
+            best_state(training),
             dict(net.lowest_),
             [dict(row) for row in net.history],
-            is_over,
+            net.is_over_,
             own_state(net) if own else None,
         ]
         return cls(*on_host(parts))
 
+    @classmethod
+    def at_end(cls, training: Training) -> "Checkpoint":
+        """Copy what a training that has ended leaves: the best weights, and what it has told."""
+        net = training.net
+        every = own_state(net)
+        own = {name: every[name] for name in ("callbacks", "options")}
+        history = [dict(row) for row in net.history]
+        parts = [{}, [], best_state(training), dict(net.lowest_), history, True, own]
+        return cls(*on_host(parts))
+
+    @property
+    def holds_training(self) -> bool:
+        """Whether a training can go on from here; of one that has ended it need not."""
+        return bool(self.optimizers)
+
     def load(self, training: Training) -> None:
         """Let a training that has just begun go on from here; what is ``own`` comes later."""
+        net = training.net
+        if self.holds_training:
+            self._load_training(training)
+        if self.own is not None:  # schedulers read them when they are built, and set them
+            load_options(net, self.own["options"])
+        training.best.__dict__.update({**self.best, "losses_": list(self.best["losses_"])})
+        net.history.extend(dict(row) for row in self.history)
+        net.lowest_ = dict(self.lowest)
+        net.is_over_ = self.is_over
+
+    def _load_training(self, training: Training) -> None:
         net = training.net
         own = (untrained_state(net), [optimizer.flat_state() for optimizer in net.optimizers()])
         if shapes(own) != shapes((self.state, self.optimizers)):
@@ -78,15 +99,27 @@ class Checkpoint:
         net.module_.load_state_dict(self.state, strict=False)
         for optimizer, state in zip(net.optimizers(), self.optimizers, strict=True):
             optimizer.load_flat_state(state)
-        training.best.__dict__.update({**self.best, "losses_": list(self.best["losses_"])})
-        net.history.extend(dict(row) for row in self.history)
         # Other processes may have another number of batches.
-        net.step_ = round(net.n_steps_ * len(net.history) / net.max_epochs)
-        net.lowest_ = dict(self.lowest)
+        net.step_ = round(net.n_steps_ * len(self.history) / net.max_epochs)
         net.module_.progress = net.step_ / net.n_steps_
-        net.is_over_ = self.is_over
-        if self.own is not None:
-            load_options(net, self.own["options"])
+
+    def load_own(self, net: AutoEncoderNet) -> None:
+        """Load what is ``own``, after callbacks have heard that the training begins."""
+        if self.own is None:
+            return
+        if self.holds_training:
+            load_draws(net, self.own)
+        load_notes(net, self.own["callbacks"])
+        load_options(net, self.own["options"])
+
+
+def best_state(training: Training) -> dict[str, Any]:
+    """Return the attributes of a training's :class:`KeepBest`, but for what it begins with."""
+    best = {n: v for n, v in vars(training.best).items() if n not in ("rows_", "start_weights_")}
+    best["losses_"] = list(best["losses_"])
+    if not best["epoch_"]:
+        del best["weights_"]  # those of the start
+    return best
 
 
 def untrained_state(net: AutoEncoderNet) -> dict[str, Tensor]:
@@ -139,8 +172,8 @@ def own_state(net: AutoEncoderNet) -> dict[str, Any]:
     }
 
 
-def load_own(net: AutoEncoderNet, own: dict[str, Any]) -> None:
-    """Give a training that has just begun what :func:`own_state` returned."""
+def load_draws(net: AutoEncoderNet, own: dict[str, Any]) -> None:
+    """Give a training that has just begun its generators, residuals and buffers."""
     for generator, state in zip(generators(net), own["generators"], strict=True):
         generator.set_state(state)
     if net.noise_ is not None:
@@ -148,7 +181,11 @@ def load_own(net: AutoEncoderNet, own: dict[str, Any]) -> None:
     for name, value in own["buffers"].items():
         place, _, leaf = name.rpartition(".")
         net.module_.get_submodule(place)._buffers[leaf] = value.to(net.device)
-    for callback, state in zip(users_callbacks(net), own["callbacks"], strict=True):
+
+
+def load_notes(net: AutoEncoderNet, notes: list[dict[str, tuple[bool, Any]]]) -> None:
+    """Give users' callbacks what they had noted."""
+    for callback, state in zip(users_callbacks(net), notes, strict=True):
         for name, (has_state, value) in state.items():
             if has_state:
                 getattr(callback, name).load_state_dict(value)
@@ -169,27 +206,26 @@ def generators(net: AutoEncoderNet) -> list[torch.Generator]:
     return [generator for generator in every if generator is not None]
 
 
-def users_callbacks(net: AutoEncoderNet) -> list[Callback]:
-    """Return the callbacks of a net that its user gave."""
-    ours = (KeepBest, EpochTimer, PrintLog)
-    return [c for name, c in net.callbacks_ if not isinstance(c, ours) and not name.startswith("_")]
+def users_callbacks(net: AutoEncoderNet) -> list[Any]:
+    """Return the callbacks of a net that its user gave, of whatever class they are."""
+    users = [callback for name, callback in net.callbacks_ if name not in RESERVED]
+    return [c.callback if isinstance(c, Borrowed) else c for c in users]
 
 
-def noted(callback: Callback) -> dict[str, tuple[bool, Any]]:
+def noted(callback: Any) -> dict[str, tuple[bool, Any]]:
     """Return what a callback has noted, by name: whether it has a state of its own, and the value.
 
     What is no number, text, array or list of these, and has no ``state_dict``, begins anew after a
-    crash: with a warning, unless it is a function or a class, or its name is not one of something
-    that was noted, which ends in an underscore.
+    crash, with a warning unless it is a function or a class.
     """
     state: dict[str, tuple[bool, Any]] = {}
-    for name, value in vars(callback).items():
+    for name, value in getattr(callback, "__dict__", {}).items():
         has_state = hasattr(value, "load_state_dict") and not isinstance(value, type)
         value = value.state_dict() if has_state else value
         try:
             Encoder().encode(value)
         except TypeError:
-            if name.endswith("_") and not callable(value):
+            if not callable(value):
                 warnings.warn(
                     f"checkpoint= cannot keep {type(callback).__name__}.{name}, which is a "
                     f"{type(value).__name__}: after a crash it begins anew. Let the callback note "

@@ -95,7 +95,7 @@ class KeptOnDisk(Kept):
     def begin(self, training: Training) -> None:
         """Write the first checkpoint, which shows whether the folder can be written to."""
         if self.checkpoint is None:
-            self._copy(training, is_over=False)
+            self._copy(lambda: Checkpoint.of(training, own=True))
             self.write_now()
         else:
             self.n_written = len(self.checkpoint.history)
@@ -106,7 +106,7 @@ class KeptOnDisk(Kept):
         """Copy where the training stands, and let it be written, where that takes little time."""
         self._raise()
         if self.copies.allows():
-            self._copy(training, is_over=training.net.is_over_)
+            self._copy(lambda: Checkpoint.of(training, own=True))
             if self.writes.allows() and not self._is_writing():
                 self.thread = threading.Thread(target=self._write, daemon=True)
                 self.thread.start()
@@ -114,7 +114,7 @@ class KeptOnDisk(Kept):
     def end(self, training: Training) -> None:
         """Write where the training ended, unless that had been written."""
         if not self.has_ended:
-            self._copy(training, is_over=True)
+            self._copy(lambda: Checkpoint.at_end(training))
             self.write_now(self.path)
         self.interrupted.unlink(missing_ok=True)
 
@@ -137,10 +137,9 @@ class KeptOnDisk(Kept):
         self._write(path)
         self._raise()
 
-    def _copy(self, training: Training, *, is_over: bool) -> None:
+    def _copy(self, make: Callable[[], Checkpoint]) -> None:
         with self.copies.spending(time.perf_counter):
-            encoder = Encoder()
-            checkpoint = Checkpoint.of(training, is_over=is_over, own=True)
+            encoder, checkpoint = Encoder(), make()
             try:
                 coded = encoder.encode(vars(checkpoint))
             except TypeError as error:

@@ -10,7 +10,7 @@ from skorch.callbacks import Callback
 
 from skae._data.batches import RowDataset
 from skae._data.world import World
-from skae._training.resume.checkpoint import Checkpoint, load_own
+from skae._training.resume.checkpoint import Checkpoint
 from skae._training.selection import Training
 
 NOT_KEPT = "With checkpoint='a folder' a fit can go on where it was interrupted."
@@ -80,7 +80,7 @@ class KeptInMemory(Kept):
 
     def keep(self, training: Training) -> None:
         """Copy where the training stands."""
-        self.checkpoint = Checkpoint.of(training, is_over=training.net.is_over_, own=False)
+        self.checkpoint = Checkpoint.of(training, own=False)
 
     def end(self, training: Training) -> None:
         """Do nothing."""
@@ -101,21 +101,21 @@ class GoOn(Callback):
 
     def __init__(self, kept: Kept, training: Training) -> None:
         self.kept, self.training = kept, training
-        self.own: dict[str, Any] | None = None
+        self.checkpoint: Checkpoint | None = None
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Load the newest checkpoint."""
+        """Load the newest checkpoint, unless it is of the start."""
         checkpoint = self.kept.newest(net.world)
-        if checkpoint is not None:
+        if checkpoint is not None and checkpoint.history:
             checkpoint.load(self.training)
-            self.own = checkpoint.own
+            self.checkpoint = checkpoint
         self.kept.begin(self.training)
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Load what others might have changed when they heard of the beginning."""
-        if self.own is not None:
-            load_own(net, self.own)
-        self.own = None
+        """Load what others have changed when they heard of the beginning."""
+        if self.checkpoint is not None:
+            self.checkpoint.load_own(net)
+        self.checkpoint = None
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Load it where no epoch was left."""
@@ -156,12 +156,12 @@ def keeping(kept: Kept | None, training: Training, train: RowDataset) -> Iterato
     try:
         yield
     except BaseException as error:
-        remedy = NOT_KEPT if kept is None else kept.fail()
         if isinstance(error, KeyboardInterrupt):
             where = f"epoch {len(net.history)} of {net.max_epochs}"
-            error.add_note(
-                f"fit was interrupted in {where}; the estimator is as it was before. {remedy}"
-            )
+            error.add_note(f"fit was interrupted in {where}; the estimator is as it was before.")
+        remedy = NOT_KEPT if kept is None else kept.fail()
+        if remedy and (kept is not None or isinstance(error, KeyboardInterrupt)):
+            error.add_note(remedy)
         raise
     finally:
         net.callbacks_[:] = before
