@@ -58,9 +58,9 @@ def rebuilt(model, X):
 
 
 def assert_same(models):
-    first = {n: v for n, v in models[0].__getstate__()["_weights"].items()}
+    first = {n: v for n, v in models[0]._get_state()["_weights"].items()}
     for model in models[1:]:
-        for name, value in model.__getstate__()["_weights"].items():
+        for name, value in model._get_state()["_weights"].items():
             np.testing.assert_array_equal(value, first[name], err_msg=name)
         for name in (
             "n_iter_",
@@ -418,14 +418,14 @@ def test_the_same_rows_validate_when_a_fit_goes_on_with_other_processes(kind, mo
         X[np.random.default_rng(0).random(X.shape) < 0.05] = np.nan
     groups = np.arange(len(X)) // 3 if kind == "groups" else None
     validation = []
-    split = skae._estimator.fit.split_shards
+    split = split_shards
 
     def watched(keys, fraction, known, weights, world):
         found = split(keys, fraction, known, weights, world)
         validation.append((world.size, keys[found.validation].tolist()))
         return found
 
-    monkeypatch.setattr("skae._estimator.fit.split_shards", watched)
+    monkeypatch.setattr("skae._estimator.jobs.choice.split_shards", watched)
     model = trains(skae.AutoEncoder, max_iter=1)
     for sizes in [(80, 80, 80), (100, 140), (240,)]:
         given = {} if groups is None else {"groups": shards_of(groups, *sizes)}
