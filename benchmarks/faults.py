@@ -28,6 +28,8 @@ import torch
 
 TIME_OUT = 40
 ROWS = np.random.default_rng(0).normal(size=(300, 6))
+# On a curved surface, so that networks train.
+CURVED = np.tanh(2 * ROWS[:, :2] @ np.random.default_rng(1).normal(size=(2, 6)))
 
 
 # -- the libraries: fit(X, seed, rate, batch, n_epochs), codes(model, X) -------------------
@@ -37,6 +39,8 @@ class Skae:
     """skae's AutoEncoder."""
 
     package = "skae"
+    # What the library writes itself, where that is not one file.
+    files = "writes none"
 
     def fit(self, X, seed=0, rate=None, batch=32, epochs=5):
         options = {"learning_rate_init": rate or "auto", "batch_size": batch, "max_iter": epochs}
@@ -52,6 +56,18 @@ class Skae:
 
     def refit(self, model, X):
         return model.fit(X)
+
+
+class SkaeWithFiles(Skae):
+    """skae's AutoEncoder, which writes files."""
+
+    def save(self, model, path):
+        model.save(path)
+
+    def load(self, path):
+        import skae
+
+        return skae.load(path)
 
 
 class PCA(Skae):
@@ -106,6 +122,7 @@ class Pythae(Skae):
     """pythae's AE, with its trainer."""
 
     package = "pythae.models"
+    files = "writes a folder, with a pickle"
 
     def fit(self, X, seed=0, rate=None, batch=32, epochs=5):
         from pythae.models import AE, AEConfig
@@ -135,7 +152,13 @@ class Pythae(Skae):
         return model.embed(torch.as_tensor(X.astype(np.float32))).detach().numpy()
 
 
-PEERS = {"skae": Skae(), "PyOD": PyOD(), "MLPRegressor": MLP(), "pythae": Pythae(), "PCA": PCA()}
+PEERS = {
+    "skae": SkaeWithFiles(),
+    "PyOD": PyOD(),
+    "MLPRegressor": MLP(),
+    "pythae": Pythae(),
+    "PCA": PCA(),
+}
 
 
 # -- the faults ----------------------------------------------------------------------------
@@ -158,14 +181,34 @@ def fits(X, **options):
 
 def flipped_bits(peer):
     """Flip a bit at each of twenty places of the pickle, and count what is noticed."""
-    model = peer.fit(ROWS)
-    data, expected = pickle.dumps(model), peer.codes(model, ROWS)
-    failed = changed = 0
+    model = peer.fit(CURVED, epochs=60)
+    return damage(peer, model, pickle.dumps(model), pickle.loads)
+
+
+def flipped_bits_of_file(peer):
+    """Do the same with the file that the library itself writes, where that is one file."""
+    if not hasattr(peer, "save"):
+        return peer.files
+    model = peer.fit(CURVED, epochs=60)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        peer.save(model, path)
+
+        def load(damaged):
+            path.write_bytes(damaged)
+            return peer.load(path)
+
+        return damage(peer, model, path.read_bytes(), load)
+
+
+def damage(peer, model, data, load):
+    """Count what becomes of a model in whose bytes a bit is flipped, at twenty places."""
+    expected, failed, changed = peer.codes(model, CURVED), 0, 0
     for place in np.linspace(0, len(data), 22, dtype=int)[1:-1]:
         damaged = bytearray(data)
         damaged[place] ^= 0x40
         try:
-            changed += not np.array_equal(peer.codes(pickle.loads(damaged), ROWS), expected)
+            changed += not np.array_equal(peer.codes(load(damaged), CURVED), expected)
         except Exception:
             failed += 1
     return f"{failed} of 20 fail, {changed} give other numbers"
@@ -248,6 +291,7 @@ FAULTS = {
     "all rows equal": fits(np.ones((50, 6))),
     "batch larger than rows": fits(ROWS, batch=1000),
     "flipped bits in the pickle": flipped_bits,
+    "flipped bits in its own file": flipped_bits_of_file,
     "pickle in a fresh process": fresh_process,
     "Ctrl-C in fit": interrupt,
     "a refit on infinite rows": failed_refit,
