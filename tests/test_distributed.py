@@ -377,17 +377,30 @@ class Fails(Callback):
             raise self.how
 
 
-@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_end", "on_epoch_end"])
-def test_a_process_that_wants_to_stop_stops_all(hook):
-    class Stops(Callback):
-        pass
+class Stops(Callback):
+    """Ends the training in the fifth epoch of the second process."""
 
-    def stop(self, net, **kwargs):
-        if len(net.history) == 5 and net.world.rank == 1:
+    def __init__(self, hook):
+        self.hook = hook
+
+    def stop(self, hook, net):
+        if hook == self.hook and len(net.history) == 5 and net.world.rank == 1:
             raise StopTraining
 
-    setattr(Stops, hook, stop)
-    models = fit_together(trains(skae.AutoEncoder, callbacks=[Stops()]), shards_of(make_spots(), 3))
+    def on_epoch_begin(self, net, **kwargs):
+        self.stop("on_epoch_begin", net)
+
+    def on_batch_end(self, net, **kwargs):
+        self.stop("on_batch_end", net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.stop("on_epoch_end", net)
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_end", "on_epoch_end"])
+def test_a_process_that_wants_to_stop_stops_all(hook):
+    model = trains(skae.AutoEncoder, callbacks=[Stops(hook)])
+    models = fit_together(model, shards_of(make_spots(), 3))
     assert_same(models)
     assert models[0].n_iter_ == 5
 
@@ -418,14 +431,14 @@ def test_the_same_rows_validate_when_a_fit_goes_on_with_other_processes(kind, mo
         X[np.random.default_rng(0).random(X.shape) < 0.05] = np.nan
     groups = np.arange(len(X)) // 3 if kind == "groups" else None
     validation = []
-    split = skae._estimator.fit.split_shards
+    split = skae._estimator.jobs.choice.split_shards
 
     def watched(keys, fraction, known, weights, world):
         found = split(keys, fraction, known, weights, world)
         validation.append((world.size, keys[found.validation].tolist()))
         return found
 
-    monkeypatch.setattr("skae._estimator.fit.split_shards", watched)
+    monkeypatch.setattr("skae._estimator.jobs.choice.split_shards", watched)
     model = trains(skae.AutoEncoder, max_iter=1)
     for sizes in [(80, 80, 80), (100, 140), (240,)]:
         given = {} if groups is None else {"groups": shards_of(groups, *sizes)}
