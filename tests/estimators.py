@@ -46,6 +46,9 @@ WITH_PRIOR = (
 # Fits that nearly always end at PCA: for tests that do not ask about trained networks.
 SHORT = {"max_iter": 3, "random_state": 0}
 
+# Fits of a network as small as any, for tests of what is stored.
+SMALL = {"hidden_layer_sizes": (6,), "max_iter": 2, "random_state": 0}
+
 # Fits of `make_spots` that leave PCA, in a tenth of a second: `fit_trained` asserts it.
 TRAINS = {"max_iter": 12, "batch_size": 32, "learning_rate_init": 0.02, "random_state": 0}
 # With the full weight of the prior so few steps would not do.

@@ -377,17 +377,30 @@ class Fails(Callback):
             raise self.how
 
 
-@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_end", "on_epoch_end"])
-def test_a_process_that_wants_to_stop_stops_all(hook):
-    class Stops(Callback):
-        pass
+class Stops(Callback):
+    """Ends the training in the fifth epoch of the second process."""
 
-    def stop(self, net, **kwargs):
-        if len(net.history) == 5 and net.world.rank == 1:
+    def __init__(self, hook):
+        self.hook = hook
+
+    def stop(self, hook, net):
+        if hook == self.hook and len(net.history) == 5 and net.world.rank == 1:
             raise StopTraining
 
-    setattr(Stops, hook, stop)
-    models = fit_together(trains(skae.AutoEncoder, callbacks=[Stops()]), shards_of(make_spots(), 3))
+    def on_epoch_begin(self, net, **kwargs):
+        self.stop("on_epoch_begin", net)
+
+    def on_batch_end(self, net, **kwargs):
+        self.stop("on_batch_end", net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.stop("on_epoch_end", net)
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_end", "on_epoch_end"])
+def test_a_process_that_wants_to_stop_stops_all(hook):
+    model = trains(skae.AutoEncoder, callbacks=[Stops(hook)])
+    models = fit_together(model, shards_of(make_spots(), 3))
     assert_same(models)
     assert models[0].n_iter_ == 5
 

@@ -10,20 +10,20 @@ from threading import Barrier
 import numpy as np
 import pytest
 import torch
-from estimators import ESTIMATORS, make_spots
+from comparing import assert_same, results
+from estimators import ESTIMATORS, SHORT, make_spots
 from joblib import parallel_backend
 from processes import run_script
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from test_faults import assert_same, results
 from torch import nn
 
 from skae import AutoEncoder, DenoisingAutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder
 
 ROWS = np.random.default_rng(0).normal(size=(60, 6))
-SHORT = {"max_iter": 4, "batch_size": 16, "random_state": 0}
+OF_BATCHES = {**SHORT, "max_iter": 4, "batch_size": 16}
 
 
 # -- exceptions of users -------------------------------------------------------------------
@@ -98,7 +98,7 @@ def surroundings():
 
 @pytest.mark.parametrize("name", FAILING)
 def test_an_exception_of_a_user_leaves_everything_as_it_was(name):
-    failing = FAILING[name]().set_params(**SHORT)
+    failing = FAILING[name]().set_params(**OF_BATCHES)
     model = clone(failing).set_params(callbacks=None, loss="squared_error")
     if name in ("encoder", "decoder"):
         model.set_params(encoder=None, decoder=None)
@@ -129,7 +129,7 @@ def test_an_exception_of_a_user_leaves_everything_as_it_was(name):
 
 def search(estimator):
     return GridSearchCV(
-        make_pipeline(estimator(**SHORT, early_stopping=False), Ridge()),
+        make_pipeline(estimator(**OF_BATCHES, early_stopping=False), Ridge()),
         {f"{estimator.__name__.lower()}__n_components": [1, 3]},
         cv=2,
     )
@@ -161,7 +161,7 @@ def test_four_threads_have_the_bits_of_one():
     X = make_spots(80)
 
     def use(estimator):
-        model = estimator(2, init="random", **SHORT).fit(X)
+        model = estimator(2, init="random", **OF_BATCHES).fit(X)
         assert model.best_iter_ > 0
         copied = clone(model).fit(X)
         return [*results(model, X[:20]), *results(copied, X[:20]), model.loss_curve_]
@@ -251,7 +251,7 @@ assert after[1:] == before[1:], (before, after)
 
 def test_wasserstein_fits_have_the_bits_of_one_thread_while_another_thread_fits():
     X = make_spots(80)
-    model = WassersteinAutoEncoder(2, init="random", **SHORT)
+    model = WassersteinAutoEncoder(2, init="random", **OF_BATCHES)
     expected = clone(model).fit(X).transform(X)
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda _: clone(model).fit(X).transform(X), range(2)))

@@ -337,7 +337,7 @@ def test_priors_of_ones_own_start_with_their_moments(estimator, prior, digits):
         ("gauss", "prior='gauss' is not valid.*'normal', 'uniform'"),
         (3, "prior=3 is not valid"),
         (torch.distributions.Normal, "is not valid"),
-        (lambda n: torch.randn(n, 3), "prior=.*failed.*2 were given"),
+        (lambda n: torch.randn(n, 3), r"prior=.* is not valid.*callable \(n, generator\)"),
         (lambda n, generator: torch.randn(n, 3), "other draws in each call"),
         (lambda n, generator: 1e39 * normal(n, 3, generator).double(), "not finite"),
         (lambda n, generator: normal(n, 3, generator) * 1j, "real numbers.*complex"),

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import skl2onnx
 import torch
+from comparing import assert_close
 from estimators import (
     ESTIMATORS,
     NETWORKS,
@@ -34,10 +35,6 @@ from skae._model.networks.mlp import ACTIVATIONS
 from skae.onnx import register, to_onnx
 
 NEW_ROWS = make_spots(40, seed=1).astype(np.float32)
-
-
-def assert_close(values, wanted):
-    np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
 def session_of(model):

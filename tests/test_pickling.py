@@ -12,7 +12,7 @@ import pytest
 import skops.io
 import skorch
 import torch
-from estimators import cubes, trains
+from estimators import SMALL, cubes, trains
 from torch import distributions as d
 from torch import nn
 
@@ -24,8 +24,6 @@ from skae import (
     DenoisingAutoEncoder,
     WassersteinAutoEncoder,
 )
-
-SMALL = {"hidden_layer_sizes": (6,), "max_iter": 2, "random_state": 0}
 
 
 def local_parts():

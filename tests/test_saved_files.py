@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from estimators import trains
+from estimators import SMALL, trains
 from processes import run_script
 
 import skae
 from skae import AdversarialAutoEncoder, AutoEncoder, ModelFileError
 from skae._files.format import open_file, write_file
-
-SMALL = {"hidden_layer_sizes": (6,), "max_iter": 2, "random_state": 0}
 
 
 def benchmark(name):

@@ -10,7 +10,8 @@ import pytest
 import scipy.sparse
 import skorch
 import torch
-from estimators import ESTIMATORS, NETWORKS, SOME, cubes, trained_variants, trains
+from comparing import assert_same_bits
+from estimators import ESTIMATORS, NETWORKS, SMALL, SOME, cubes, trained_variants, trains
 from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 from torch import nn
@@ -20,7 +21,6 @@ from skae import AutoEncoder, AutoEncoderImputer, DenoisingAutoEncoder, ModelFil
 from skae.base import BaseAutoEncoder, Rule, estimator, parameter, real
 
 GOLDEN = Path(__file__).parent / "golden"
-SMALL = {"hidden_layer_sizes": (6,), "max_iter": 2, "random_state": 0}
 
 
 def users_parts(model):
@@ -35,24 +35,6 @@ def saved_and_loaded(model, tmp_path, **handed_in):
     path = tmp_path / "model.safetensors"
     model.save(path)
     return skae.load(path, **handed_in)
-
-
-def without_times(history):
-    return [{name: v for name, v in row.items() if name != "dur"} for row in history]
-
-
-def assert_same_bits(one, other, X):
-    codes = one.transform(X)
-    np.testing.assert_array_equal(other.transform(X), codes)
-    np.testing.assert_array_equal(other.inverse_transform(codes), one.inverse_transform(codes))
-    np.testing.assert_array_equal(other.score_samples(X), one.score_samples(X))
-    assert other.score(X) == one.score(X)
-    if hasattr(one, "sample"):
-        draws = one.sample(3, random_state=0)
-        np.testing.assert_array_equal(other.sample(3, random_state=0), draws)
-    assert without_times(other.net_.history) == without_times(one.net_.history)
-    for name in ("loss_curve_", "validation_scores_", "best_iter_", "noise_variance_", "scale_"):
-        assert getattr(other, name) == getattr(one, name), name
 
 
 # -- all of a model -------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from comparing import assert_close
 from estimators import (
     ESTIMATORS,
     NETWORKS,
@@ -26,12 +27,6 @@ from skae._model.plain.exportable import Exportable
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
 NEW_ROWS = make_spots(40, seed=1).astype(np.float32)
-
-
-def assert_close(values, wanted):
-    if isinstance(values, torch.Tensor):
-        values = values.detach().numpy()
-    np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
 def assert_same(module, model, X):

@@ -5,14 +5,12 @@ import threading
 import numpy as np
 import pytest
 import torch
+from estimators import SHORT
 from sklearn.base import clone
 from torch import nn
 from torch.nn import functional as F
 
 from skae import AutoEncoder, DropoutAutoEncoder, VariationalAutoEncoder, WassersteinAutoEncoder
-
-SHORT = {"max_iter": 3, "random_state": 0}
-
 
 # -- layers that draw ----------------------------------------------------------------------
 
