@@ -21,7 +21,6 @@ from estimators import (
     SHORT,
     SOME,
     WITH_PRIOR,
-    ResidualNetwork,
     fit_trained,
     let_rows_depend_on_each_other,
     make_spots,
@@ -31,7 +30,7 @@ from estimators import (
 )
 from sklearn.base import clone
 
-from skae import AutoEncoder, DropoutAutoEncoder, VariationalAutoEncoder
+from skae import VariationalAutoEncoder
 from skae.base import BaseAutoEncoder
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -448,21 +447,6 @@ def test_checks_notice_networks_that_mix_rows(estimator, trained, spots):
     """As batch normalisation, or a kernel over a batch, would have it outside training."""
     damaged = let_rows_depend_on_each_other(copy.deepcopy(trained(estimator)))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        check_rows_do_not_depend_on_each_other(damaged, spots)
-
-
-@pytest.mark.parametrize(
-    ("estimator", "message"),
-    [
-        (trains(DropoutAutoEncoder), "Not equal to tolerance"),
-        (trains(AutoEncoder, encoder=ResidualNetwork), "more than 1 value per channel"),
-    ],
-)
-def test_checks_notice_layers_that_are_left_in_training(estimator, message, trained, spots):
-    """Of them dropout draws, and batch normalisation takes the mean of a batch, if there is one."""
-    damaged = copy.deepcopy(trained(estimator))
-    damaged.net_.module_.train()
-    with pytest.raises((AssertionError, ValueError), match=message):
         check_rows_do_not_depend_on_each_other(damaged, spots)
 
 
