@@ -16,8 +16,8 @@ from estimators import trains
 from processes import run_script
 
 import skae
-from skae import AdversarialAutoEncoder, AutoEncoder, ModelFileError
-from skae._files.format import open_file, write_file
+from skae import AdversarialAutoEncoder, AutoEncoder, AutoEncoderImputer, ModelFileError
+from skae._files.format import StoredFile, open_file, write_file
 
 SMALL = {"hidden_layer_sizes": (6,), "max_iter": 2, "random_state": 0}
 
@@ -38,11 +38,12 @@ def path(tmp_path_factory):
     return path
 
 
-def other_file(path, change):
-    """Write a copy of a file with another document, and its sha256; return where it is."""
+def other_file(path, change=lambda document: None, change_arrays=lambda arrays: None):
+    """Write a copy of a file with another document or arrays, and the sha256; return where."""
     with open_file(path, "model") as stored:
         document, arrays = stored.document, stored.arrays()
     change(document)
+    change_arrays(arrays)
     forged = path.with_name("forged")
     write_file(forged, "model", document, arrays)
     return forged
@@ -91,7 +92,7 @@ LIES = {
     "n_components": (in_spec(n_components=10**9), "n_components_ is 2"),
     "sizes": (in_spec(hidden_layer_sizes={"$tuple": [10**9]}), "needs 5,000,000,000 weights"),
     "other sizes": (in_spec(hidden_layer_sizes={"$tuple": [5]}), "encoder.network.0.weight"),
-    "layers": (in_spec(hidden_layer_sizes={"$tuple": [1] * 20_000}), "20000 hidden layers"),
+    "layers": (in_spec(hidden_layer_sizes={"$tuple": [1] * 20_000}), "encoder.network.0.weight is"),
     "image": (in_spec(image_shape={"$tuple": [10**5, 10**5]}), "pixels"),
     "dtype": (in_spec(dtype="float64"), "float32 of shape"),
     "tied": (in_spec(tied_weights=True), "decoder.network.0.weight"),
@@ -129,7 +130,95 @@ def test_a_discriminator_that_is_larger_than_the_file_is_refused(path):
     model.fit(np.random.default_rng(0).normal(size=(60, 5))).save(path.with_name("other"))
     larger = {"discriminator_layer_sizes": [10**9], "prior": "normal", "alpha": 0.5}
     forged = other_file(path.with_name("other"), in_spec(parameters=larger))
-    with pytest.raises(ModelFileError, match=r"at least 3,000,000,\d+ numbers"):
+    with pytest.raises(ModelFileError, match="at least 4,000,000,001 numbers, and"):
+        skae.load(forged)
+
+
+def wide_gaussian(arrays, path, n):
+    """Replace a Gaussian's arrays by those of n columns and no factors."""
+    for name in ("mean", "scale", "low", "high", "noise"):
+        arrays[f"{path}.{name}"] = np.ones(n)
+    arrays[f"{path}.matrix"] = np.zeros((n, 0))
+
+
+def of_n_features(n, k, dtype):
+    """Return how to forge a file of n features and k components with few bytes of weights."""
+
+    def change(document):
+        state = document["state"]
+        sizes = {"$tuple": [1]}
+        state["_spec"].update(n_features=n, n_components=k, hidden_layer_sizes=sizes)
+        state.update(n_features_in_=n, n_components_=k)
+        state["_gaussian"]["noise"] = {"$array": "_gaussian.noise"}
+
+    def change_arrays(arrays):
+        arrays["mean_"] = np.ones(n)
+        wide_gaussian(arrays, "_gaussian", n)
+        weights = [name for name in arrays if name.startswith("_weights")]
+        arrays.update({name: np.zeros(1, dtype) for name in weights})
+        arrays[weights[0]] = np.zeros(3 * n + 2 * k * k + 10 * k, dtype)
+
+    return change, change_arrays
+
+
+def imputer_of_n_features(n):
+    """Return how to forge an imputer's file of n features."""
+    state = "_filler.gaussian", "_filler.scores.gaussian"
+
+    def change(document):
+        document["state"]["n_features_in_"] = n
+        filler = document["state"]["_filler"]
+        filler["sizes"] = {"$tuple": [1]}
+        for path, gaussian in zip(
+            state, (filler["gaussian"], filler["scores"]["gaussian"]), strict=True
+        ):
+            gaussian["noise"] = {"$array": f"{path}.noise"}
+
+    def change_arrays(arrays):
+        arrays["_kept"], arrays["statistics_"] = np.ones(n, dtype=bool), np.ones(n)
+        for path in state:
+            wide_gaussian(arrays, path, n)
+        for name in ("values", "scores"):
+            shape = n, arrays[f"_filler.scores.{name}"].shape[1]
+            arrays[f"_filler.scores.{name}"] = np.zeros(shape)
+        weights = [name for name in arrays if name.startswith("_filler.weights")]
+        arrays.update({name: np.zeros(1, np.uint8) for name in weights})
+        arrays[weights[0]] = np.zeros(8 * n, np.uint8)
+
+    return change, change_arrays
+
+
+@pytest.fixture(scope="module")
+def imputer(path):
+    pixels = np.arange(8) - np.random.default_rng(1).uniform(0, 7, size=(300, 1))
+    X = np.exp(-np.square(pixels) / 4)
+    X[np.random.default_rng(2).random(X.shape) < 0.3] = np.nan
+    model = AutoEncoderImputer(hidden_layer_sizes=(32,), random_state=0).fit(X)
+    assert model.best_iter_ > 0
+    model.save(path.with_name("imputer"))
+    return path.with_name("imputer")
+
+
+BOMBS = {
+    "PCA": of_n_features(20_000, 500, np.uint8),
+    "few bytes": of_n_features(2000, 50, np.float32),
+    "imputer": imputer_of_n_features(2000),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_nothing_is_built_that_has_more_weights_than_the_file(bomb, path, imputer, monkeypatch):
+    forged = other_file(imputer if bomb == "imputer" else path, *BOMBS[bomb])
+
+    def must_not_run(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    for name in ("use.make_module", "saving.read.Content.build"):
+        monkeypatch.setattr(f"skae._estimator.{name}", must_not_run)
+    monkeypatch.setattr("skae._training.imputer.filler.build", must_not_run)
+    # Nor are arrays read, but for the digest, one after the other.
+    monkeypatch.setattr(StoredFile, "arrays", must_not_run)
+    with pytest.raises(ModelFileError, match="networks described need float32 of shape"):
         skae.load(forged)
 
 

@@ -8,14 +8,15 @@ from skae._estimator.parameters.rules import Rule, integer
 from skae._estimator.saving.schema import (
     array_of,
     check,
-    check_enough,
     check_gaussian,
     check_optional,
+    check_shapes,
     is_sizes,
     nothing,
     rows_of_history,
 )
-from skae._model.networks.count import count_dense
+from skae._model.networks.shapes import frame_shapes, part_shapes
+from skae._model.spec import ModelSpec
 from skae._training.imputer.scores import N_POINTS
 
 
@@ -61,5 +62,10 @@ def check_network(filler: dict[str, Any], m: int) -> None:
         check(f"_filler.scores.{name}", scores[name], array_of(m, N_POINTS))
     check_gaussian("_filler.scores.gaussian", scores["gaussian"], m)
     check("_filler.history", filler["history"], rows_of_history)
-    asked = count_dense((2 * m, *sizes, m)) + count_dense((m, *sizes[::-1], m))
-    check_enough("_filler.weights", weights, asked, len(sizes))
+    spec = ModelSpec(m, m, sizes)
+    own = [
+        *part_shapes("encoder", spec, (2 * m, *sizes, m)),
+        *part_shapes("decoder", spec, (m, *sizes[::-1], m)),
+        *frame_shapes(m),
+    ]
+    check_shapes("_filler.weights", weights, own, spec.dtype, ())

@@ -1,6 +1,7 @@
 """What a file's fitted state must be, before anything is built of it."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from skae._data.sums.scatter import MAX_PRODUCTS
 from skae._estimator.parameters.arguments import check_networks
 from skae._estimator.parameters.rules import Rule, boolean, integer, is_integer, options
 from skae._files.words import shown
-from skae._model.networks.count import count_dense, count_weights
+from skae._model.networks.shapes import Shape, dense_shapes, module_shapes
 from skae._model.spec import ModelSpec
 
 Schema = Rule | dict[str, Any]
@@ -166,31 +167,66 @@ def is_sizes(value: Any) -> bool:
 
 
 def check_weights(spec: ModelSpec, weights: Any, outputs_per_component: int) -> None:
-    """Raise ValueError where a description asks for more numbers than a file has of weights.
+    """Raise ValueError where weights are not those of the networks that a description asks for.
 
     So that building what it describes takes no more memory than the file.
     """
     check_networks(spec, spec.n_features)
     k = spec.n_components
-    asked = count_weights(spec, k * outputs_per_component) + 2 * k * k
-    for name, value in spec.parameters.items():
-        if name.endswith("layer_sizes") and isinstance(value, tuple | list):
-            asked += count_dense((1, *value, 1))  # of a discriminator
-    check_enough("_weights", weights, asked, len(spec.hidden_layer_sizes))
+    own = module_shapes(spec, k * outputs_per_component)
+    names = check_shapes("_weights", weights, own, spec.dtype, paths_of_users(spec))
+    asked = sum(
+        math.prod(shape)
+        for name, value in spec.parameters.items()
+        if name.endswith("layer_sizes") and isinstance(value, tuple | list)
+        # A discriminator's are codes; of what else the inputs are is not known.
+        for _, shape in dense_shapes("", (k if name.startswith("discriminator") else 1, *value, 1))
+    )
+    left = [v for name, v in weights.items() if name not in names and v.dtype == spec.dtype]
+    available = sum(v.size for v in left)
+    if asked > available:
+        raise ValueError(
+            f"beside encoder and decoder, the networks described have at least {asked:,} numbers, "
+            f"and _weights has {available:,}"
+        )
 
 
-def check_enough(where: str, weights: Any, asked: int, n_layers: int) -> None:
-    """Raise ValueError where weights are not arrays, or fewer than networks ask for."""
+def paths_of_users(spec: ModelSpec) -> tuple[str, ...]:
+    """Return below which paths of a module there may be weights that users' classes have made."""
+    users = not isinstance(spec.activation, str)
+    return tuple(f"{kind}." for kind in ("encoder", "decoder") if users or getattr(spec, kind))
+
+
+def check_shapes(
+    where: str, weights: Any, own: Iterable[Shape], dtype: str, users: tuple[str, ...]
+) -> set[str]:
+    """Raise ValueError where weights are not as skae's own parts have them; return their names.
+
+    Below the paths of ``users`` there may be others.
+    """
     if not isinstance(weights, dict) or not all(
         isinstance(v, np.ndarray) for v in weights.values()
     ):
         raise ValueError(f"{where} is not a dict of arrays")
-    available = sum(math.prod(v.shape) for v in weights.values())
-    if asked > available or n_layers > len(weights):
-        raise ValueError(
-            f"the networks described have at least {asked:,} numbers in {n_layers} hidden layers, "
-            f"and {where} has {available:,} in {len(weights)} arrays"
-        )
+    names = set()
+    for name, shape in own:
+        names.add(name)
+        if name not in weights:
+            raise ValueError(f"{where} lacks {name}, which the networks described have")
+        found = weights[name]
+        if found.shape != shape or found.dtype != dtype:
+            raise ValueError(
+                f"{where}.{name} is {shown(found)}, and the networks described need {dtype} of "
+                f"shape {shape}"
+            )
+    for name, found in weights.items():
+        if name in names or name.startswith(users):
+            continue
+        if name.startswith(("encoder.", "decoder.", "frame.")):
+            raise ValueError(f"{where} has {name[:60]}, which the networks described have not")
+        if found.dtype.kind == "f" and found.dtype != dtype:
+            raise ValueError(f"{where}.{name[:60]} is {shown(found)}, and the others are {dtype}")
+    return names
 
 
 def check_stream(stream: Any, n: int, weights: dict[str, NDArray[Any]]) -> None:
