@@ -195,6 +195,28 @@ def test_save_says_what_it_cannot_save(trained, tmp_path):
         model.set_params(loss=lambda x, x_hat: x.sum(1)).save(path)
 
 
+CHANGES = {
+    "feature_names_in_": lambda model: [*"abcdefgh"] * 8,
+    "mean_": lambda model: model.mean_.astype(np.float32),
+    "loss_curve_": lambda model: np.array(model.loss_curve_),
+    "best_iter_": lambda model: None,
+    "scale_": lambda model: -1.0,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_file_that_could_not_be_loaded_does_not_take_the_place_of_another(
+    name, trained, tmp_path
+):
+    model, path = copy.deepcopy(trained(trains(AutoEncoder))), tmp_path / "model"
+    model.save(path)
+    before = path.read_bytes()
+    setattr(model, name, CHANGES[name](model))
+    with pytest.raises(ValueError, match=rf"could not be loaded: {name} is .* or fit again\."):
+        model.save(path)
+    assert path.read_bytes() == before
+
+
 # -- users' parts ---------------------------------------------------------------------------------
 
 

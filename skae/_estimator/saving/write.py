@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skae._estimator.parameters.rules import check_parameters
+from skae._estimator.saving.content import OF_A_MACHINE, Content, may_be_set
 from skae._estimator.saving.parts import (
     Unstorable,
     encode_parameter,
@@ -18,9 +19,6 @@ from skae._files.words import shown
 
 # What the file is for.
 KIND = "model"
-# Parameters that belong to a machine, and are None in a file: whoever loads it would otherwise
-# write into a folder that whoever made it has named.
-OF_A_MACHINE = ("checkpoint",)
 
 
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
@@ -60,6 +58,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "users": users,
         "requests": {} if requests is None else requests._serialize(),
     }
+    require_loadable(cls, document, arrays, parts)
     write_file(path, KIND, document, arrays)
 
 
@@ -68,9 +67,17 @@ def is_of_skae(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "skae"
 
 
-def may_be_set(cls: type, name: str) -> bool:
-    """Tell whether a user may have given estimators of a class an attribute of this name."""
-    return name.isidentifier() and not name.startswith("__") and not hasattr(cls, name)
+def require_loadable(
+    cls: type, document: dict[str, Any], arrays: dict[str, Array], parts: dict[str, Any]
+) -> None:
+    """Raise ValueError where load would refuse the file, before it takes an older one's place."""
+    try:
+        Content.of(document, arrays, parts).check(cls)
+    except ValueError as error:
+        raise ValueError(
+            f"this {cls.__name__} cannot be saved, because its file could not be loaded: "
+            f"{str(error).rstrip('.')}. Set that back to what it was after the fit, or fit again."
+        ) from error
 
 
 def encode_fitted(name: str, value: Any, arrays: dict[str, Array], parts: dict[str, Any]) -> Any:
