@@ -308,6 +308,9 @@ def test_a_class_of_a_user_is_handed_in(spots, tmp_path):
     loaded = skae.load(path, estimator=Mine, path=print)
     assert type(loaded) is Mine and loaded.factor == 3 and loaded.path is print
     assert_same_bits(model, loaded, spots)
+    for other in (AutoEncoder, type("Other", (Mine,), {})):
+        with pytest.raises(ValueError, match=r"is not the class of .* yours named 'Mine'; pass"):
+            skae.load(path, estimator=other, path=print)
 
 
 @estimator

@@ -166,3 +166,8 @@ def rules_of(cls: type[Any]) -> dict[str, Rule]:
 def may_be_set(cls: type, name: str) -> bool:
     """Tell whether a user may have given estimators of a class an attribute of this name."""
     return name.isidentifier() and not name.startswith("__") and not hasattr(cls, name)
+
+
+def is_of_skae(cls: type) -> bool:
+    """Tell whether a class is one of skae's estimators."""
+    return cls.__module__.partition(".")[0] == "skae"

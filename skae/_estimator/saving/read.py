@@ -9,7 +9,7 @@ import numpy as np
 
 from skae._estimator.environment import as_if_alone, resolve_device
 from skae._estimator.parameters.rules import check_argument
-from skae._estimator.saving.content import Content, rules_of
+from skae._estimator.saving.content import Content, is_of_skae, rules_of
 from skae._estimator.saving.savable import Savable
 from skae._estimator.saving.write import KIND
 from skae._files.format import ModelFileError, StoredFile, open_file
@@ -100,6 +100,12 @@ def check_call(
         raise ValueError(
             f"estimator={estimator.__name__} is not the class of {stored.path!r}, {cls.__name__}; "
             "leave it out."
+        )
+    saved = stored.document["class"]
+    if not saved["of_skae"] and (cls.__name__ != saved["name"] or is_of_skae(cls)):
+        raise ValueError(
+            f"estimator={cls.__name__} is not the class of {stored.path!r}, which was saved from "
+            f"a class of yours named {saved['name'][:80]!r}; pass that class."
         )
     rules = rules_of(cls)
     for name, value in handed_in.items():

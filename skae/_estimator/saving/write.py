@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skae._estimator.parameters.rules import check_parameters
-from skae._estimator.saving.content import OF_A_MACHINE, Content, may_be_set
+from skae._estimator.saving.content import OF_A_MACHINE, Content, is_of_skae, may_be_set
 from skae._estimator.saving.parts import (
     Unstorable,
     encode_parameter,
@@ -60,11 +60,6 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     }
     require_loadable(cls, document, arrays, parts)
     write_file(path, KIND, document, arrays)
-
-
-def is_of_skae(cls: type) -> bool:
-    """Tell whether a class is one of skae's estimators."""
-    return cls.__module__.partition(".")[0] == "skae"
 
 
 def require_loadable(
