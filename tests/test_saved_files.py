@@ -222,6 +222,88 @@ def test_nothing_is_built_that_has_more_weights_than_the_file(bomb, path, impute
         skae.load(forged)
 
 
+def with_numbers(*numbers):
+    """Return how to put other numbers at the beginning of an array."""
+
+    def change(array):
+        array.flat[: len(numbers)] = numbers
+
+    return change
+
+
+NAN, INF = with_numbers(np.nan), with_numbers(-np.inf)
+NO_NUMBERS = {
+    "_weights.encoder.linear.weight": (NAN, INF),
+    "_weights.decoder.network.0.bias": (NAN, INF),
+    "_weights.frame.axes": (NAN, INF),
+    "_weights.encoder.low": (NAN,),
+    "mean_": (NAN, INF),
+    "_gaussian.mean": (NAN, INF),
+    "_gaussian.scale": (NAN, INF, with_numbers(-1.0)),
+    "_gaussian.matrix": (NAN, INF, with_numbers(-1.0)),
+    "_stream.train.mean": (NAN, INF),
+    "_stream.held.diagonal": (NAN, INF, with_numbers(-1.0)),
+    "_stream.train.products": (NAN, INF),
+    "_stream.reservoir.rows": (NAN, INF),
+    "_stream.iterate.state.encoder.0.weight": (NAN, INF),
+    "_stream.iterate.optimizer.0.exp_avg": (NAN,),
+}
+
+
+@pytest.fixture(scope="module")
+def stream(path):
+    rows = np.random.default_rng(0).normal(size=(90, 5))
+    model = AutoEncoder(2, **SMALL, init="random").partial_fit(rows[:60]).partial_fit(rows[60:])
+    model.save(path.with_name("stream"))
+    pca = AutoEncoder(2, **SMALL).partial_fit(rows)
+    pca.save(path.with_name("pca"))
+    return path.with_name("stream"), path.with_name("pca")
+
+
+@pytest.mark.parametrize("name", NO_NUMBERS)
+def test_forged_arrays_without_sense_are_refused(name, stream):
+    for path in stream:
+        with open_file(path, "model") as stored:
+            if name in stored.shapes:
+                break
+    for change in NO_NUMBERS[name]:
+        forged = other_file(path, change_arrays=lambda arrays, change=change: change(arrays[name]))
+        with pytest.raises(ModelFileError, match=r"_?\w+.* is an? .*, expected an? "):
+            skae.load(forged)
+
+
+SCALARS = {
+    "noise_variance_": ({"$float": "nan"}, {"$float": "inf"}, -1.0),
+    "pca_score_": ({"$float": "nan"}, {"$float": "-inf"}),
+    "best_iter_": (77, -1),
+    "n_iter_": (10**300,),
+    "loss_curve_": ([{"$float": "nan"}, 1.0], [{"$float": "nan"}] * 2),
+    "validation_scores_": ([{"$float": "inf"}, 1.0],),
+}
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_forged_numbers_without_sense_are_refused(name, path):
+    for value in SCALARS[name]:
+        with pytest.raises(ModelFileError, match=f"{name} is "):
+            skae.load(other_file(path, in_state(**{name: value})))
+
+
+@pytest.mark.parametrize("init", ["pca", "random"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_a_training_leaves_that_diverged_is_loaded(init, path):
+    X = np.random.default_rng(0).normal(size=(800, 5))
+    model = AutoEncoder(2, hidden_layer_sizes=(6,), max_iter=30, random_state=0, init=init)
+    model.set_params(learning_rate_init=1e3).fit(X[:80])
+    assert not np.isfinite(model.loss_curve_[-1]) or not np.isfinite(model.validation_scores_[-1])
+    for rows in (None, X[:400], X[400:]):
+        if rows is not None:
+            model.partial_fit(rows)
+        model.save(path.with_name("diverged"))
+        loaded = skae.load(path.with_name("diverged"))
+        np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+
+
 def test_damaged_and_forged_files_are_refused_or_the_same(tmp_path):
     fuzz = benchmark("fuzz_files")
     rows, rng = fuzz.make_rows(), random.Random(5)
@@ -231,7 +313,7 @@ def test_damaged_and_forged_files_are_refused_or_the_same(tmp_path):
     damaged = fuzz.try_damages(path, model, rows, 100, rng)
     forged = fuzz.try_forgeries(path, model, rows, 60, rng)
     assert set(damaged) <= {"refused", "identical"}, damaged
-    assert set(forged) <= {"refused", "identical", "another model"}, forged
+    assert set(forged) <= {"refused", "identical", "another model", "refused in use"}, forged
     assert damaged["refused"] > 90 and forged["refused"] > 20
 
 

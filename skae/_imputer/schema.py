@@ -11,6 +11,7 @@ from skae._estimator.saving.schema import (
     check_gaussian,
     check_optional,
     check_shapes,
+    epoch_of,
     is_sizes,
     nothing,
     rows_of_history,
@@ -25,10 +26,12 @@ def check_imputer(state: dict[str, Any]) -> None:
     n, count = state["n_features_in_"], integer(0)
     check("n_features_in_", n, integer(1))
     check("_kept", state["_kept"], array_of(n, dtype=bool))
-    check("statistics_", state["statistics_"], array_of(n))
+    check("statistics_", state["statistics_"], array_of(n, low=None))
+    kept = state["statistics_"][state["_kept"]]
+    check("statistics_ of columns with values", kept, array_of(None))
     check("indicator_", state["indicator_"], array_of(None, dtype=np.int64) | nothing)
     check("n_iter_", state["n_iter_"], count)
-    check("best_iter_", state["best_iter_"], count)
+    check("best_iter_", state["best_iter_"], epoch_of(state["n_iter_"]))
     check_optional(state, n)
     filler = state["_filler"]
     if filler is None:
@@ -44,8 +47,8 @@ def check_imputer(state: dict[str, Any]) -> None:
     check("_filler.gaussian", gaussian, Rule("of the columns", lambda v: 1 <= m <= n))
     check_gaussian("_filler.gaussian", gaussian, m)
     check("_filler.sizes", filler["sizes"], Rule("a tuple of int >= 1", is_sizes))
-    check("_filler.best_iter", filler["best_iter"], count)
     check("_filler.n_iter", filler["n_iter"], count)
+    check("_filler.best_iter", filler["best_iter"], epoch_of(filler["n_iter"]))
     if "weights" in filler:
         check_network(filler, m)
     else:

@@ -43,6 +43,7 @@ def read_model(
             }
             Content.of(stored.document, stand_ins, handed_in).check(cls)
             content = Content.of(stored.document, stored.arrays(), handed_in)
+            content.check(cls)  # the numbers, now that there are any
     with refusing(stored), as_if_alone():
         return content.build(cls)
 

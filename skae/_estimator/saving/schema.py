@@ -19,6 +19,8 @@ Schema = Rule | dict[str, Any]
 # float32 cannot hold rows of a scale below this, or above its inverse.
 MIN_SCALE = 1e-30
 AXES = ("transform",)
+# What may be infinite of a module's state.
+BOUNDS = ("low", "high", "highest")
 # The parts of a stream that are dicts.
 PARTS = ("train", "held", "reservoir", "waiting", "iterate")
 
@@ -28,9 +30,14 @@ def is_number(value: Any) -> bool:
     return is_integer(value) or isinstance(value, float | np.floating)
 
 
+def is_finite(value: Any) -> bool:
+    """Tell whether a value is a real number that is neither NaN nor infinite."""
+    return is_number(value) and math.isfinite(value)
+
+
 nothing = options(None)
-number = Rule("a number", is_number)
-numbers = Rule("a list of numbers", lambda v: isinstance(v, list) and all(map(is_number, v)))
+number = Rule("a finite number", is_finite)
+not_negative = Rule("a finite number >= 0", lambda v: is_finite(v) and v >= 0)
 positive = Rule(
     "a number from 1e-30 to 1e30", lambda v: is_number(v) and MIN_SCALE < v < 1 / MIN_SCALE
 )
@@ -56,8 +63,28 @@ def is_list_of_dicts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
-def array_of(*shape: int | None, dtype: Any = np.float64) -> Rule:
-    """Allow arrays of a shape, of which None is any length."""
+def curve(n_trainings: int) -> Rule:
+    """Allow a number for each epoch; a training ends at the first that is not finite."""
+
+    def allows(value: Any) -> bool:
+        if not isinstance(value, list) or not all(map(is_number, value)):
+            return False
+        bad = [i for i, number in enumerate(value) if not math.isfinite(number)]
+        return len(bad) <= n_trainings if n_trainings > 1 else bad in ([], [len(value) - 1])
+
+    return Rule("a list of numbers, finite but for the last of a training", allows)
+
+
+def array_of(
+    *shape: int | None,
+    dtype: Any = np.float64,
+    low: float | None = -math.inf,
+    infinite: bool = False,
+) -> Rule:
+    """Allow arrays of a shape, of which None is any length, and of numbers from ``low`` on.
+
+    Floats are not NaN, and infinite only where ``infinite`` allows it; all where ``low`` is None.
+    """
     dtypes = [np.dtype(each) for each in (dtype if isinstance(dtype, tuple) else (dtype,))]
 
     def allows(value: Any) -> bool:
@@ -66,10 +93,24 @@ def array_of(*shape: int | None, dtype: Any = np.float64) -> Rule:
             and value.dtype in dtypes
             and value.ndim == len(shape)
             and all(n in (None, m) for n, m in zip(shape, value.shape, strict=True))
+            and (low is None or is_within(value, low, infinite=infinite))
         )
 
     sizes = ", ".join("n" if n is None else str(n) for n in shape)
-    return Rule(f"an array of {' or '.join(map(str, dtypes))} of shape ({sizes})", allows)
+    words = f"an array of {' or '.join(map(str, dtypes))} of shape ({sizes})"
+    if low is not None and any(each.kind == "f" for each in dtypes):
+        words += f" {'without NaN' if infinite else 'of finite numbers'}"
+        words += f" >= {low:g}" if low > -math.inf else ""
+    return Rule(words, allows)
+
+
+def is_within(array: NDArray[Any], low: float = -math.inf, *, infinite: bool = False) -> bool:
+    """Tell whether an array's floats are numbers, finite or not, and none is below ``low``."""
+    is_stand_in = array.ndim > 0 and not any(array.strides)
+    if array.dtype.kind != "f" or not array.size or is_stand_in:
+        return True
+    least, most = array.min(), array.max()  # NaN, where there is one
+    return bool(least >= low and (infinite or (np.isfinite(least) and np.isfinite(most))))
 
 
 def check(where: str, value: Any, schema: Schema) -> None:
@@ -96,37 +137,36 @@ def allows(rule: Rule, value: Any) -> bool:
 
 def check_gaussian(where: str, value: Any, n: int) -> None:
     """Raise ValueError where a value is no Gaussian of n columns."""
-    column = array_of(n)
-    check(
-        where,
-        value,
-        {
-            **dict.fromkeys(("mean", "scale", "low", "high"), column),
-            "matrix": array_of(n, None),
-            "noise": array_of(0) | column,
-        },
-    )
+    variances, bounds = array_of(n, low=0), array_of(n, infinite=True)
+    schema: Schema = {
+        **{"mean": array_of(n), "scale": variances, "low": bounds, "high": bounds},
+        "matrix": array_of(n, None),
+        "noise": array_of(0) | variances,
+    }
+    check(where, value, schema)
     if not len(value["noise"]):
-        check(f"{where}.matrix", value["matrix"], array_of(n, n))
+        matrix = value["matrix"]
+        check(f"{where}.matrix", matrix, array_of(n, n))
+        check(f"{where}.matrix's diagonal", np.diagonal(matrix), array_of(n, low=0))
 
 
 def check_model(state: dict[str, Any], diagnosed: tuple[str, ...]) -> ModelSpec:
     """Raise ValueError where ``state`` is no valid fitted state; return its ModelSpec."""
     spec = spec_of(state["_spec"])
     n, k = spec.n_features, spec.n_components
-    count, curve = integer(0), numbers | nothing
+    count, losses = integer(0), curve(n_trainings(state["_stream"]))
     keys = array_of(None, dtype=np.uint64)
     schema: dict[str, Schema] = {
         "n_features_in_": Rule(f"{n}, as n_features", lambda v: is_integer(v) and v == n),
         "n_components_": Rule(f"{k}, as n_components", lambda v: is_integer(v) and v == k),
         "mean_": array_of(n),
         "scale_": positive,
-        "noise_variance_": number,
+        "noise_variance_": not_negative,
         "pca_score_": number | nothing,
-        "validation_scores_": curve,
-        "loss_curve_": numbers,
+        "validation_scores_": losses | nothing,
+        "loss_curve_": losses,
         "n_iter_": count,
-        "best_iter_": count,
+        "best_iter_": epoch_of(state["n_iter_"]),
         "_is_pca": boolean,
         "_trained": keys | nothing,
         "_history": rows_of_history,
@@ -137,6 +177,19 @@ def check_model(state: dict[str, Any], diagnosed: tuple[str, ...]) -> ModelSpec:
     check_optional(state, n)
     check_gaussian("_gaussian", state["_gaussian"], n)
     return spec
+
+
+def n_trainings(stream: Any) -> int:
+    """Return of how many trainings the losses are that a fit has kept."""
+    n_calls = stream.get("n_calls") if isinstance(stream, dict) else 1
+    return int(n_calls) if isinstance(n_calls, int | np.integer) else 1
+
+
+def epoch_of(n_iter: Any) -> Rule:
+    """Allow the number of one of the epochs, or 0."""
+    return Rule(
+        f"an int from 0 to {shown(n_iter)}, n_iter_", lambda v: integer(0).allows(v) and v <= n_iter
+    )
 
 
 def check_optional(state: dict[str, Any], n: int) -> None:
@@ -219,6 +272,7 @@ def check_shapes(
                 f"{where}.{name} is {shown(found)}, and the networks described need {dtype} of "
                 f"shape {shape}"
             )
+        check(f"{where}.{name}", found, weights_of(name, found))
     for name, found in weights.items():
         if name in names or name.startswith(users):
             continue
@@ -226,7 +280,15 @@ def check_shapes(
             raise ValueError(f"{where} has {name[:60]}, which the networks described have not")
         if found.dtype.kind == "f" and found.dtype != dtype:
             raise ValueError(f"{where}.{name[:60]} is {shown(found)}, and the others are {dtype}")
+        if name.startswith("loss."):
+            check(f"{where}.{name[:60]}", found, weights_of(name, found))
     return names
+
+
+def weights_of(name: str, like: NDArray[Any]) -> Rule:
+    """Allow weights of the shape and the format of others: finite, but for bounds."""
+    is_bound = name.rpartition(".")[2] in BOUNDS
+    return array_of(*like.shape, dtype=like.dtype, infinite=is_bound)
 
 
 def check_stream(stream: Any, n: int, weights: dict[str, NDArray[Any]]) -> None:
@@ -238,8 +300,8 @@ def check_stream(stream: Any, n: int, weights: dict[str, NDArray[Any]]) -> None:
     column, count = array_of(n), integer(0)
     scatter: Schema = {
         "n_rows": count,
-        **dict.fromkeys(("total", "squared_weights", "deviation"), number),
-        **dict.fromkeys(("mean", "diagonal"), column),
+        **dict.fromkeys(("total", "squared_weights", "deviation"), not_negative),
+        **{"mean": column, "diagonal": array_of(n, low=0)},
         "products": array_of(n if n <= MAX_PRODUCTS else None, n),
     }
     check(
@@ -249,8 +311,8 @@ def check_stream(stream: Any, n: int, weights: dict[str, NDArray[Any]]) -> None:
             **dict.fromkeys(PARTS, nothing),
             **dict.fromkeys(("seed", "n_calls"), count),
             "common": array_of(None, dtype=np.uint64),
-            "total_at_start": number,
-            **dict.fromkeys(("loss_curve", "validation_scores"), numbers),
+            "total_at_start": not_negative,
+            **dict.fromkeys(("loss_curve", "validation_scores"), curve(n_trainings(stream))),
         },
     )
     for name in ("train", "held"):
@@ -274,7 +336,7 @@ def check_reservoir(where: str, value: Any, n: int) -> None:
         {
             "rows": array_of(m, n, dtype=(np.float32, np.float64)),
             "known": array_of(m, n, dtype=bool) | nothing,
-            "weights": array_of(m) | nothing,
+            "weights": array_of(m, low=0) | nothing,
             "keys": array_of(m, dtype=np.uint64),
         },
     )
@@ -289,14 +351,23 @@ def check_iterate(value: Any, weights: dict[str, NDArray[Any]]) -> None:
     """Raise ValueError where a value is not where a training of such weights stands."""
     if value is None:
         return
-    like = {name: array_of(*v.shape, dtype=v.dtype) for name, v in weights.items()}
+    against = {name for name in weights if name.startswith("discriminator.")}
+    # What users' networks hold besides numbers, they hold in the weights, too.
+    like = {
+        name: weights_of(name, v)
+        if name not in against and is_within(v)
+        else array_of(*v.shape, dtype=v.dtype, low=None)
+        for name, v in weights.items()
+    }
     groups = Rule("a list of parameter groups", is_list_of_dicts)
     check("_stream.iterate", value, {"state": Rule("arrays", lambda v: True), "optimizer": groups})
     check("_stream.iterate.state", value["state"], like)
     for group in value["optimizer"]:
         m = len(group["values"]) if has_length(group.get("values")) else None
-        flat = array_of(m, dtype=(np.float32, np.float64))
+        # Squares of gradients may be infinite, and a discriminator's are nobody's loss.
+        low = None if against else -math.inf
+        flat = array_of(m, dtype=(np.float32, np.float64), low=low, infinite=True)
         names = ("values", "exp_avg", "exp_avg_sq", *(["average"] if "average" in group else []))
-        step = array_of(dtype=(np.float32, np.float64))
+        step = array_of(dtype=(np.float32, np.float64), low=0)
         schema: Schema = {**dict.fromkeys(names, flat), "step": step}
         check("_stream.iterate.optimizer", group, schema)
