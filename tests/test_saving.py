@@ -313,6 +313,23 @@ def test_a_class_of_a_user_is_handed_in(spots, tmp_path):
             skae.load(path, estimator=other, path=print)
 
 
+class WithInit(AutoEncoder):
+    """A user's class with a constructor of fewer parameters, and of one that is its own."""
+
+    def __init__(self, n_components=2, *, alpha=1.0, max_iter=2, random_state=0):
+        super().__init__(n_components, max_iter=max_iter, random_state=random_state)
+        self.alpha = alpha
+
+
+def test_a_class_whose_constructor_has_fewer_parameters_is_loaded(spots, tmp_path):
+    model = WithInit(2, alpha=print).fit(spots[:60])
+    with pytest.raises(ModelFileError, match="does not hold your alpha "):
+        saved_and_loaded(model, tmp_path, estimator=WithInit)
+    loaded = saved_and_loaded(model, tmp_path, estimator=WithInit, alpha=print)
+    assert_same_bits(model, loaded, spots)
+    assert loaded.get_params() == model.get_params() and vars(loaded).keys() == vars(model).keys()
+
+
 @estimator
 class Wrapping(Mine):
     """A user's method.

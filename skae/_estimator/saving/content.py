@@ -79,7 +79,7 @@ class Content:
     def check(self, cls: type[Any]) -> None:
         """Raise ValueError where the values do not fit together, or are none of the class's."""
         needed, optional = cls._names_of_state()
-        wanted = {*cls._get_param_names()}
+        wanted = names_of_parameters(cls)
         self.check_names("parameters", self.parameters, set(), wanted)
         self.check_names("fitted attributes", self.state, needed, needed | optional)
         if self.unused:
@@ -120,6 +120,11 @@ class Content:
             for method, requests in self.requests.items():
                 getattr(model, f"set_{method}_request")(**requests)
         return model
+
+
+def names_of_parameters(cls: type[Any]) -> set[str]:
+    """Return the names of a class's parameters, which its own ``__init__`` may have none of."""
+    return {*cls._get_param_names(), *rules_of(cls)}
 
 
 def defaults_of(cls: type[Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from skae._estimator.environment import as_if_alone, resolve_device
 from skae._estimator.parameters.rules import check_argument
-from skae._estimator.saving.content import Content, is_of_skae, rules_of
+from skae._estimator.saving.content import Content, is_of_skae, names_of_parameters, rules_of
 from skae._estimator.saving.savable import Savable
 from skae._estimator.saving.write import KIND
 from skae._files.format import ModelFileError, StoredFile, open_file
@@ -110,21 +110,22 @@ def check_call(
         )
     rules = rules_of(cls)
     for name, value in handed_in.items():
-        if name not in rules:
+        if name not in names_of_parameters(cls):
             raise TypeError(f"{cls.__name__} has no parameter {name!r}.")
         if name not in stored.document["parts"] and name != "device":
             raise ValueError(
                 f"{name}={shown(value)} is handed in, and {stored.path!r} has its own; leave it "
                 "out, and set it afterwards."
             )
-        check_argument(name, value, rules[name])
+        if name in rules:
+            check_argument(name, value, rules[name])
         if name == "device":
             resolve_device(value)
 
 
 def require_parts(parts: dict[str, Any], cls: type[Any], handed_in: dict[str, Any]) -> None:
     """Raise ValueError where parts of a file are missing, or are no parameters."""
-    unknown = sorted(parts.keys() - rules_of(cls).keys())
+    unknown = sorted(parts.keys() - names_of_parameters(cls))
     if unknown:
         raise ValueError(
             f"it names parts {str(unknown)[:200]}, which {cls.__name__} has no parameters for"

@@ -5,7 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from skae._estimator.parameters.rules import check_parameters
-from skae._estimator.saving.content import OF_A_MACHINE, Content, is_of_skae, may_be_set
+from skae._estimator.saving.content import (
+    OF_A_MACHINE,
+    Content,
+    is_of_skae,
+    may_be_set,
+    names_of_parameters,
+)
 from skae._estimator.saving.parts import (
     Unstorable,
     encode_parameter,
@@ -27,7 +33,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     cls = type(model)
     state = cls._to_file(plain_parameters(model._get_state()))
     state |= {name: None for name in OF_A_MACHINE if name in state}
-    names, known = {*cls._get_param_names()}, set.union(*cls._names_of_state())
+    names, known = names_of_parameters(cls), set.union(*cls._names_of_state())
     if "estimator" in names:
         raise ValueError(
             f"{cls.__name__} has a parameter named 'estimator', by which skae.load takes the class "
@@ -39,7 +45,8 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     parts: dict[str, Any] = {}
     fitted = {n: encode_fitted(n, state[n], arrays, parts) for n in state if n in known}
     parameters = {
-        n: encode_parameter(n, state[n], arrays, parts, f"parameters.{n}") for n in sorted(names)
+        n: encode_parameter(n, state[n], arrays, parts, f"parameters.{n}")
+        for n in sorted(names & state.keys())
     }
     users = {}
     for name in state.keys() - names - known:
