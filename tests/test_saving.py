@@ -269,16 +269,41 @@ def test_what_is_handed_in_is_checked(trained, tmp_path):
     AutoEncoder(2, loss=cubes, **SMALL).fit(np.eye(30)).save(path)
     with pytest.raises(ValueError, match="loss=3 is not valid"):
         skae.load(path, loss=3)
+    with pytest.raises(ValueError, match=r"loss='huber' is .* saved with yours, cubes; hand that"):
+        skae.load(path, loss="huber")
+    AutoEncoder(2, encoder=nn.Linear, **SMALL).fit(np.eye(30)).save(path)
+    with pytest.raises(ValueError, match=r"encoder=None is handed in, and .* with yours"):
+        skae.load(path, encoder=None)
 
 
-def test_an_encoder_of_another_shape_is_refused(spots, tmp_path):
+def test_networks_that_raise_or_are_others_are_named(spots, tmp_path):
     def small(n_inputs, n_outputs):
         return nn.Sequential(nn.Linear(n_inputs, 5), nn.ReLU(), nn.Linear(5, n_outputs))
 
+    def broken(n_inputs, n_outputs):
+        raise FileNotFoundError("my weights")
+
+    class Bent(nn.Module):
+        def forward(self, x):
+            return x.clamp(-1, 1)
+
     path = tmp_path / "model"
-    AutoEncoder(2, **SMALL, encoder=small).fit(spots).save(path)
-    with pytest.raises(ModelFileError, match="encoder"):
-        skae.load(path, encoder=nn.Linear)
+    AutoEncoder(2, **SMALL, encoder=small, decoder=small).fit(spots).save(path)
+    message = r"cannot be loaded: decoder=.*Linear.* is not what .* \(the state .*was fitted with\."
+    with pytest.raises(ModelFileError, match=message) as error:
+        skae.load(path, encoder=small, decoder=nn.Linear)
+    assert "encoder=" not in str(error.value)
+    wide = lambda *sizes: nn.Sequential(nn.Linear(sizes[0], 7), nn.ReLU(), nn.Linear(7, sizes[1]))  # noqa: E731
+    with pytest.raises(
+        ModelFileError, match=r"encoder=.*lambda.* is not what .* of shape \(5, 64\)"
+    ):
+        skae.load(path, encoder=wide, decoder=small)
+    with pytest.raises(ModelFileError, match=r"encoder=.*broken.* raised FileN.*: my w") as error:
+        skae.load(path, encoder=broken, decoder=small)
+    assert isinstance(error.value.__cause__.__cause__, FileNotFoundError)
+    AutoEncoder(2, **SMALL, activation=Bent).fit(spots).save(path)
+    with pytest.raises(ModelFileError, match=r"activation=.*PReLU.* is not what the estimator"):
+        skae.load(path, activation=nn.PReLU)
 
 
 @estimator

@@ -13,7 +13,8 @@ from skae._estimator.saving.content import Content, is_of_skae, names_of_paramet
 from skae._estimator.saving.savable import Savable
 from skae._estimator.saving.write import KIND
 from skae._files.format import ModelFileError, StoredFile, open_file
-from skae._files.words import shown
+from skae._files.words import shown, shown_error
+from skae._model.weights import OtherWeights
 
 ENTRIES = {"class", "versions", "parameters", "parts", "state", "users", "requests"}
 
@@ -44,7 +45,7 @@ def read_model(
             Content.of(stored.document, stand_ins, handed_in).check(cls)
             content = Content.of(stored.document, stored.arrays(), handed_in)
             content.check(cls)  # the numbers, now that there are any
-    with refusing(stored), as_if_alone():
+    with refusing(stored), blaming(handed_in), as_if_alone():
         return content.build(cls)
 
 
@@ -65,6 +66,30 @@ def refusing(stored: StoredFile) -> Iterator[None]:
         raise ModelFileError(
             f"{stored.path!r} cannot be loaded: {str(error).rstrip('.') or type(error).__name__}."
         ) from error
+
+
+@contextmanager
+def blaming(handed_in: dict[str, Any]) -> Iterator[None]:
+    """Raise ValueError that names a part of a user where it raises, or makes another network."""
+    try:
+        yield
+    except OtherWeights as error:
+        at_fault = [
+            f"{name}={shown(value)}"
+            for name, value in handed_in.items()
+            if name == "activation" or any(n.startswith(f"{name}.") for n in error.names)
+        ]
+        if not at_fault:
+            raise
+        raise ValueError(
+            f"{' or '.join(at_fault)} is not what the estimator was fitted with ({error}); hand "
+            "in what it was fitted with"
+        ) from error
+    except Exception as error:
+        who = getattr(error, "__notes__", None)  # a network maker that raised has one
+        if not who:
+            raise
+        raise ValueError(f"{who[-1]}: {shown_error(error)}") from error
 
 
 def class_of(
@@ -119,8 +144,18 @@ def check_call(
             )
         if name in rules:
             check_argument(name, value, rules[name])
+        if name in stored.document["parts"] and is_built_in(name, value):
+            raise ValueError(
+                f"{name}={shown(value)} is handed in, and the estimator was saved with yours, "
+                f"{str(stored.document['parts'][name])[:110]}; hand that in."
+            )
         if name == "device":
             resolve_device(value)
+
+
+def is_built_in(name: str, value: Any) -> bool:
+    """Tell whether a value is one that a file holds; callbacks may be left out."""
+    return isinstance(value, str) or (value is None and name != "callbacks")
 
 
 def require_parts(parts: dict[str, Any], cls: type[Any], handed_in: dict[str, Any]) -> None:
