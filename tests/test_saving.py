@@ -172,6 +172,62 @@ def test_what_users_set_stays_where_it_is_plain(trained, spots, tmp_path):
         model.save(tmp_path / "model")
 
 
+def nested(n):
+    """Return a list in a list in a list, and so on."""
+    value = []
+    for _ in range(n):
+        value = [value]
+    return value
+
+
+def holds_itself():
+    """Return a list that is in itself."""
+    value = [1]
+    value.append(value)
+    return value
+
+
+UNSTORABLE = {
+    "bfloat16": (torch.zeros(2, dtype=torch.bfloat16), "of torch.bfloat16"),
+    "float8": (torch.zeros(2).to(torch.float8_e4m3fn), "of torch.float8_e4m3fn"),
+    "complex tensor": (torch.zeros(2, dtype=torch.complex64), "of torch.complex64"),
+    "sparse": (torch.eye(2).to_sparse(), "torch.sparse_coo"),
+    "meta": (torch.zeros(2, device="meta"), "on meta"),
+    "itself": (holds_itself(), "it holds itself"),
+    "deep": (nested(500), "is nested too deeply"),
+    "digits": (10**5000, "4300 digits"),
+    "half a character": ({"\ud800": np.zeros(2)}, "surrogates"),
+    "keys": ({1: 2, "a": 3}, "keys that are not str but int"),
+    "complex": (np.zeros(2, complex), "ndarray of complex128"),
+    "date": (np.array(["2020-01-01"], "M8[D]"), r"ndarray of datetime64\[D\]"),
+    "table of strings": (np.array([["a"]]), "ndarray of <U1, with 2 dimensions"),
+    "masked": (np.ma.array([1.0], mask=[1]), "MaskedArray of float64"),
+    "objects": (np.array(["a", None], object), "not all of them str"),
+}
+
+
+@pytest.mark.parametrize("kind", UNSTORABLE)
+def test_an_attribute_that_no_file_holds_is_named(kind, trained, tmp_path):
+    model, (value, message) = copy.copy(trained(trains(AutoEncoder))), UNSTORABLE[kind]
+    model.note_ = value
+    with pytest.raises(ValueError, match=rf"(?s)^note_=.* cannot be saved: .*{message}"):
+        model.save(tmp_path / "model")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_net_that_is_none_is_named(trained, tmp_path):
+    model = copy.copy(trained(trains(AutoEncoder)))
+    model.net_ = 3
+    with pytest.raises(ValueError, match="net_=3 is not the net that fit has set"):
+        model.save(tmp_path / "model")
+
+
+def test_nested_attributes_are_loaded(trained, tmp_path):
+    model = copy.copy(trained(trains(AutoEncoder)))
+    model.note_ = nested(140)
+    assert saved_and_loaded(model, tmp_path).note_ == model.note_
+
+
 def test_requests_of_metadata_are_loaded(trained, tmp_path):
     model = copy.deepcopy(trained(trains(AutoEncoder)))
     with config_context(enable_metadata_routing=True):

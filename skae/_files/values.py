@@ -27,6 +27,12 @@ def no_other(path: str, value: Any) -> Any:
     raise TypeError(f"{path} is a {type(value).__name__}, which is no value that a file can hold.")
 
 
+def is_plain_tensor(value: torch.Tensor) -> bool:
+    """Tell whether NumPy has arrays like a tensor."""
+    is_dense = value.layout is torch.strided and not value.is_quantized and not value.is_meta
+    return is_dense and str(value.dtype).removeprefix("torch.") in NUMBERS
+
+
 @dataclass
 class Encoder:
     """Turns values into JSON, and collects their arrays.
@@ -65,7 +71,7 @@ class Encoder:
     def _encode_special(self, value: Any, path: str) -> Any:
         if isinstance(value, np.generic) and value.dtype.name in NUMBERS:
             return {"$scalar": [value.dtype.name, self.encode(value.item())]}
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, torch.Tensor) and is_plain_tensor(value):
             return {"$tensor": self._add(path, value.detach().cpu().numpy())}
         if type(value) is np.ndarray and value.dtype.name in NUMBERS:
             return {"$array": self._add(path, value)}

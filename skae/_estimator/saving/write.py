@@ -1,5 +1,6 @@
 """How a fitted estimator is written."""
 
+import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -25,12 +26,16 @@ from skae._files.words import shown
 
 # What the file is for.
 KIND = "model"
+# So many lists and dicts may be in each other; Python reads not many more.
+DEEPEST = 150
 
 
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator; see :meth:`Savable.save`."""
     check_parameters(model)
-    cls = type(model)
+    cls, net = type(model), vars(model).get("net_")
+    if net is not None and not hasattr(net, "module_"):
+        raise ValueError(f"net_={shown(net)} is not the net that fit has set; fit again.")
     state = cls._to_file(plain_parameters(model._get_state()))
     state |= {name: None for name in OF_A_MACHINE if name in state}
     names, known = names_of_parameters(cls), set.union(*cls._names_of_state())
@@ -99,11 +104,32 @@ def encode_fitted(name: str, value: Any, arrays: dict[str, Array], parts: dict[s
 def encode_value(name: str, value: Any, arrays: dict[str, Array]) -> Any:
     """Return JSON for an attribute, or raise ValueError."""
     encoder = Encoder(refuse, arrays)
+    before = {*arrays}
     try:
-        return encoder.encode(value, name)
-    except Unstorable as error:
+        coded = encoder.encode(value, name)
+        require_json(coded, arrays.keys() - before)
+        return coded
+    except (Unstorable, ValueError, RecursionError) as error:
+        deep = "it holds itself, or is nested too deeply"
+        why = deep if isinstance(error, RecursionError) else error
         raise ValueError(
-            f"{name}={shown(value)} cannot be saved: {error}, and a file holds numbers, "
+            f"{name}={shown(value)} cannot be saved: {why}, and a file holds numbers, "
             "strings, arrays, and lists and dicts of these. Remove it, or put it in such terms; "
             "pickle saves more."
         ) from None
+
+
+def require_json(coded: Any, names: set[str]) -> None:
+    """Raise ValueError or RecursionError for what JSON, or a name of an array, cannot hold."""
+    json.dumps(coded)  # such as integers of more than 4,300 digits
+    for name in names:
+        name.encode()  # such as half of a character
+    if depth(coded) > DEEPEST:
+        raise RecursionError
+
+
+def depth(coded: Any) -> int:
+    """Return how many lists and dicts are in each other."""
+    if not isinstance(coded, list | dict):
+        return 0
+    return 1 + max(map(depth, coded if isinstance(coded, list) else coded.values()), default=0)
