@@ -112,6 +112,14 @@ LIES = {
     "entry": (lambda d: d.pop("users"), "entries"),
     "request": (lambda d: d.update(requests={"fit": {"X": True}}), "X"),
     "no request": (lambda d: d.update(requests={"use": {"X": True}}), "requests for 'use', a meth"),
+    "no request of fit": (
+        lambda d: d.update(requests={"fit": {"a": True}}),
+        "that fit does not tak",
+    ),
+    "alias": (
+        lambda d: d.update(requests={"fit": {"groups": "a b"}}),
+        "requests that fit does not take, {'groups': 'a b'}",
+    ),
     "no part": (lambda d: d["parts"].update(bogus="3"), r"\['bogus'\], which AutoEncoder has no"),
     "name": (lambda d: d["users"].update({"a b": 1}), "'a b', which is no name that a user may"),
     "both loss": (in_spec(parameters={"loss": "poison"}), "_spec.parameters.loss='poison'"),
@@ -302,6 +310,28 @@ def test_what_a_training_leaves_that_diverged_is_loaded(init, path):
         model.save(path.with_name("diverged"))
         loaded = skae.load(path.with_name("diverged"))
         np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+
+
+@pytest.mark.parametrize("pos", [-1, 625, 10**9, 10**30, 0.5, None])
+def test_a_random_state_is_not_read_beyond_its_end(pos, path):
+    """NumPy takes any position, and reads there."""
+    options = {**SMALL, "random_state": np.random.RandomState(0)}
+    model = AutoEncoder(2, **options).fit(np.random.default_rng(0).normal(size=(60, 5)))
+    model.save(path.with_name("random"))
+
+    def change(document):
+        document["parameters"]["random_state"]["$random_state"]["state"]["pos"] = pos
+
+    assert skae.load(path.with_name("random")).random_state.rand() == model.random_state.rand()
+    with pytest.raises(ModelFileError, match=r"no value is \$random_state"):
+        skae.load(other_file(path.with_name("random"), change))
+
+
+def test_a_device_that_torch_does_not_have_is_not_asked_for(path):
+    change = lambda document: document["parameters"].update(device="privateuseone")  # noqa: E731
+    assert skae.load(other_file(path, change)).net_.device == "cpu"
+    with pytest.raises(ValueError, match="device='privateuseone' cannot be used here"):
+        skae.load(path, device="privateuseone")
 
 
 def test_damaged_and_forged_files_are_refused_or_the_same(tmp_path):

@@ -19,6 +19,7 @@ from skae._files.format import FORMATS
 Array = NDArray[Any]
 # What JSON has no word for is a dict with one key, which begins with this.
 MARK = "$"
+MT19937_SIZE = 624
 NUMBERS = [dtype.name for dtype in FORMATS.values()]
 
 
@@ -146,8 +147,14 @@ class Decoder:
         return np.array(content, dtype=object)
 
     def _random_state(self, content: Any) -> np.random.RandomState:
+        value = self.decode(content)
+        key, pos = value["state"]["key"], value["state"]["pos"]
+        # NumPy reads what is at this position, whatever that is.
+        fits = type(pos) is int and 0 <= pos <= MT19937_SIZE and key.shape == (MT19937_SIZE,)
+        if value["bit_generator"] != "MT19937" or not fits or key.dtype != np.uint32:
+            raise TypeError("a RandomState is a Mersenne twister's")
         state = np.random.RandomState()
-        state.set_state(self.decode(content))
+        state.set_state(value)
         return state
 
 

@@ -118,7 +118,13 @@ class Content:
         model.__setstate__({**self.users, **state})
         with sklearn.config_context(enable_metadata_routing=True):
             for method, requests in self.requests.items():
-                getattr(model, f"set_{method}_request")(**requests)
+                try:
+                    getattr(model, f"set_{method}_request")(**requests)
+                except (TypeError, ValueError) as error:
+                    raise ValueError(
+                        f"it has metadata requests that {method} does not take, "
+                        f"{str(requests)[:200]}"
+                    ) from error
         return model
 
 
