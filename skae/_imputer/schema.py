@@ -5,15 +5,14 @@ from typing import Any
 import numpy as np
 
 from skae._estimator.parameters.rules import Rule, integer
+from skae._estimator.saving.numbers import array_of, nothing
 from skae._estimator.saving.schema import (
-    array_of,
     check,
     check_gaussian,
     check_optional,
     check_shapes,
     epoch_of,
     is_sizes,
-    nothing,
     rows_of_history,
 )
 from skae._model.networks.shapes import frame_shapes, part_shapes
