@@ -281,7 +281,7 @@ def test_forged_arrays_without_sense_are_refused(name, stream):
 
 
 SCALARS = {
-    "noise_variance_": ({"$float": "nan"}, {"$float": "inf"}, -1.0),
+    "noise_variance_": ({"$float": "nan"}, {"$float": "-inf"}, -1.0),
     "pca_score_": ({"$float": "nan"}, {"$float": "-inf"}),
     "best_iter_": (77, -1),
     "n_iter_": (10**300,),
@@ -332,6 +332,13 @@ def test_a_device_that_torch_does_not_have_is_not_asked_for(path):
     assert skae.load(other_file(path, change)).net_.device == "cpu"
     with pytest.raises(ValueError, match="device='privateuseone' cannot be used here"):
         skae.load(path, device="privateuseone")
+
+
+def test_a_variance_that_no_float_holds_is_loaded(path):
+    X = np.random.default_rng(0).uniform(size=(60, 5)) * 1e-25
+    model = AutoEncoder(2, loss="poisson", **SMALL).fit(X)
+    model.save(path.with_name("tiny"))
+    assert skae.load(path.with_name("tiny")).noise_variance_ == model.noise_variance_
 
 
 def test_damaged_and_forged_files_are_refused_or_the_same(tmp_path):

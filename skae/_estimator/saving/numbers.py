@@ -25,6 +25,8 @@ def is_finite(value: Any) -> bool:
 nothing = options(None)
 number = Rule("a finite number", is_finite)
 not_negative = Rule("a finite number >= 0", lambda v: is_finite(v) and v >= 0)
+# Of rows of a tiny scale a fit's variance may be more than a float holds.
+variance = Rule("a number >= 0", lambda v: is_number(v) and v >= 0)
 positive = Rule(
     "a number from 1e-30 to 1e30", lambda v: is_number(v) and MIN_SCALE < v < 1 / MIN_SCALE
 )

@@ -18,6 +18,7 @@ from skae._estimator.saving.numbers import (
     nothing,
     number,
     positive,
+    variance,
 )
 from skae._files.words import shown
 from skae._model.networks.shapes import Shape, dense_shapes, module_shapes
@@ -102,7 +103,7 @@ def check_model(state: dict[str, Any], diagnosed: tuple[str, ...]) -> ModelSpec:
         "n_components_": Rule(f"{k}, as n_components", lambda v: is_integer(v) and v == k),
         "mean_": array_of(n),
         "scale_": positive,
-        "noise_variance_": not_negative,
+        "noise_variance_": variance,
         "pca_score_": number | nothing,
         "validation_scores_": losses | nothing,
         "loss_curve_": losses,
