@@ -3,9 +3,10 @@
     python benchmarks/fuzz_files.py [--damages 2000] [--forgeries 400]
 
 Saves fitted estimators, then loads, again and again, a copy with a byte changed or its end missing,
-and a copy whose document was changed and given the right sha256. Prints what came of them, and
-by how much the peak of the process's memory rose. Whatever is neither refused by ModelFileError nor
-loaded is a crash, and is printed. Needs Linux, whose files tell the peak.
+and a copy whose document or arrays were changed and given the right sha256. Prints what came of
+them, and by how much the peak of the process's memory rose. Whatever is neither refused by
+ModelFileError nor loaded is a crash, and is printed; a loaded model may say by ValueError that
+its numbers are too large for the rows. Needs Linux, whose files tell the peak.
 """
 
 import argparse
@@ -115,6 +116,25 @@ def forge(document, places, rng):
     return document
 
 
+def forge_array(arrays, rng):
+    """Return arrays of which one has other numbers, another format or another shape."""
+    arrays, name = dict(arrays), rng.choice(sorted(arrays))
+    array = arrays[name].copy()
+    kind = rng.choice(["nan", "inf", "huge", "zero", "negative", "format", "shape"])
+    if kind == "format":
+        array = array.astype(rng.choice(["uint8", "float16", "float32", "float64", "int64"]))
+    elif kind == "shape":
+        array = np.zeros((*array.shape[:-1], rng.choice([0, 1, 2, 1000])), array.dtype)
+    elif array.dtype.kind == "f" and array.size:
+        largest = float(np.finfo(array.dtype).max)
+        numbers = {"nan": np.nan, "inf": np.inf, "huge": largest, "zero": 0.0}
+        which = ... if rng.random() < 0.5 else rng.randrange(array.size)
+        flat = array.reshape(-1)
+        flat[which] = numbers.get(kind, -1 - np.abs(flat[which]))
+    arrays[name] = array
+    return arrays
+
+
 def outcome(path, expected, rows):
     """Load a file, and return what came of it."""
     try:
@@ -125,6 +145,8 @@ def outcome(path, expected, rows):
         return f"CRASH {type(error).__name__}: {str(error)[:200]}"
     try:
         return "identical" if result_of(model, rows) == expected else "another model"
+    except ValueError:
+        return "refused in use"
     except Exception as error:
         return f"CRASH IN USE {type(error).__name__}: {str(error)[:200]}"
 
@@ -149,11 +171,16 @@ def try_forgeries(path, model, rows, n, rng):
     places = [p for p in places if not {"_history", "history"} & {*p} or rng.random() < 0.05]
     found = Counter()
     for _ in range(n):
-        forged = forge(document, places, rng)
-        write_file(bad, "model", forged, arrays)
+        forged, others = document, arrays
+        if rng.random() < 0.4:
+            others = forge_array(arrays, rng)
+        else:
+            forged = forge(document, places, rng)
+        write_file(bad, "model", forged, others)
         what = outcome(bad, expected, rows)
         if what.startswith("CRASH"):
-            print(what, differences(document, forged), sep="\n  ")
+            changed = [name for name in arrays if others[name] is not arrays[name]]
+            print(what, differences(document, forged), changed, sep="\n  ")
         found[what] += 1
     return found
 

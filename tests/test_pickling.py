@@ -113,6 +113,24 @@ def test_the_function_of_the_last_fit_is_named_too(spots):
         pickle.dumps(model.set_params(loss="huber"))
 
 
+def test_an_attribute_that_pickle_cannot_hold_is_named(spots):
+    for model in (AutoEncoder(2, **SMALL).fit(spots), AutoEncoderImputer()):
+        model.note_ = {"by": [lambda: 1]}
+        with pytest.raises(pickle.PicklingError, match=r"^note_=.*; or delete it, as in `del mod"):
+            pickle.dumps(model)
+        model.note_ = {"by": [cubes]}
+        assert pickle.loads(pickle.dumps(model)).note_ == model.note_
+
+
+def test_attributes_that_hold_themselves_or_the_estimator_are_pickled(spots):
+    model = AutoEncoder(2, **SMALL).fit(spots)
+    model.note_ = [1]
+    model.note_.append(model.note_)
+    model.whole_ = {"of": model}
+    again = pickle.loads(pickle.dumps(model))
+    assert again.whole_["of"] is again and again.note_[1] is again.note_
+
+
 def test_functions_of_modules_are_pickled(spots):
     model = AutoEncoder(2, **SMALL, loss=cubes).fit(spots)
     again = pickle.loads(pickle.dumps(model))

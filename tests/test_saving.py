@@ -183,6 +183,62 @@ def test_what_users_set_stays_where_it_is_plain(trained, spots, tmp_path):
         model.save(tmp_path / "model")
 
 
+def nested(n):
+    """Return a list in a list in a list, and so on."""
+    value = []
+    for _ in range(n):
+        value = [value]
+    return value
+
+
+def holds_itself():
+    """Return a list that is in itself."""
+    value = [1]
+    value.append(value)
+    return value
+
+
+UNSTORABLE = {
+    "bfloat16": (torch.zeros(2, dtype=torch.bfloat16), "of torch.bfloat16"),
+    "float8": (torch.zeros(2).to(torch.float8_e4m3fn), "of torch.float8_e4m3fn"),
+    "complex tensor": (torch.zeros(2, dtype=torch.complex64), "of torch.complex64"),
+    "sparse": (torch.eye(2).to_sparse(), "torch.sparse_coo"),
+    "meta": (torch.zeros(2, device="meta"), "on meta"),
+    "itself": (holds_itself(), "it holds itself"),
+    "deep": (nested(500), "is nested too deeply"),
+    "digits": (10**5000, "4300 digits"),
+    "half a character": ({"\ud800": np.zeros(2)}, "surrogates"),
+    "keys": ({1: 2, "a": 3}, "keys that are not str but int"),
+    "complex": (np.zeros(2, complex), "ndarray of complex128"),
+    "date": (np.array(["2020-01-01"], "M8[D]"), r"ndarray of datetime64\[D\]"),
+    "table of strings": (np.array([["a"]]), "ndarray of <U1, with 2 dimensions"),
+    "masked": (np.ma.array([1.0], mask=[1]), "MaskedArray of float64"),
+    "objects": (np.array(["a", None], object), "not all of them str"),
+}
+
+
+@pytest.mark.parametrize("kind", UNSTORABLE)
+def test_an_attribute_that_no_file_holds_is_named(kind, trained, tmp_path):
+    model, (value, message) = copy.copy(trained(trains(AutoEncoder))), UNSTORABLE[kind]
+    model.note_ = value
+    with pytest.raises(ValueError, match=rf"(?s)^note_=.* cannot be saved: .*{message}"):
+        model.save(tmp_path / "model")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_net_that_is_none_is_named(trained, tmp_path):
+    model = copy.copy(trained(trains(AutoEncoder)))
+    model.net_ = 3
+    with pytest.raises(ValueError, match="net_=3 is not the net that fit has set"):
+        model.save(tmp_path / "model")
+
+
+def test_nested_attributes_are_loaded(trained, tmp_path):
+    model = copy.copy(trained(trains(AutoEncoder)))
+    model.note_ = nested(140)
+    assert saved_and_loaded(model, tmp_path).note_ == model.note_
+
+
 def test_requests_of_metadata_are_loaded(trained, tmp_path):
     model = copy.deepcopy(trained(trains(AutoEncoder)))
     with config_context(enable_metadata_routing=True):
@@ -204,6 +260,28 @@ def test_save_says_what_it_cannot_save(trained, tmp_path):
     model = copy.deepcopy(trained(AutoEncoder(2, loss=cubes, hidden_layer_sizes=(), max_iter=2)))
     with pytest.raises(ValueError, match="loss was changed after the fit"):
         model.set_params(loss=lambda x, x_hat: x.sum(1)).save(path)
+
+
+CHANGES = {
+    "feature_names_in_": lambda model: [*"abcdefgh"] * 8,
+    "mean_": lambda model: model.mean_.astype(np.float32),
+    "loss_curve_": lambda model: np.array(model.loss_curve_),
+    "best_iter_": lambda model: None,
+    "scale_": lambda model: -1.0,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_file_that_could_not_be_loaded_does_not_take_the_place_of_another(
+    name, trained, tmp_path
+):
+    model, path = copy.deepcopy(trained(trains(AutoEncoder))), tmp_path / "model"
+    model.save(path)
+    before = path.read_bytes()
+    setattr(model, name, CHANGES[name](model))
+    with pytest.raises(ValueError, match=rf"could not be loaded: {name} is .* or fit again\."):
+        model.save(path)
+    assert path.read_bytes() == before
 
 
 # -- users' parts ---------------------------------------------------------------------------------
@@ -258,16 +336,41 @@ def test_what_is_handed_in_is_checked(trained, tmp_path):
     AutoEncoder(2, loss=cubes, **SMALL).fit(np.eye(30)).save(path)
     with pytest.raises(ValueError, match="loss=3 is not valid"):
         skae.load(path, loss=3)
+    with pytest.raises(ValueError, match=r"loss='huber' is .* saved with yours, cubes; hand that"):
+        skae.load(path, loss="huber")
+    AutoEncoder(2, encoder=nn.Linear, **SMALL).fit(np.eye(30)).save(path)
+    with pytest.raises(ValueError, match=r"encoder=None is handed in, and .* with yours"):
+        skae.load(path, encoder=None)
 
 
-def test_an_encoder_of_another_shape_is_refused(spots, tmp_path):
+def test_networks_that_raise_or_are_others_are_named(spots, tmp_path):
     def small(n_inputs, n_outputs):
         return nn.Sequential(nn.Linear(n_inputs, 5), nn.ReLU(), nn.Linear(5, n_outputs))
 
+    def broken(n_inputs, n_outputs):
+        raise FileNotFoundError("my weights")
+
+    class Bent(nn.Module):
+        def forward(self, x):
+            return x.clamp(-1, 1)
+
     path = tmp_path / "model"
-    AutoEncoder(2, **SMALL, encoder=small).fit(spots).save(path)
-    with pytest.raises(ModelFileError, match="encoder"):
-        skae.load(path, encoder=nn.Linear)
+    AutoEncoder(2, **SMALL, encoder=small, decoder=small).fit(spots).save(path)
+    message = r"cannot be loaded: decoder=.*Linear.* is not what .* \(the state .*was fitted with\."
+    with pytest.raises(ModelFileError, match=message) as error:
+        skae.load(path, encoder=small, decoder=nn.Linear)
+    assert "encoder=" not in str(error.value)
+    wide = lambda *sizes: nn.Sequential(nn.Linear(sizes[0], 7), nn.ReLU(), nn.Linear(7, sizes[1]))  # noqa: E731
+    with pytest.raises(
+        ModelFileError, match=r"encoder=.*lambda.* is not what .* of shape \(5, 64\)"
+    ):
+        skae.load(path, encoder=wide, decoder=small)
+    with pytest.raises(ModelFileError, match=r"encoder=.*broken.* raised FileN.*: my w") as error:
+        skae.load(path, encoder=broken, decoder=small)
+    assert isinstance(error.value.__cause__.__cause__, FileNotFoundError)
+    AutoEncoder(2, **SMALL, activation=Bent).fit(spots).save(path)
+    with pytest.raises(ModelFileError, match=r"activation=.*PReLU.* is not what the estimator"):
+        skae.load(path, activation=nn.PReLU)
 
 
 @estimator
@@ -297,6 +400,26 @@ def test_a_class_of_a_user_is_handed_in(spots, tmp_path):
     loaded = skae.load(path, estimator=Mine, path=print)
     assert type(loaded) is Mine and loaded.factor == 3 and loaded.path is print
     assert_same_bits(model, loaded, spots)
+    for other in (AutoEncoder, type("Other", (Mine,), {})):
+        with pytest.raises(ValueError, match=r"is not the class of .* yours named 'Mine'; pass"):
+            skae.load(path, estimator=other, path=print)
+
+
+class WithInit(AutoEncoder):
+    """A user's class with a constructor of fewer parameters, and of one that is its own."""
+
+    def __init__(self, n_components=2, *, alpha=1.0, max_iter=2, random_state=0):
+        super().__init__(n_components, max_iter=max_iter, random_state=random_state)
+        self.alpha = alpha
+
+
+def test_a_class_whose_constructor_has_fewer_parameters_is_loaded(spots, tmp_path):
+    model = WithInit(2, alpha=print).fit(spots[:60])
+    with pytest.raises(ModelFileError, match="does not hold your alpha "):
+        saved_and_loaded(model, tmp_path, estimator=WithInit)
+    loaded = saved_and_loaded(model, tmp_path, estimator=WithInit, alpha=print)
+    assert_same_bits(model, loaded, spots)
+    assert loaded.get_params() == model.get_params() and vars(loaded).keys() == vars(model).keys()
 
 
 @estimator

@@ -80,7 +80,7 @@ def resolve_device(device: str, world: World = ALONE) -> str:
         return "cuda" if has_gpu else "cpu"
     try:
         torch.zeros(1, device=device, dtype=torch.float32).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         reason = shown_error(error).splitlines()[0]
         raise ValueError(
             f"device={shown(device)} cannot be used here ({reason}); pass 'auto' or 'cpu'."

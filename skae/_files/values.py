@@ -20,12 +20,19 @@ from skae._files.format import FORMATS
 Array = NDArray[Any]
 # What JSON has no word for is a dict with one key, which begins with this.
 MARK = "$"
+MT19937_SIZE = 624
 NUMBERS = [dtype.name for dtype in FORMATS.values()]
 
 
 def no_other(path: str, value: Any) -> Any:
     """Refuse a value of another kind."""
     raise TypeError(f"{path} is a {type(value).__name__}, which is no value that a file can hold.")
+
+
+def is_plain_tensor(value: torch.Tensor) -> bool:
+    """Tell whether NumPy has arrays like a tensor."""
+    is_dense = value.layout is torch.strided and not value.is_quantized and not value.is_meta
+    return is_dense and str(value.dtype).removeprefix("torch.") in NUMBERS
 
 
 @dataclass
@@ -66,7 +73,7 @@ class Encoder:
     def _encode_special(self, value: Any, path: str) -> Any:
         if isinstance(value, np.generic) and value.dtype.name in NUMBERS:
             return {"$scalar": [value.dtype.name, self.encode(value.item())]}
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, torch.Tensor) and is_plain_tensor(value):
             return {"$tensor": self._add(path, value.detach().cpu().numpy())}
         if type(value) is np.ndarray and value.dtype.name in NUMBERS:
             return {"$array": self._add(path, value)}
@@ -146,8 +153,14 @@ class Decoder:
         return np.array(content, dtype=object)
 
     def _random_state(self, content: Any) -> np.random.RandomState:
+        value = self.decode(content)
+        key, pos = value["state"]["key"], value["state"]["pos"]
+        # NumPy reads what is at this position, whatever that is.
+        fits = type(pos) is int and 0 <= pos <= MT19937_SIZE and key.shape == (MT19937_SIZE,)
+        if value["bit_generator"] != "MT19937" or not fits or key.dtype != np.uint32:
+            raise TypeError("a RandomState is a Mersenne twister's")
         state = np.random.RandomState()
-        state.set_state(self.decode(content))
+        state.set_state(value)
         return state
 
 

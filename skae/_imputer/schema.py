@@ -5,17 +5,18 @@ from typing import Any
 import numpy as np
 
 from skae._estimator.parameters.rules import Rule, integer
+from skae._estimator.saving.numbers import array_of, nothing
 from skae._estimator.saving.schema import (
-    array_of,
     check,
-    check_enough,
     check_gaussian,
     check_optional,
+    check_shapes,
+    epoch_of,
     is_sizes,
-    nothing,
     rows_of_history,
 )
-from skae._model.networks.count import count_dense
+from skae._model.networks.shapes import frame_shapes, part_shapes
+from skae._model.spec import ModelSpec
 from skae._training.imputer.scores import N_POINTS
 
 
@@ -24,10 +25,12 @@ def check_imputer(state: dict[str, Any]) -> None:
     n, count = state["n_features_in_"], integer(0)
     check("n_features_in_", n, integer(1))
     check("_kept", state["_kept"], array_of(n, dtype=bool))
-    check("statistics_", state["statistics_"], array_of(n))
+    check("statistics_", state["statistics_"], array_of(n, low=None))
+    kept = state["statistics_"][state["_kept"]]
+    check("statistics_ of columns with values", kept, array_of(None))
     check("indicator_", state["indicator_"], array_of(None, dtype=np.int64) | nothing)
     check("n_iter_", state["n_iter_"], count)
-    check("best_iter_", state["best_iter_"], count)
+    check("best_iter_", state["best_iter_"], epoch_of(state["n_iter_"]))
     check_optional(state, n)
     filler = state["_filler"]
     if filler is None:
@@ -43,8 +46,8 @@ def check_imputer(state: dict[str, Any]) -> None:
     check("_filler.gaussian", gaussian, Rule("of the columns", lambda v: 1 <= m <= n))
     check_gaussian("_filler.gaussian", gaussian, m)
     check("_filler.sizes", filler["sizes"], Rule("a tuple of int >= 1", is_sizes))
-    check("_filler.best_iter", filler["best_iter"], count)
     check("_filler.n_iter", filler["n_iter"], count)
+    check("_filler.best_iter", filler["best_iter"], epoch_of(filler["n_iter"]))
     if "weights" in filler:
         check_network(filler, m)
     else:
@@ -61,5 +64,10 @@ def check_network(filler: dict[str, Any], m: int) -> None:
         check(f"_filler.scores.{name}", scores[name], array_of(m, N_POINTS))
     check_gaussian("_filler.scores.gaussian", scores["gaussian"], m)
     check("_filler.history", filler["history"], rows_of_history)
-    asked = count_dense((2 * m, *sizes, m)) + count_dense((m, *sizes[::-1], m))
-    check_enough("_filler.weights", weights, asked, len(sizes))
+    spec = ModelSpec(m, m, sizes)
+    own = [
+        *part_shapes("encoder", spec, (2 * m, *sizes, m)),
+        *part_shapes("decoder", spec, (m, *sizes[::-1], m)),
+        *frame_shapes(m),
+    ]
+    check_shapes("_filler.weights", weights, own, spec.dtype, ())

@@ -17,17 +17,27 @@ def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
     return {name: value.cpu().numpy().copy() for name, value in module.state_dict().items()}
 
 
+class OtherWeights(ValueError):
+    """Raised for arrays that are not a module's state, with the names of some that differ."""
+
+    def __init__(self, message: str, names: list[str]) -> None:
+        super().__init__(message)
+        self.names = names
+
+
 def load_arrays(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
     """Load a module's state from NumPy arrays of the same names and shapes."""
     state = module.state_dict()
     if state.keys() != weights.keys():
-        raise ValueError(f"The state differs in {sorted(state.keys() ^ weights.keys())}.")
+        names = sorted(state.keys() ^ weights.keys())
+        raise OtherWeights(f"the state differs in {', '.join(names)[:200]}", names)
     for name, value in state.items():
         found, wanted = weights[name], f"{str(value.dtype)[6:]} of shape {tuple(value.shape)}"
         if f"{found.dtype.name} of shape {found.shape}" != wanted:
-            raise ValueError(
-                f"The weights {name} are {found.dtype.name} of shape {found.shape}, and the "
-                f"networks need {wanted}."
+            raise OtherWeights(
+                f"the weights {name} are {found.dtype.name} of shape {found.shape}, and the "
+                f"networks need {wanted}",
+                [name],
             )
     with torch.no_grad():
         for name, value in state.items():

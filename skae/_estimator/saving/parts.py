@@ -3,6 +3,8 @@
 import inspect
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 from torch.distributions import Distribution
 
@@ -90,7 +92,22 @@ def encode_parameter(
 
 def refuse(path: str, value: Any) -> Any:
     """Refuse a value of another kind."""
-    raise Unstorable(value)
+    raise Unstorable(f"{path[:200]} is {kind_of(value)}")
+
+
+def kind_of(value: Any) -> str:
+    """Return what kind of value no file holds, for an error."""
+    kind = type(value).__name__
+    if type(value) is dict:
+        others = sorted({type(key).__name__ for key in value} - {"str"})
+        return f"a dict with keys that are not str but {', '.join(others)}"
+    if isinstance(value, np.ndarray):
+        of_objects = value.dtype == object and value.ndim == 1
+        what = "objects, not all of them str" if of_objects else f"{value.dtype}"
+        return f"a {kind} of {what}, with {value.ndim} dimensions"
+    if isinstance(value, torch.Tensor):
+        return f"a {kind} of {value.dtype}, {value.layout}, on {value.device}"
+    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
 
 
 def is_equal(one: Any, other: Any) -> bool:

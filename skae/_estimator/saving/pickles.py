@@ -2,34 +2,51 @@
 
 import pickle
 import sys
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 from torch.distributions import Distribution
 
+from skae._estimator.saving.content import names_of_parameters
 from skae._estimator.saving.parts import to_plain
 from skae._files.words import shown
 
 # cloudpickle and dill store a local function's code, and copy keeps the function, so for them it
 # is no error. joblib may bring a cloudpickle of its own.
 TOLERANT = ("cloudpickle", "joblib.externals.cloudpickle", "dill", "copy")
+CHECKING: ContextVar[bool] = ContextVar("checking", default=False)
+# What the estimator itself puts into terms that pickle holds.
+OF_A_NET = ("net_",)
 PLAIN = (str, bytes, int, float, complex, bool, type(None), np.ndarray, np.generic)
 
 
 def require_picklable(estimator: Any) -> None:
     """Raise PicklingError where pickle is about to fail, naming the parameter that it fails on."""
-    values = values_of_users(estimator)
+    # What holds the estimator itself, such as a pipeline, comes here again.
+    values = [] if CHECKING.get() else values_of_users(estimator)
     if not values or is_below(*TOLERANT):
         return
+    token = CHECKING.set(True)
+    try:
+        check_values(values, names_of_parameters(type(estimator)))
+    finally:
+        CHECKING.reset(token)
+
+
+def check_values(values: list[tuple[str, Any]], parameters: set[str]) -> None:
+    """Raise PicklingError for the first of some values, given by name, that pickle cannot hold."""
     for name, value in values:
+        advice = f"delete it, as in `del model.{name}`"
+        if name in parameters:
+            advice = "save with model.save(path), and hand it in again at skae.load"
         try:
             pickle.dumps(value)
         except Exception as error:
             raise pickle.PicklingError(
                 f"{name}={shown(value)} cannot be pickled ({error}). pickle and joblib store "
                 f"functions and classes by name alone: define {name} in a module of yours; or "
-                "save with model.save(path), and hand it in again at skae.load; or pickle with "
-                "cloudpickle."
+                f"{advice}; or pickle with cloudpickle."
             ) from error
         if isinstance(to_plain(value), Distribution) and is_below("skops"):
             raise TypeError(
@@ -41,7 +58,8 @@ def require_picklable(estimator: Any) -> None:
 def values_of_users(estimator: Any) -> list[tuple[str, Any]]:
     """Return by name what of an estimator may be a function, a class or an object of a user.
 
-    Those of the last fit come too, where parameters have been set to others since.
+    Those of the last fit come too, where parameters have been set to others since, and attributes
+    that users have set.
     """
     parameters = estimator.get_params(deep=False)
     values = list(parameters.items())
@@ -49,13 +67,19 @@ def values_of_users(estimator: Any) -> list[tuple[str, Any]]:
     if spec is not None:
         fitted = {**vars(spec), **spec.parameters}
         values += [(n, v) for n, v in fitted.items() if n in parameters and v is not parameters[n]]
+    known = {*parameters, *OF_A_NET}.union(*estimator._names_of_state())
+    values += [(n, v) for n, v in vars(estimator).items() if n not in known]
     return [(name, value) for name, value in values if not is_plain(value)]
 
 
 def is_plain(value: Any) -> bool:
     """Tell whether a value consists of numbers, strings and arrays."""
-    if isinstance(value, list | tuple):
-        return all(map(is_plain, value))
+    if isinstance(value, list | tuple | dict):
+        parts = (*value, *value.values()) if isinstance(value, dict) else value
+        try:
+            return all(map(is_plain, parts))
+        except RecursionError:  # such as a list that is in itself
+            return False
     return type(value) in PLAIN or isinstance(value, np.generic | np.random.RandomState)
 
 

@@ -1,12 +1,18 @@
 """How a fitted estimator is written."""
 
+import json
 import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from skae._estimator.parameters.rules import check_parameters
+from skae._estimator.saving.content import (
+    OF_A_MACHINE,
+    Content,
+    is_of_skae,
+    may_be_set,
+    names_of_parameters,
+)
 from skae._estimator.saving.parts import (
     Unstorable,
     encode_parameter,
@@ -20,20 +26,21 @@ from skae._files.words import shown
 
 # What the file is for.
 KIND = "model"
-# Parameters that belong to a machine, and are None in a file: whoever loads it would otherwise
-# write into a folder that whoever made it has named.
-OF_A_MACHINE = ("checkpoint",)
 # What users know parts of a state as.
-PUBLIC = {"_history": "net_.history", "_filler['history']": "net_.history"}
+PUBLIC = {"_history": "net_.history", "_filler.history": "net_.history"}
+# So many lists and dicts may be in each other; Python reads not many more.
+DEEPEST = 150
 
 
 def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator; see :meth:`Savable.save`."""
     check_parameters(model)
-    cls = type(model)
+    cls, net = type(model), vars(model).get("net_")
+    if net is not None and not hasattr(net, "module_"):
+        raise ValueError(f"net_={shown(net)} is not the net that fit has set; fit again.")
     state = cls._to_file(plain_parameters(model._get_state()))
     state |= {name: None for name in OF_A_MACHINE if name in state}
-    names, known = {*cls._get_param_names()}, set.union(*cls._names_of_state())
+    names, known = names_of_parameters(cls), set.union(*cls._names_of_state())
     if "estimator" in names:
         raise ValueError(
             f"{cls.__name__} has a parameter named 'estimator', by which skae.load takes the class "
@@ -45,7 +52,8 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     parts: dict[str, Any] = {}
     fitted = {n: encode_fitted(n, state[n], arrays, parts) for n in state if n in known}
     parameters = {
-        n: encode_parameter(n, state[n], arrays, parts, f"parameters.{n}") for n in sorted(names)
+        n: encode_parameter(n, state[n], arrays, parts, f"parameters.{n}")
+        for n in sorted(names & state.keys())
     }
     users = {}
     for name in state.keys() - names - known:
@@ -64,17 +72,21 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "users": users,
         "requests": {} if requests is None else requests._serialize(),
     }
+    require_loadable(cls, document, arrays, parts)
     write_file(path, KIND, document, arrays)
 
 
-def is_of_skae(cls: type) -> bool:
-    """Tell whether a class is one of skae's estimators."""
-    return cls.__module__.partition(".")[0] == "skae"
-
-
-def may_be_set(cls: type, name: str) -> bool:
-    """Tell whether a user may have given estimators of a class an attribute of this name."""
-    return name.isidentifier() and not name.startswith("__") and not hasattr(cls, name)
+def require_loadable(
+    cls: type, document: dict[str, Any], arrays: dict[str, Array], parts: dict[str, Any]
+) -> None:
+    """Raise ValueError where load would refuse the file, before it takes an older one's place."""
+    try:
+        Content.of(document, arrays, parts).check(cls)
+    except ValueError as error:
+        raise ValueError(
+            f"this {cls.__name__} cannot be saved, because its file could not be loaded: "
+            f"{str(error).rstrip('.')}. Set that back to what it was after the fit, or fit again."
+        ) from error
 
 
 def encode_fitted(name: str, value: Any, arrays: dict[str, Array], parts: dict[str, Any]) -> Any:
@@ -94,36 +106,35 @@ def encode_fitted(name: str, value: Any, arrays: dict[str, Array], parts: dict[s
 def encode_value(name: str, value: Any, arrays: dict[str, Array]) -> Any:
     """Return JSON for an attribute, or raise ValueError."""
     encoder = Encoder(refuse, arrays)
+    before = {*arrays}
     try:
-        return encoder.encode(value, name)
-    except Unstorable as error:
-        where = f"{name}{index_of(error.value, value) or ''}"
+        coded = encoder.encode(value, name)
+        require_json(coded, arrays.keys() - before)
+        return coded
+    except (Unstorable, ValueError, RecursionError) as error:
+        why = str(error) if isinstance(error, Unstorable) else f"{name} is none: {error}"
+        if isinstance(error, RecursionError):
+            why = f"{name} holds itself, or is nested too deeply"
         for private, public in PUBLIC.items():
-            if where.startswith(private):
-                where = public + where.removeprefix(private)
+            if why.startswith(private):
+                why = public + why.removeprefix(private)
         raise ValueError(
-            f"{where} is {kind_of(error.value)}, which a file cannot hold; record numbers, "
-            "strings, arrays, or lists and dicts of these, or use pickle."
+            f"this model cannot be saved: {why}. A file holds numbers, strings, arrays, and lists "
+            "and dicts of these; put it in such terms, or use pickle, which saves more."
         ) from None
 
 
-def index_of(item: Any, value: Any) -> str | None:
-    """Return where in lists and dicts an item is, such as "[0]['thing']"; None where it is not."""
-    if item is value:
-        return ""
-    parts: Any = enumerate(value) if isinstance(value, list | tuple) else ()
-    for key, part in value.items() if isinstance(value, dict) else parts:
-        inside = index_of(item, part)
-        if inside is not None:
-            return f"[{key!r}]{inside}"
-    return None
+def require_json(coded: Any, names: set[str]) -> None:
+    """Raise ValueError or RecursionError for what JSON, or a name of an array, cannot hold."""
+    json.dumps(coded)  # such as integers of more than 4,300 digits
+    for name in names:
+        name.encode()  # such as half of a character
+    if depth(coded) > DEEPEST:
+        raise RecursionError
 
 
-def kind_of(value: Any) -> str:
-    """Return what a value is that no file can hold."""
-    if isinstance(value, np.ndarray):
-        return shown(value)
-    if type(value) is dict:
-        return "a dict with keys that are not strings"
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+def depth(coded: Any) -> int:
+    """Return how many lists and dicts are in each other."""
+    if not isinstance(coded, list | dict):
+        return 0
+    return 1 + max(map(depth, coded if isinstance(coded, list) else coded.values()), default=0)

@@ -39,7 +39,11 @@ def build_network(
     x = torch.linspace(-1, 1, 3 * n_inputs, dtype=torch.float32).view(3, n_inputs)
     before = x.clone()
     with DrawsFrom(torch.Generator("cpu").manual_seed(seed)):
-        network = make(n_inputs, n_outputs)
+        try:
+            network = make(n_inputs, n_outputs)
+        except Exception as error:
+            error.add_note(f"{name}={shown(make)} raised {type(error).__name__}")
+            raise
         if not isinstance(network, nn.Module):
             raise ValueError(
                 f"{name}={shown(make)} must return a torch.nn.Module when it is called with the "
