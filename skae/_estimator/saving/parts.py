@@ -26,17 +26,7 @@ ACTIVATION_CLASSES: dict[str, type[nn.Module]] = {
 
 
 class Unstorable(TypeError):
-    """Raised for a value that no file can hold.
-
-    Parameters
-    ----------
-    value : object
-        It, or the item of it that none can hold.
-    """
-
-    def __init__(self, value: Any) -> None:
-        super().__init__(f"a {type(value).__name__}")
-        self.value = value
+    """Raised for a value that no file can hold."""
 
 
 def plain_parameters(state: dict[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "class": {"name": cls.__name__, "of_skae": is_of_skae(cls)},
         "versions": versions_now(),
         "parameters": parameters,
-        "parts": {name: shown(value, 80) for name, value in parts.items()},
+        "parts": {name: shown(parts[name], 80) for name in sorted(parts)},
         "state": fitted,
         "users": users,
         "requests": {} if requests is None else requests._serialize(),
@@ -112,15 +112,14 @@ def encode_value(name: str, value: Any, arrays: dict[str, Array]) -> Any:
         require_json(coded, arrays.keys() - before)
         return coded
     except (Unstorable, ValueError, RecursionError) as error:
-        why = str(error) if isinstance(error, Unstorable) else f"{name} is none: {error}"
-        if isinstance(error, RecursionError):
-            why = f"{name} holds itself, or is nested too deeply"
+        is_deep = isinstance(error, RecursionError)
+        why = "it holds itself, or is nested too deeply" if is_deep else str(error)
+        text = f"{name}={shown(value)} cannot be saved: {why}"
         for private, public in PUBLIC.items():
-            if why.startswith(private):
-                why = public + why.removeprefix(private)
+            text = text.replace(private, public)
         raise ValueError(
-            f"this model cannot be saved: {why}. A file holds numbers, strings, arrays, and lists "
-            "and dicts of these; put it in such terms, or use pickle, which saves more."
+            f"{text}, and a file holds numbers, strings, arrays, and lists and dicts of these. "
+            "Remove it, or put it in such terms; pickle saves more."
         ) from None
 
 
