@@ -503,3 +503,12 @@ def test_a_header_that_save_did_not_write_is_refused(change, path, tmp_path):
     safetensors.numpy.save_file(arrays, forged, metadata)
     with pytest.raises(ModelFileError, match="its header has no valid JSON document"):
         skae.load(forged)
+
+
+def test_a_file_of_a_version_that_lacked_a_parameter_is_loaded_with_its_default(path):
+    def forget(document):
+        del document["parameters"]["checkpoint"]
+
+    model = skae.load(other_file(path, forget))
+    assert model.checkpoint is None
+    assert model.get_params() == skae.load(path).get_params()

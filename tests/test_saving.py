@@ -164,6 +164,10 @@ def test_what_users_set_stays_where_it_is_plain(trained, spots, tmp_path):
     model.other_ = object()
     with pytest.raises(ValueError, match=r"^other_=.*: other_ is an object, and a file"):
         model.save(tmp_path / "model")
+    del model.other_
+    model.transform = 3
+    with pytest.raises(ValueError, match="transform hides"):
+        model.save(tmp_path / "model")
 
 
 def nested(n):
@@ -191,7 +195,7 @@ UNSTORABLE = {
     "deep": (nested(500), "is nested too deeply"),
     "digits": (10**5000, "4300 digits"),
     "half a character": ({"\ud800": np.zeros(2)}, "surrogates"),
-    "keys": ({(1, object()): 2}, "note_ is an object"),
+    "keys": ({(1, object()): 2}, r"note_\.1 is an object"),
     "complex": (np.zeros(2, complex), "ndarray of complex128"),
     "date": (np.array(["2020-01-01"], "M8[D]"), r"ndarray of datetime64\[D\]"),
     "table of strings": (np.array([["a"]]), "ndarray of <U1, with 2 dimensions"),
