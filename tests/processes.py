@@ -15,7 +15,8 @@ def run_script(script, timeout=60, cwd=None, **environment):
 
 def run_command(command, timeout=60, cwd=None, **environment):
     """Run a command, and return what it printed; the time is a guard against one that hangs."""
-    surroundings = {n: value for n, value in os.environ.items() if n != "OMP_NUM_THREADS"}
+    # Not the numbers of threads that Dask and others leave.
+    surroundings = {n: v for n, v in os.environ.items() if not n.endswith("_NUM_THREADS")}
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

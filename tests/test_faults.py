@@ -1,5 +1,6 @@
 """Bad rows and parameters: each works, or is refused in words of our own."""
 
+import itertools
 import warnings
 from fractions import Fraction
 
@@ -96,19 +97,16 @@ def test_one_row_is_refused(estimator):
 HUGE = 10**400
 
 
-def numeric_parameters():
-    for kind in (*ESTIMATORS, skae.AutoEncoderImputer):
-        for name, default in kind().get_params().items():
-            if isinstance(default, int | float) or default == "auto":
-                yield kind, name
-
-
-@pytest.mark.parametrize(("kind", "name"), list(numeric_parameters()))
-@pytest.mark.parametrize("value", [HUGE, -HUGE, Fraction(HUGE, 3)], ids=["large", "small", "share"])
-def test_a_number_that_no_machine_holds_is_refused_in_few_words(value, kind, name):
-    with pytest.raises(ValueError, match=rf"^{name}=.* is not valid for {kind.__name__}") as error:
-        kind(**{name: value}).fit(ROWS)
-    assert len(str(error.value)) < 400
+@pytest.mark.parametrize("kind", [*ESTIMATORS, skae.AutoEncoderImputer])
+def test_a_number_that_no_machine_holds_is_refused_in_few_words(kind):
+    defaults = kind().get_params()
+    numeric = [n for n, v in defaults.items() if isinstance(v, int | float) or v == "auto"]
+    assert len(numeric) > 4
+    for name, value in itertools.product(numeric, [HUGE, -HUGE, Fraction(HUGE, 3)]):
+        words = rf"^{name}=.* is not valid for {kind.__name__}"
+        with pytest.raises(ValueError, match=words) as error:
+            kind(**{name: value}).fit(ROWS)
+        assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("sizes", [(HUGE,), (10**12,), (4, 10**18)])

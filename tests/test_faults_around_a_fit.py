@@ -232,7 +232,8 @@ class Hook:
     def on_epoch_end(self, net, **kwargs): self.epochs.append(net)
 def use(i):
     torch.set_num_threads(2 if i % 10 == 0 else 1)
-    kind = (skae.AutoEncoder, skae.AdversarialAutoEncoder, skae.VariationalAutoEncoder)[i % 3]
+    kind = skae.VariationalAutoEncoder if i % 3 else skae.AutoEncoder
+    kind = kind if i % 10 else skae.AdversarialAutoEncoder
     callbacks = [Hook()] if i % 2 else None
     kind(2, max_iter=2, callbacks=callbacks, init="random", random_state=i).fit(X).transform(X)
 process = psutil.Process()

@@ -167,7 +167,7 @@ def test_batch_normalisation_trains_or_the_batch_of_one_row_is_named(batch_size,
     if n_rows % batch_size == 0 and batch_size > 1:
         assert_finite(model.fit(X), X)
         return
-    with pytest.raises(ValueError, match=r"^encoder has a normalisation.*raise batch_size"):
+    with pytest.raises(ValueError, match=r"^encoder has a normalisation.*change batch_size"):
         model.fit(X)
 
 
