@@ -2,7 +2,7 @@
 
 kills       SIGKILL at twenty random moments of fits in processes of their own, after each of which
             another process goes on; at the end, the bits of an uninterrupted fit.
-cost        seconds of training with checkpoints over those without, in turns.
+cost        seconds of epochs with checkpoints over those without, in turns, in one fit.
 interrupts  seconds from SIGINT to the end of ``fit``, at random moments of fits of several kinds.
 
     SKAE_DATA=… python benchmarks/long_fits.py [--only kills cost interrupts] [--seed 0]
@@ -11,7 +11,6 @@ interrupts  seconds from SIGINT to the end of ``fit``, at random moments of fits
 import argparse
 import hashlib
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,8 +19,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import skorch.callbacks
 
 import skae
+import skae._training.resume.disk as disk
 from skae.datasets import fetch_mnist
 
 FITS = {
@@ -110,32 +111,65 @@ def epochs_in(folder):
     return 0
 
 
-def cost(repeats):
-    print("| fit | seconds an epoch | with checkpoints | ratio | files written, MB |")
-    print("|---|---:|---:|---:|---|", flush=True)
-    for name in ("mnist", "digits", "variational"):
+class Begins(skorch.callbacks.Callback):
+    """Notes when epochs begin."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.times_ = []
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.times_.append(time.perf_counter())
+
+
+def cost():
+    """Compare, in one fit, epochs before which a checkpoint was made with those without.
+
+    Fits differ from each other by more than checkpoints cost.
+    """
+    columns = ["fit", "ms of an epoch", "after a checkpoint / without", "copy, ms"]
+    print("|", " | ".join([*columns, "writing, ms of CPU", "share of an ordinary fit"]), "|")
+    print("|---|---:|---:|---:|---:|---:|", flush=True)
+    keep, kept, copied, written = disk.KeptOnDisk.keep, [], [], []
+
+    def keep_every_other(self, training):
+        kept.append(self)
+        if len(training.net.history) % 2:
+            written.append(self.writes.last)
+            self.copies, self.writes = disk.Budget(np.inf), disk.Budget(np.inf)
+            keep(self, training)
+            copied.append(self.copies.last)
+
+    def keep_and_note(self, training):
+        kept.append(self)
+        keep(self, training)
+
+    for name, n_epochs in (("mnist", 25), ("digits", 160), ("variational", 160)):
         kind, parameters = FITS[name]
-        X, seconds = rows_of(name), ([], [])
-        n_epochs = {"mnist": 8}.get(name, "auto")
-        for repeat in range(2 * repeats + 1):
-            kept = repeat % 2
+        model = getattr(skae, kind)(**{**parameters, "max_iter": n_epochs}, random_state=0)
+        model.set_params(callbacks=[Begins()], n_iter_no_change=n_epochs)
+        copied.clear()
+        written.clear()
+        for way in (keep_every_other, keep_and_note):
+            disk.KeptOnDisk.keep = way
             with tempfile.TemporaryDirectory() as folder:
-                model = getattr(skae, kind)(**{**parameters, "max_iter": n_epochs}, random_state=0)
-                model.set_params(checkpoint=folder if kept else None).fit(X)
-                sizes = [p.stat().st_size / 1e6 for p in Path(folder).glob("*.safetensors")]
-            every = [row["dur"] for row in model.net_.history]
-            if repeat:  # the first warms up
-                seconds[kept].append(statistics.mean(every))
-        plain, with_checkpoints = map(statistics.median, seconds)
-        ratio = statistics.median(
-            b / a for a, b in zip(seconds[0], seconds[1][: len(seconds[0])], strict=False)
-        )
+                model.set_params(checkpoint=folder).fit(rows_of(name))
+            times = next(c for _, c in model.net_.callbacks_ if isinstance(c, Begins)).times_
+            if way is keep_every_other:
+                every = np.diff(times)
+                # The copy is made at the end of the odd ones, and written during the even ones.
+                without, after = every[2::2].copy(), every[1::2]
+                copy, writing = np.median(copied), np.median(written[1:])
+        share = (kept[-1].copies.spent + kept[-1].writes.spent) / (times[-1] - times[0])
+        disk.KeptOnDisk.keep = keep
+        ratio = np.median(after) / (np.median(without) - copy)
         print(
-            f"| {name} | {plain:.4f} | {with_checkpoints:.4f} | {ratio:.3f} | {sizes} |", flush=True
+            f"| {name} | {1000 * np.median(every):.1f} | {ratio:.3f} | {1000 * copy:.1f} | "
+            f"{1000 * writing:.1f} | {share:.1%} |",
+            flush=True,
         )
 
 
-def interrupts(rng, n=6):
+def interrupts(rng, n=4):
     print("| fit | seconds from SIGINT to the end of fit, at random moments |")
     print("|---|---|", flush=True)
     for name in FITS:
@@ -158,7 +192,6 @@ def interrupts(rng, n=6):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=["kills", "cost", "interrupts"])
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
@@ -171,7 +204,7 @@ def main():
     if "kills" in options.only:
         kills(rng)
     if "cost" in options.only:
-        cost(options.repeats)
+        cost()
     if "interrupts" in options.only:
         interrupts(rng)
 
