@@ -75,14 +75,17 @@ def start(name, folder=""):
     return process, time.monotonic()
 
 
-def kills(rng, n_kills=20):
+KILLED = ("digits", "variational", "adversarial", "mnist")
+
+
+def kills(rng, names, n_kills=5):
     print("| fit | kills | epochs kept when killed | bits of an uninterrupted fit |")
     print("|---|---:|---|---|", flush=True)
-    for name in ("digits", "variational", "adversarial", "mnist"):
+    for name in names:
         process, began = start(name)
         whole = process.communicate()[0]
         seconds = time.monotonic() - began
-        left, kept = n_kills // 4, []
+        left, kept = n_kills, []
         with tempfile.TemporaryDirectory() as folder:
             while left:
                 process, _ = start(name, folder)
@@ -98,7 +101,7 @@ def kills(rng, n_kills=20):
                         file.unlink()
             process, _ = start(name, folder)
             same = process.communicate()[0] == whole
-        print(f"| {name} | {n_kills // 4} | {kept} | {same} |", flush=True)
+        print(f"| {name} | {n_kills} | {kept} | {same} |", flush=True)
 
 
 def epochs_in(folder):
@@ -192,6 +195,7 @@ def interrupts(rng, n=4):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=["kills", "cost", "interrupts"])
+    parser.add_argument("--killed", nargs="*", default=KILLED, choices=KILLED)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
@@ -202,7 +206,7 @@ def main():
         return
     rng = np.random.default_rng(options.seed)
     if "kills" in options.only:
-        kills(rng)
+        kills(rng, options.killed)
     if "cost" in options.only:
         cost()
     if "interrupts" in options.only:
