@@ -128,3 +128,11 @@ def test_a_callback_ends_the_training_by_stop_training(hook, digits):
     assert model.n_iter_ == (15 if hook == "on_epoch_end" else 14)  # of whole epochs
     assert 0 < model.best_iter_ <= model.n_iter_
     assert model.score(digits) > model.pca_score_
+
+
+def test_a_hook_that_cannot_be_called_is_refused(digits):
+    class Wrong:
+        on_epoch_end = 3
+
+    with pytest.raises(ValueError, match="callbacks=.* is not valid"):
+        AutoEncoder(2, callbacks=[Wrong()]).fit(digits[:50])

@@ -72,7 +72,8 @@ def is_callback(item: Any) -> bool:
         return len(item) == 2 and isinstance(item[0], str) and is_callback(item[1])
     if isinstance(item, type):  # skorch builds it
         return issubclass(item, Callback)
-    return any(hasattr(item, hook) for hook in HOOKS)
+    hooks = [getattr(item, hook) for hook in HOOKS if hasattr(item, hook)]
+    return bool(hooks) and all(map(callable, hooks))
 
 
 def listens(callback: Callback, hook: str) -> bool:
