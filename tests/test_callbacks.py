@@ -134,5 +134,5 @@ def test_a_hook_that_cannot_be_called_is_refused(digits):
     class Wrong:
         on_epoch_end = 3
 
-    with pytest.raises(ValueError, match="callbacks=.* is not valid"):
+    with pytest.raises(ValueError, match=r"callbacks=.* is not valid"):
         AutoEncoder(2, callbacks=[Wrong()]).fit(digits[:50])
