@@ -20,7 +20,8 @@ def results(model, X):
     if hasattr(model, "posterior"):
         with_holes = X.copy()
         with_holes[::2, 0] = np.nan
-        found += [*model.posterior(X), model.impute(with_holes, n_importance_samples=5)]
+        found += [*model.posterior(X), model.score_samples(X, 10)]
+        found.append(model.impute(with_holes, n_importance_samples=5))
     return found
 
 

@@ -73,6 +73,7 @@ def go_on(model, X):
 
 def assert_same_fit(one, other, X):
     """Assert that two fits have the same weights, history and codes, bit for bit."""
+    assert one.best_iter_ > 0
     states = one.net_.module_.state_dict(), other.net_.module_.state_dict()
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from comparing import results
 from estimators import ESTIMATORS
 from sklearn.base import clone
 from torch import nn
@@ -35,17 +36,6 @@ def meta():
 def two_layers(n_inputs, n_outputs):
     layers = [nn.Linear(n_inputs, 12), nn.Dropout(0.1), nn.ReLU(), nn.Linear(12, n_outputs)]
     return nn.Sequential(*layers)
-
-
-def results(model, X):
-    """Return what a fitted model says of rows, and what it draws."""
-    codes = model.transform(X)
-    found = [codes, model.inverse_transform(codes), model.score_samples(X), model.score(X)]
-    if hasattr(model, "sample"):
-        found += [model.sample(5, random_state=0), model.sample_codes(5, random_state=0)]
-    if hasattr(model, "posterior"):
-        found += [*model.posterior(X), model.score_samples(X, 10)]
-    return found
 
 
 def assert_same_bits(actual, expected):

@@ -31,7 +31,7 @@ def gaussian_log_likelihood(
     Tensor of shape (n_rows,)
         In nats.
     """
-    n_values = x.shape[1] if observed is None else observed.sum(dim=1)
+    n_values = x.shape[1] if observed is None else observed.sum(dim=1, dtype=x.dtype)
     normalizer = 0.5 * n_values * (2 * math.pi * variance).log()
     return -squared_error(x, mean, observed) / variance - normalizer
 

@@ -1,6 +1,5 @@
 """What a fit depends on: its parameters, its rows, and what it goes on from."""
 
-import hashlib
 import json
 from dataclasses import fields
 from typing import Any
@@ -57,7 +56,7 @@ def describe_rows(source: Source, groups: Any) -> dict[str, Any]:
 
 def key_of(identity: dict[str, Any]) -> str:
     """Return what is the same for the same fit."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(json.dumps(identity, sort_keys=True).encode())
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:

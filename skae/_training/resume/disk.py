@@ -21,6 +21,8 @@ KIND = "checkpoint"
 INTERRUPTED = ".interrupted.safetensors"
 # The share of the time that may go into copies of where a training stands, and into writing them.
 COPY_SHARE, WRITE_SHARE = 0.01, 0.02
+# The number of epochs, the JSON and the arrays of a checkpoint.
+Pending = tuple[int, Any, dict[str, Any]]
 
 
 @dataclass
@@ -63,8 +65,8 @@ class KeptOnDisk(Kept):
         Of the file that says where the training ended.
     document : dict
         What the file says of the fit, beside the checkpoint.
-    pending : tuple or None
-        The number of epochs, the JSON and the arrays of a checkpoint that is still to be written.
+    pending : Pending or None
+        What is still to be written.
     n_written : int
         How many epochs the last checkpoint has that was written, −1 before the first.
     has_ended : bool
@@ -75,7 +77,7 @@ class KeptOnDisk(Kept):
 
     path: Path
     document: dict[str, Any] = field(default_factory=dict)
-    pending: tuple[int, Any, dict[str, Any]] | None = None
+    pending: Pending | None = None
     n_written: int = -1
     has_ended: bool = False
     error: Exception | None = None
@@ -108,7 +110,9 @@ class KeptOnDisk(Kept):
         if self.copies.allows():
             self._copy(lambda: Checkpoint.of(training, own=True))
             if self.writes.allows() and not self._is_writing():
-                self.thread = threading.Thread(target=self._write, daemon=True)
+                # Taken here, so that no other thread than this one touches what is pending.
+                arguments = (self._take(), self.interrupted)
+                self.thread = threading.Thread(target=self._write, args=arguments, daemon=True)
                 self.thread.start()
 
     def end(self, training: Training) -> None:
@@ -134,7 +138,8 @@ class KeptOnDisk(Kept):
         """Write what is still to be written; raise OSError where that fails."""
         if self.thread is not None:
             self.thread.join()
-        self._write(path)
+        if self.pending is not None:
+            self._write(self._take(), path or self.interrupted)
         self._raise()
 
     def _copy(self, make: Callable[[], Checkpoint]) -> None:
@@ -152,15 +157,17 @@ class KeptOnDisk(Kept):
     def _is_writing(self) -> bool:
         return self.thread is not None and self.thread.is_alive()
 
-    def _write(self, path: Path | None = None) -> None:
+    def _take(self) -> Pending:
+        assert self.pending is not None
         pending, self.pending = self.pending, None
-        if pending is None:
-            return
+        return pending
+
+    def _write(self, pending: Pending, path: Path) -> None:
         n_epochs, coded, arrays = pending
         with self.writes.spending(time.thread_time):
             try:
                 document = {**self.document, "checkpoint": coded}
-                write_file(path or self.interrupted, KIND, document, arrays)
+                write_file(path, KIND, document, arrays)
                 self.n_written = n_epochs
             except Exception as error:
                 self.error = error
