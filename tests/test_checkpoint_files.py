@@ -1,6 +1,7 @@
 """The files of checkpoints, and what goes wrong with them and their folder."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -179,3 +180,17 @@ def test_the_file_of_a_fit_that_has_ended_holds_little_more_than_the_model(spots
     model.save(tmp_path / "model")
     (kept,) = tmp_path.glob("kept/*.safetensors")
     assert kept.stat().st_size < 1.2 * (tmp_path / "model").stat().st_size
+
+
+def test_a_slow_writer_loses_no_end(spots, tmp_path, every_epoch, monkeypatch):
+    write = disk.write_file
+
+    def slowly(*arguments):
+        time.sleep(0.02)  # longer than an epoch
+        write(*arguments)
+
+    monkeypatch.setattr(disk, "write_file", slowly)
+    model = trains(AutoEncoder, checkpoint=tmp_path).fit(spots)
+    monkeypatch.setattr("skae._training.net.AutoEncoderNet.train_step", None)
+    assert_same_fit(clone(model).fit(spots), model, spots)
+    assert [file.name.count("interrupted") for file in tmp_path.glob("*.safetensors")] == [0]
