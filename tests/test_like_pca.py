@@ -1,0 +1,97 @@
+"""What PCA's users look for: sizes, variances, loadings, covariances, samples, frames."""
+
+import pickle
+
+import numpy as np
+import pytest
+from estimators import ESTIMATORS, SMALL
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV
+
+import skae
+from skae import AutoEncoder
+
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+ROWS = np.random.default_rng(0).normal(size=(60, 5)) * [5, 4, 3, 2, 1]
+
+
+# -- sizes ---------------------------------------------------------------------------------
+
+
+@every_estimator
+@pytest.mark.parametrize("n_components", [None, 1.0])
+@pytest.mark.parametrize("shape", [(60, 5), (4, 5)])
+def test_none_and_one_are_all_components(estimator, n_components, shape, tmp_path):
+    X = ROWS[: shape[0]]
+    model = clone(estimator(n_components=n_components, **SMALL, early_stopping=False)).fit(X)
+    assert model.get_params()["n_components"] == n_components
+    assert model.n_components_ == PCA().fit(X).n_components_ == min(shape)
+    model.save(tmp_path / "model")
+    for again in (skae.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+        assert again.n_components == n_components
+        np.testing.assert_array_equal(again.transform(X), model.transform(X))
+
+
+def test_all_components_of_a_stream_are_those_of_its_first_part():
+    model = AutoEncoder(n_components=None, **SMALL).partial_fit(ROWS[:4])
+    assert model.n_components_ == 4
+    assert model.partial_fit(ROWS).n_components_ == 4
+
+
+def test_a_warm_start_keeps_the_number_of_all_components():
+    model = AutoEncoder(None, warm_start=True, early_stopping=False, **SMALL).fit(ROWS[:4])
+    assert model.fit(ROWS).n_components_ == 4
+
+
+@pytest.mark.parametrize("n_components", [0, 0.0, 1.5, True, "all", "mle", np.nan])
+def test_other_sizes_are_refused(n_components):
+    message = r"n_components=.*expected int >= 1 or float in \(0, 1\] or None"
+    with pytest.raises(ValueError, match=message):
+        AutoEncoder(n_components).fit(ROWS)
+
+
+@every_estimator
+def test_one_width_is_one_hidden_layer(estimator, tmp_path):
+    settings = {**SMALL, "hidden_layer_sizes": 6}
+    model = clone(estimator(2, **settings)).fit(ROWS)
+    assert model.get_params()["hidden_layer_sizes"] == 6
+    codes = estimator(2, **SMALL).fit(ROWS).transform(ROWS)
+    np.testing.assert_array_equal(model.transform(ROWS), codes)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(skae.load(tmp_path / "model").transform(ROWS), codes)
+
+
+@pytest.mark.parametrize("sizes", [0, -3, 2.0, True, 2**63])
+def test_other_widths_are_refused(sizes):
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes=.*list of int >= 1 or int >= 1"):
+        AutoEncoder(2, hidden_layer_sizes=sizes).fit(ROWS)
+
+
+def test_a_layer_that_no_memory_holds_is_refused():
+    with pytest.raises(ValueError, match="needs 5,000,000,000,000 weights"):
+        AutoEncoder(2, hidden_layer_sizes=10**12).fit(ROWS)
+
+
+def test_a_grid_searches_all_components_and_one_width():
+    grid = {"n_components": [2, None, 1.0], "hidden_layer_sizes": [4, (4, 3), "auto"]}
+    search = GridSearchCV(AutoEncoder(max_iter=1, random_state=0), grid, cv=2).fit(ROWS)
+    assert search.best_params_["n_components"] in (None, 1.0)
+
+
+def test_a_pipeline_with_all_components_becomes_onnx():
+    pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    import skl2onnx
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    import skae.onnx  # noqa: F401
+
+    model = make_pipeline(StandardScaler(), AutoEncoder(None, **{**SMALL, "hidden_layer_sizes": 6}))
+    X = ROWS.astype(np.float32)
+    codes = model.fit(X).transform(X)
+    exported = skl2onnx.to_onnx(model, X[:1], target_opset=18)
+    session = runtime.InferenceSession(exported.SerializeToString())
+    (found,) = session.run(None, {"X": X})
+    np.testing.assert_allclose(found, codes, atol=1e-4)
