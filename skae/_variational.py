@@ -22,7 +22,7 @@ from skae._files.words import shown
 from skae._model.codes import LinearCodes, OwnAxes, paired_draws, reparameterise, standard_normal
 from skae._model.module import AutoEncoderModule
 from skae._model.prior import require_untied
-from skae.functional import standard_normal_kl, standard_normal_log_density
+from skae.functional import linearly_explained, standard_normal_kl, standard_normal_log_density
 
 # Pairs of draws ε, −ε by which the loss of a validation row is computed.
 VALIDATION_PAIRS = 8
@@ -114,6 +114,10 @@ class VariationalModule(AutoEncoderModule):
         """Draw codes from the posterior."""
         mean, log_var = self.posterior(x)
         return next(reparameterise(mean, log_var, [standard_normal(mean, self.draws(x))]))
+
+    def explained_variances(self, variances: Tensor, cross_covariance: Tensor) -> Tensor:
+        """Return what codes, which have the prior's units, explain of X linearly."""
+        return linearly_explained(variances, cross_covariance)
 
     def draw_prior(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw codes from N(0, I), on the host."""

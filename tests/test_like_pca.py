@@ -1,10 +1,11 @@
 """What PCA's users look for: sizes, variances, loadings, covariances, samples, frames."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
-from estimators import ESTIMATORS, SMALL
+from estimators import ESTIMATORS, SMALL, SOME, WITH_PRIOR, trains
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
@@ -13,6 +14,7 @@ import skae
 from skae import AutoEncoder
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+GOLDEN = Path(__file__).parent / "golden"
 ROWS = np.random.default_rng(0).normal(size=(60, 5)) * [5, 4, 3, 2, 1]
 
 
@@ -95,3 +97,91 @@ def test_a_pipeline_with_all_components_becomes_onnx():
     session = runtime.InferenceSession(exported.SerializeToString())
     (found,) = session.run(None, {"X": X})
     np.testing.assert_allclose(found, codes, atol=1e-4)
+
+
+# -- variances -----------------------------------------------------------------------------
+
+
+def at_pca(estimator, n_components=3, **settings):
+    """Return an estimator that stays at PCA: no step moves it."""
+    return estimator(n_components, max_iter=1, learning_rate_init=1e-30, random_state=0, **settings)
+
+
+@every_estimator
+@pytest.mark.parametrize("whiten", [False, True])
+def test_explained_variances_at_pca_are_pcas(estimator, whiten, digits):
+    model, pca = at_pca(estimator, whiten=whiten).fit(digits), PCA(3, whiten=whiten).fit(digits)
+    assert model.best_iter_ == 0
+    order = np.argsort(-model.explained_variance_)  # codes in a prior's units may be equally large
+    for name in ("explained_variance_", "explained_variance_ratio_"):
+        found = getattr(model, name)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found[order], getattr(pca, name), rtol=1e-5)
+    assert model.n_samples_ == pca.n_samples_
+
+
+@every_estimator
+def test_explained_variances_are_those_of_the_codes(estimator, trained, spots):
+    model = trained(trains(estimator))
+    total = spots.var(axis=0, ddof=1).sum()
+    codes = model.transform(spots).astype(np.float64)
+    expected = codes.var(axis=0, ddof=1)
+    if estimator in WITH_PRIOR:
+        cross = (codes - codes.mean(axis=0)).T @ (spots - spots.mean(axis=0)) / (len(spots) - 1)
+        expected = np.square(cross).sum(axis=1) / expected
+    np.testing.assert_allclose(model.explained_variance_, expected, rtol=1e-4)
+    ratio = model.explained_variance_ratio_
+    np.testing.assert_allclose(ratio, expected / total, rtol=1e-4)
+    np.testing.assert_allclose(model._code_mean, codes.mean(axis=0), atol=1e-4 * codes.std())
+
+
+@every_estimator
+def test_explained_variances_count_weights_as_repeated_rows(estimator, spots):
+    weights = np.arange(len(spots)) % 3
+    settings = {"early_stopping": False, "batch_size": 1000, "residual_noise": 0.0}
+    weighted = at_pca(estimator, 2, **settings).fit(spots, sample_weight=weights)
+    repeated = at_pca(estimator, 2, **settings).fit(np.repeat(spots, weights, axis=0))
+    np.testing.assert_allclose(
+        weighted.explained_variance_, repeated.explained_variance_, rtol=1e-4
+    )
+    assert weighted.n_samples_ == np.count_nonzero(weights)
+
+
+@pytest.mark.parametrize("estimator", SOME)
+def test_explained_variances_follow_codes_that_partial_fit_turns(estimator, spots):
+    model = trains(estimator, whiten=False)
+    for part in np.array_split(spots, 3):
+        model.partial_fit(part)
+    assert model.n_samples_ == len(spots)
+    codes = model.transform(spots)
+    assert model.explained_variance_.shape == (2,)
+    if estimator not in WITH_PRIOR:
+        # The variances are of a sample of rows, so only nearly those of all.
+        np.testing.assert_allclose(model.explained_variance_, codes.var(axis=0), rtol=0.3)
+    pca = PCA(2).fit(spots)
+    assert 0.3 < model.explained_variance_ratio_.sum() / pca.explained_variance_ratio_.sum() < 2
+
+
+@every_estimator
+def test_explained_variances_are_saved(estimator, trained, tmp_path):
+    model = trained(trains(estimator))
+    model.save(tmp_path / "model")
+    for again in (skae.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+        for name in ("explained_variance_", "explained_variance_ratio_", "_code_mean"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(model, name))
+        assert again.n_samples_ == model.n_samples_
+
+
+def test_rows_that_do_not_vary_have_no_explained_variance():
+    with pytest.warns(UserWarning, match="of equal rows"):
+        model = AutoEncoder(2, **SMALL).fit(np.ones((30, 4)))
+    np.testing.assert_array_equal(model.explained_variance_, 0)
+    np.testing.assert_array_equal(model.explained_variance_ratio_, 0)
+
+
+def test_files_without_variances_are_loaded():
+    for model in (
+        skae.load(GOLDEN / "autoencoder_format1.safetensors"),
+        pickle.loads((GOLDEN / "autoencoder_0.1.0.pickle").read_bytes()),
+    ):
+        assert model.explained_variance_ is None and model.n_samples_ is None

@@ -42,6 +42,7 @@ N_DRAWN = 5056
 # The names of a fitted state, where the net is its weights and its history.
 FITTED = {
     *("_weights", "_history", "_spec", "_stream", "_gaussian", "_is_pca", "_trained"),
+    *("_code_mean", "explained_variance_", "explained_variance_ratio_", "n_samples_"),
     *("best_iter_", "loss_curve_", "mean_", "n_components_", "n_features_in_", "n_iter_"),
     *("noise_variance_", "pca_score_", "scale_", "validation_scores_"),
 }
@@ -68,11 +69,15 @@ class FittedAutoEncoder(
     mean_: Array
     scale_: float
     n_components_: int
+    explained_variance_: Array | None
+    explained_variance_ratio_: Array | None
+    n_samples_: int | None
     device: str
     loss: Any
     dtype: str
     _spec: ModelSpec
     _gaussian: dict[str, Any]
+    _code_mean: Array | None
     _stream: Stream | None
     # Where the fit's generator stood when networks of the user's were built of it: what these have
     # drawn and do not count as their state is drawn again when the model is loaded.

@@ -8,6 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from skae._data.sources import Array
 from skae._model.plain.layers import FromAxes, ToAxes
 from skae.functional import own_axes, principal_axes
 
@@ -153,6 +154,28 @@ class OwnAxes(Axes):
         rotation = torch.zeros_like(products)
         rotation[rows, columns] = torch.where(products[rows, columns] < 0, -1.0, 1.0).double()
         return rotation, torch.zeros(len(products), dtype=products.dtype)
+
+
+@dataclass(frozen=True)
+class CodeMoments:
+    """What codes and reconstructions of all rows are like, in the axes that users see.
+
+    Attributes
+    ----------
+    squares : float
+        Sum of the squared reconstruction errors, in the module's units.
+    variances : ndarray of shape (n_components,)
+        Of the codes, before whitening.
+    explained : ndarray of shape (n_components,)
+        What they are worth in X's units: see ``AutoEncoderModule.explained_variances``.
+    mean : ndarray of shape (n_components,)
+        Of the codes as users see them.
+    """
+
+    squares: float
+    variances: Array
+    explained: Array
+    mean: Array
 
 
 @dataclass(frozen=True)
