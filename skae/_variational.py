@@ -15,6 +15,7 @@ from skae._estimator.environment import as_if_alone
 from skae._estimator.fit import BaseLatentModel
 from skae._estimator.generative import Generative
 from skae._estimator.impute import Imputing
+from skae._estimator.like_pca.covariance import HasCovariance
 from skae._estimator.missing import rows_for_use
 from skae._estimator.parameters.rules import boolean, estimator, parameter, real
 from skae._estimator.scores import LikelihoodScores
@@ -41,7 +42,7 @@ class VariationalModule(AutoEncoderModule):
 
     axes = OwnAxes(rounding=1e-6)
     has_noise = True
-    draws_codes = True
+    draws_codes = shrinks_codes = True
     outputs_per_component = 2
 
     def __init__(
@@ -180,7 +181,9 @@ class VariationalModule(AutoEncoderModule):
 
 
 @estimator
-class VariationalAutoEncoder(Imputing, Generative, LikelihoodScores, BaseLatentModel):
+class VariationalAutoEncoder(
+    HasCovariance, Imputing, Generative, LikelihoodScores, BaseLatentModel
+):
     r"""Variational autoencoder that starts at probabilistic PCA.
 
     A model p(x, z) of rows x with codes z, and the posterior q(z|x) = N(m(x), diag s(x)²) that

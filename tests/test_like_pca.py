@@ -1,17 +1,21 @@
 """What PCA's users look for: sizes, variances, loadings, covariances, samples, frames."""
 
+import copy
 import pickle
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from estimators import ESTIMATORS, SMALL, SOME, WITH_PRIOR, trains
+import torch
+from estimators import ESTIMATORS, SMALL, SOME, WITH_PRIOR, ResidualNetwork, trains
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.metrics import explained_variance_score
 from sklearn.model_selection import GridSearchCV
 
 import skae
-from skae import AutoEncoder
+from skae import AutoEncoder, VariationalAutoEncoder
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 GOLDEN = Path(__file__).parent / "golden"
@@ -185,3 +189,170 @@ def test_files_without_variances_are_loaded():
         pickle.loads((GOLDEN / "autoencoder_0.1.0.pickle").read_bytes()),
     ):
         assert model.explained_variance_ is None and model.n_samples_ is None
+
+
+# -- shares of variance that add up --------------------------------------------------------
+
+
+@every_estimator
+@pytest.mark.parametrize("whiten", [False, True])
+def test_cumulative_explained_variance_at_pca_is_pcas(estimator, whiten, digits):
+    model = at_pca(estimator, 4, whiten=whiten).fit(digits)
+    expected = PCA(4).fit(digits).explained_variance_ratio_
+    if estimator in (skae.AdversarialAutoEncoder, skae.WassersteinAutoEncoder):
+        # Codes of one size have an order that rounding decides.
+        expected = expected[np.argsort(np.argsort(-model.explained_variance_))]
+    shares = model.cumulative_explained_variance(digits)
+    np.testing.assert_allclose(shares, np.cumsum(expected), rtol=1e-5)
+
+
+def share_of(X, X_hat):
+    return explained_variance_score(X, X_hat, multioutput="variance_weighted")
+
+
+@every_estimator
+def test_cumulative_explained_variance_is_that_of_cut_codes(estimator, trained, spots):
+    model = trained(trains(estimator, 3))
+    shares, codes = model.cumulative_explained_variance(spots), model.transform(spots)
+    if estimator is VariationalAutoEncoder:
+        assert (np.diff(shares, prepend=0) > 0).all()
+        assert shares[-1] >= share_of(spots, model.inverse_transform(codes))
+        return
+    for j, share in enumerate(shares, 1):
+        cut = np.where(np.arange(3) < j, codes, codes.mean(axis=0))
+        np.testing.assert_allclose(share, share_of(spots, model.inverse_transform(cut)), atol=1e-5)
+    np.testing.assert_allclose(shares[-1], model.score(spots), atol=0.02)
+
+
+def test_factors_of_variational_codes_are_least_squares(trained, spots):
+    model = trained(trains(VariationalAutoEncoder, 3))
+    codes = model.transform(spots)
+    cuts = [
+        model.inverse_transform(np.where(np.arange(3) < j, codes, model._code_mean))
+        for j in range(4)
+    ]
+    changes = np.stack([(b - a) - (b - a).mean(axis=0) for a, b in pairwise(cuts)])
+    factors = np.linalg.lstsq(changes.reshape(3, -1).T, (spots - spots.mean(axis=0)).ravel())[0]
+    share = share_of(spots, np.tensordot(factors, changes, axes=1))
+    np.testing.assert_allclose(model.cumulative_explained_variance(spots)[-1], share, atol=1e-5)
+
+
+@pytest.mark.parametrize("estimator", SOME)
+def test_missing_values_have_no_variance_to_explain(estimator, trained, spots):
+    model, X = trained(trains(estimator)), spots[:50].copy()
+    X[np.random.default_rng(0).uniform(size=X.shape) < 0.2] = np.nan
+    shares = model.cumulative_explained_variance(X)
+    assert np.isfinite(shares).all()
+    if estimator is not VariationalAutoEncoder:
+        left = X - model.inverse_transform(model.transform(X))
+        known = (~np.isnan(X)).sum(axis=0)
+        variances = [(known * np.nanvar(part, axis=0)).sum() for part in (left, X)]
+        np.testing.assert_allclose(shares[-1], 1 - variances[0] / variances[1], atol=1e-4)
+
+
+def test_cumulative_explained_variance_does_not_depend_on_parts(trained, spots, monkeypatch):
+    model = trained(trains(AutoEncoder))
+    whole = model.cumulative_explained_variance(spots)
+    for module in ("use", "like_pca.variances"):
+        monkeypatch.setattr(f"skae._estimator.{module}.rows_at_once", lambda n_features: 7)
+    np.testing.assert_allclose(model.cumulative_explained_variance(spots), whole, atol=1e-6)
+
+
+def test_rows_that_do_not_vary_are_explained():
+    model = at_pca(AutoEncoder, 2).fit(ROWS)
+    np.testing.assert_array_equal(model.cumulative_explained_variance(np.zeros((4, 5))), 1)
+    with pytest.raises(ValueError, match="X has 1 sample, which has no variance"):
+        model.cumulative_explained_variance(ROWS[:1])
+
+
+# -- loadings ------------------------------------------------------------------------------
+
+
+@every_estimator
+@pytest.mark.parametrize("whiten", [False, True])
+def test_components_at_pca_are_pcas(estimator, whiten, digits):
+    model, pca = at_pca(estimator, whiten=whiten).fit(digits), PCA(3).fit(digits)
+    components = model.components_at(digits)
+    lengths = np.linalg.norm(components, axis=1, keepdims=True)
+    order = np.argsort(-model.explained_variance_)
+    np.testing.assert_allclose((components / lengths)[order], pca.components_, atol=1e-5)
+    if estimator not in WITH_PRIOR and not whiten:
+        np.testing.assert_allclose(lengths, 1, rtol=1e-5)
+
+
+DERIVED = [
+    *(trains(estimator, dtype="float64") for estimator in ESTIMATORS),
+    trains(AutoEncoder, whiten=True, dtype="float64"),
+    trains(AutoEncoder, loss="binary_cross_entropy", dtype="float64"),
+    trains(AutoEncoder, loss="poisson", dtype="float64"),
+    trains(AutoEncoder, tied_weights=True, dtype="float64", hidden_layer_sizes=(32,)),
+    trains(AutoEncoder, image_shape=(8, 8), dtype="float64", hidden_layer_sizes=(4, 6)),
+    trains(AutoEncoder, encoder=ResidualNetwork, decoder=ResidualNetwork, dtype="float64"),
+]
+
+
+@pytest.mark.parametrize("estimator", DERIVED, ids=str)
+def test_the_jacobian_is_that_of_finite_differences(estimator, trained, spots):
+    model, X = trained(estimator), spots[:20]
+    codes, slopes = model.transform(X), model.jacobian(X)
+    assert slopes.shape == (20, 64, 2) and slopes.dtype == np.float64
+    for c in range(2):
+        step = np.zeros(2)
+        step[c] = 1e-6 * codes[:, c].std()
+        change = model.inverse_transform(codes + step) - model.inverse_transform(codes - step)
+        # At a bound of the codes of training, or a corner of ReLU, there are two slopes.
+        close = np.isclose(
+            change / (2 * step[c]), slopes[:, :, c], atol=1e-4 * np.abs(slopes).max()
+        )
+        assert close.mean() > 0.97
+    np.testing.assert_allclose(model.components_at(X), slopes.mean(axis=0).T, atol=1e-9)
+
+
+def test_the_jacobian_does_not_depend_on_parts(trained, spots, monkeypatch):
+    model = trained(trains(AutoEncoder))
+    whole = model.jacobian(spots), model.components_at(spots)
+    monkeypatch.setattr("skae._estimator.use.rows_at_once", lambda n_features: 7)
+    np.testing.assert_allclose(model.jacobian(spots), whole[0], atol=1e-6)
+    np.testing.assert_allclose(model.components_at(spots), whole[1], atol=1e-6)
+
+
+def test_rows_without_a_finite_code_have_no_jacobian(trained, spots):
+    model = copy.deepcopy(trained(trains(AutoEncoder)))
+    with torch.no_grad():
+        model.net_.module_.encoder.linear.weight.mul_(1e37)
+    X = spots.copy()
+    X[5] *= 1e3
+    for method in (model.jacobian, model.components_at):
+        with pytest.raises(ValueError, match="row 5, whose codes float32 cannot hold; drop"):
+            method(np.vstack([np.tile(model.mean_, (5, 1)), X[5:]]))
+
+
+# -- covariance ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 5, 30])
+@pytest.mark.parametrize("whiten", [False, True])
+def test_the_covariance_starts_at_pcas(k, whiten, digits):
+    model = at_pca(VariationalAutoEncoder, k, whiten=whiten, dtype="float64").fit(digits)
+    pca = PCA(k).fit(digits)
+    np.testing.assert_allclose(model.get_covariance(), pca.get_covariance(), atol=1e-7)
+    np.testing.assert_allclose(model.get_precision(), pca.get_precision(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy", "poisson"])
+def test_the_covariance_is_that_of_samples(loss, trained, spots):
+    model = trained(trains(VariationalAutoEncoder, loss=loss))
+    covariance = model.get_covariance()
+    np.testing.assert_array_equal(covariance, model.get_covariance())
+    rows = model.sample(200_000, random_state=1, noise=True)
+    size = np.abs(covariance).max()
+    np.testing.assert_allclose(np.cov(rows.T), covariance, atol=0.04 * size)
+    inverse = model.get_precision() @ covariance
+    np.testing.assert_allclose(inverse, np.eye(64), atol=1e-6)
+
+
+def test_the_precision_takes_features_of_any_scale():
+    X = ROWS * [1, 1e-4, 1, 1e4, 1]
+    model = at_pca(VariationalAutoEncoder, 4, dtype="float64").fit(X)
+    product = model.get_precision() @ model.get_covariance()
+    assert np.isfinite(product).all()

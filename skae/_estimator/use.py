@@ -19,6 +19,8 @@ from skae._data.units import Units
 from skae._estimator.collections import TakesCollections
 from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
 from skae._estimator.jobs.stream import Stream
+from skae._estimator.like_pca.slopes import HasSlopes
+from skae._estimator.like_pca.variances import ExplainsVariance
 from skae._estimator.missing import rows_for_use
 from skae._estimator.saving.savable import Savable
 from skae._estimator.saving.schema import (
@@ -51,6 +53,8 @@ FITTED = {
 class FittedAutoEncoder(
     TakesCollections,
     Savable,
+    ExplainsVariance,
+    HasSlopes,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,
@@ -72,6 +76,7 @@ class FittedAutoEncoder(
     explained_variance_: Array | None
     explained_variance_ratio_: Array | None
     n_samples_: int | None
+    noise_variance_: float
     device: str
     loss: Any
     dtype: str
@@ -126,14 +131,23 @@ class FittedAutoEncoder(
             Rows in the units of the training data.
         """
         fitted = self._fitted()
-        dtype = fitted._spec.dtype
-        codes = check_codes(fitted, X, fitted.n_components_, dtype)
-        module, n_features = fitted.net_.module_, fitted.n_features_in_
+        codes = check_codes(fitted, X, fitted.n_components_, fitted._spec.dtype)
+        return fitted._decode(codes)
+
+    def _decode(self, codes: Array, noise: torch.Generator | None = None) -> Array:
+        """Return the rows that belong to codes, or draws from what the loss expects there."""
+        dtype, module, n_features = self._spec.dtype, self.net_.module_, self.n_features_in_
+        variance = module.noise_variance
+        if variance is None:
+            variance = torch.tensor(self.noise_variance_ / self.scale_**2, dtype=torch.float32)
         X_hat = np.empty((len(codes), n_features), dtype=dtype)
         with as_if_alone(inference=True), np.errstate(over="ignore", invalid="ignore"):
             for rows in slices(len(codes), rows_at_once(n_features)):
-                output = module.decode(torch.tensor(codes[rows], device=fitted.net_.device))
-                X_hat[rows] = module.loss.to_array(output)
+                output = module.decode(torch.tensor(codes[rows], device=self.net_.device))
+                if noise is None:
+                    X_hat[rows] = module.loss.to_array(output)
+                else:
+                    X_hat[rows] = module.loss.draw(output, variance.to(output), noise)
         if not np.isfinite(X_hat).all():
             raise ValueError(
                 f"X has codes of up to {np.abs(codes).max():.1e}, whose rows {dtype} cannot hold; "

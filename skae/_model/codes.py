@@ -235,3 +235,19 @@ def paired_draws(n_pairs: int, shape: torch.Size, generator: torch.Generator) ->
     )
     half = half / half.square().mean(dim=0).sqrt()
     return torch.cat([half, -half])
+
+
+def moment_draws(n_pairs: int, n_components: int, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, I) such that the mean of the draws is 0, and their covariance I, exactly.
+
+    So the covariance of linear functions of them is exact.
+
+    Returns
+    -------
+    Tensor of float64 of shape (2 * n_pairs, n_components)
+    """
+    shape = n_pairs, n_components
+    half = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float64)
+    root = torch.linalg.cholesky(half.T @ half / n_pairs)
+    half = torch.linalg.solve_triangular(root, half.T, upper=False).T
+    return torch.cat([half, -half])

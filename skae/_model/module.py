@@ -59,6 +59,8 @@ class AutoEncoderModule(Drawing, ABC):
     has_noise: ClassVar[bool] = False
     # whether it trains on draws of codes, so that its gradients are noisy;
     draws_codes: ClassVar[bool] = False
+    # whether its codes are posterior means, whose reconstructions are nearer to the mean than rows;
+    shrinks_codes: ClassVar[bool] = False
     # whether it trains in the same way in whatever orthonormal axes rows are given, so that few
     # rows of many features may be given in axes of the space that they span.
     is_isotropic: ClassVar[bool] = False
