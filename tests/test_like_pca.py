@@ -6,13 +6,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import polars.testing as pl_testing
 import pytest
 import torch
 from estimators import ESTIMATORS, SMALL, SOME, WITH_PRIOR, ResidualNetwork, trains
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.metrics import explained_variance_score
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import skae
 from skae import AutoEncoder, VariationalAutoEncoder
@@ -89,8 +95,6 @@ def test_a_pipeline_with_all_components_becomes_onnx():
     pytest.importorskip("skl2onnx")
     runtime = pytest.importorskip("onnxruntime")
     import skl2onnx
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     import skae.onnx  # noqa: F401
 
@@ -356,3 +360,89 @@ def test_the_precision_takes_features_of_any_scale():
     model = at_pca(VariationalAutoEncoder, 4, dtype="float64").fit(X)
     product = model.get_precision() @ model.get_covariance()
     assert np.isfinite(product).all()
+
+
+# -- frames --------------------------------------------------------------------------------
+
+FRAME = pd.DataFrame(ROWS, columns=list("abcde"), index=np.arange(60) * 2 + 1)
+
+
+@every_estimator
+def test_rows_of_a_frame_get_their_names_back(estimator):
+    model = estimator(2, **SMALL).fit(FRAME)
+    plain = model.inverse_transform(model.transform(FRAME))
+    assert isinstance(plain, np.ndarray)
+    codes = model.set_output(transform="pandas").transform(FRAME)
+    rows = model.inverse_transform(codes)
+    pd.testing.assert_frame_equal(
+        rows, pd.DataFrame(plain, columns=list("abcde"), index=FRAME.index)
+    )
+    rows = model.inverse_transform(codes.to_numpy())  # without an index
+    pd.testing.assert_frame_equal(rows, pd.DataFrame(plain, columns=list("abcde")))
+    rows = model.set_output(transform="polars").inverse_transform(codes)
+    pl_testing.assert_frame_equal(rows, pl.DataFrame(plain, schema=list("abcde")))
+
+
+def test_rows_without_names_are_an_array():
+    model = AutoEncoder(2, **SMALL).set_output(transform="pandas").fit(ROWS)
+    rows = model.inverse_transform(model.transform(ROWS))
+    assert isinstance(rows, np.ndarray)
+
+
+def test_the_global_configuration_asks_for_frames_too():
+    model = VariationalAutoEncoder(2, **SMALL).fit(FRAME)
+    with config_context(transform_output="polars"):
+        rows = model.inverse_transform(model.transform(FRAME))
+        assert isinstance(model.sample(3), np.ndarray)
+    assert rows.columns == list("abcde")
+
+
+def test_a_pipeline_gives_rows_back_from_frames():
+    pipeline = make_pipeline(StandardScaler(), AutoEncoder(2, **SMALL))
+    codes = pipeline.set_output(transform="pandas").fit_transform(FRAME)
+    assert pipeline.inverse_transform(codes).shape == FRAME.shape
+    assert np.isfinite(pipeline.score(FRAME))
+
+
+# -- what only PCA has ---------------------------------------------------------------------
+
+ONLY_PCA = {
+    "components_": r"components_at\(X\).*jacobian\(X\)",
+    "singular_values_": r"explained_variance_",
+    "n_features_": "take n_features_in_",
+    "n_samples_seen_": "take n_samples_",
+    "var_": "take scale_",
+}
+
+
+@every_estimator
+@pytest.mark.parametrize("name", ONLY_PCA)
+def test_what_only_pca_has_says_what_to_use(estimator, name):
+    model = estimator(2, **SMALL)
+    message = f"{estimator.__name__} has no {name} as PCA has"
+    with pytest.raises(AttributeError, match=f"{message}, and this .* not fitted yet: .*"):
+        getattr(model, name)
+    fitted = clone(model).fit(ROWS)
+    for each in (fitted, pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        assert not hasattr(each, name) and name not in dir(each)
+        with pytest.raises(AttributeError, match=f"{message}: .*{ONLY_PCA[name]}"):
+            getattr(each, name)
+    setattr(fitted, name, 3)  # as users may
+    assert getattr(fitted, name) == 3
+
+
+@every_estimator
+@pytest.mark.parametrize("name", ["get_covariance", "get_precision"])
+def test_only_models_of_rows_have_a_covariance(estimator, name):
+    if estimator is VariationalAutoEncoder:
+        assert hasattr(estimator(), name)
+        return
+    with pytest.raises(AttributeError, match=f"has no {name} as PCA has.*VariationalAutoEncoder"):
+        getattr(estimator(), name)
+
+
+def test_other_names_have_the_errors_of_python():
+    with pytest.raises(AttributeError, match="'AutoEncoder' object has no attribute 'component_'"):
+        _ = AutoEncoder().component_
+    with pytest.raises(AttributeError, match="no attribute 'n_components_'"):
+        _ = AutoEncoder()._n_features_out

@@ -19,6 +19,8 @@ from skae._data.units import Units
 from skae._estimator.collections import TakesCollections
 from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
 from skae._estimator.jobs.stream import Stream
+from skae._estimator.like_pca.frames import with_names_of_X
+from skae._estimator.like_pca.instead import SaysWhatInstead
 from skae._estimator.like_pca.slopes import HasSlopes
 from skae._estimator.like_pca.variances import ExplainsVariance
 from skae._estimator.missing import rows_for_use
@@ -55,6 +57,7 @@ class FittedAutoEncoder(
     Savable,
     ExplainsVariance,
     HasSlopes,
+    SaysWhatInstead,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,
@@ -117,7 +120,7 @@ class FittedAutoEncoder(
             )
         return codes
 
-    def inverse_transform(self, X: Any) -> Array:
+    def inverse_transform(self, X: Any) -> Any:
         """Return the rows that belong to codes.
 
         Parameters
@@ -127,12 +130,14 @@ class FittedAutoEncoder(
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_in_), of ``dtype``
-            Rows in the units of the training data.
+        ndarray or frame of shape (n_samples, n_features_in_), of ``dtype``
+            Rows in the units of the training data. Where ``set_output`` asks for frames and the
+            columns of the training data had names, a frame with these; of pandas with the index of
+            the codes, where they are a frame.
         """
         fitted = self._fitted()
         codes = check_codes(fitted, X, fitted.n_components_, fitted._spec.dtype)
-        return fitted._decode(codes)
+        return with_names_of_X(fitted, fitted._decode(codes), X)
 
     def _decode(self, codes: Array, noise: torch.Generator | None = None) -> Array:
         """Return the rows that belong to codes, or draws from what the loss expects there."""
