@@ -10,6 +10,7 @@ from skae._autoencoder import AutoEncoder
 from skae._contractive import ContractiveAutoEncoder
 from skae._denoising import DenoisingAutoEncoder
 from skae._dropout import DropoutAutoEncoder
+from skae._estimator.jobs.advice import AdviceWarning
 from skae._files.format import ModelFileError
 from skae._imputer import AutoEncoderImputer
 from skae._load import load
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdversarialAutoEncoder",
+    "AdviceWarning",
     "AutoEncoder",
     "AutoEncoderImputer",
     "ContractiveAutoEncoder",
