@@ -255,10 +255,8 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
 
     def _start(self, job: Job) -> Training:
         """Build the net, and load the weights at which it starts."""
-        k, whole = resolve_number(self.n_components), None
-        former = job.former
-        if former is not None and isinstance(k, float):
-            k = former.spec.n_components
+        former, whole = job.former, None
+        k = resolve_number(self.n_components, job.rank, former.spec if former else None)
         if isinstance(k, float):
             whole = job.pca(k)
             k = whole.n_components
