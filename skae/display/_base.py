@@ -9,14 +9,13 @@ several. matplotlib is imported in ``plot`` only.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-# Okabe and Ito's colours, which people who see no red or green tell apart. The first two are those
-# of a model and of PCA in every display.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+# Okabe and Ito's colours, which people who see no red or green tell apart, but for the yellow,
+# which is pale on white. The first two are those of a model and of PCA in every display.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 OF_MODEL, OF_PCA, OF_ROWS, FAINT = COLOURS[0], COLOURS[1], "#000000", "#999999"
-# A figure's width, and what a panel and a line of text take of its height, in inches.
-WIDTH, PANEL, LINE = 6.4, 2.4, 0.22
+# What a line of text takes of a figure's height, in inches.
+LINE = 0.22
 
 
 def import_pyplot(display: Any) -> Any:
@@ -51,9 +50,7 @@ def one_axes(display: Any, ax: Any = None, **figure: Any) -> Any:
     return ax
 
 
-def several_axes(
-    display: Any, ax: Any = None, *, shape: tuple[int, int], **figure: Any
-) -> NDArray[np.object_]:
+def several_axes(display: Any, ax: Any = None, *, shape: tuple[int, int], **figure: Any) -> Any:
     """Return a grid of axes to draw in, and set a display's ``axes_`` and ``figure_``.
 
     Parameters
@@ -87,7 +84,7 @@ def several_axes(
     return axes
 
 
-def inside(ax: Any, shape: tuple[int, int]) -> NDArray[np.object_]:
+def inside(ax: Any, shape: tuple[int, int]) -> Any:
     """Return a grid of new axes in the place of an Axes, which is emptied."""
     place = ax.get_subplotspec()
     if place is None:

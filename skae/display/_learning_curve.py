@@ -10,11 +10,12 @@ from skae.display._fitted import last_step, require
 class LearningCurveDisplay:
     """Score and loss after each epoch, PCA's score, and the epoch whose weights were kept.
 
-    The upper panel has ``score`` on the validation rows. PCA's is the dashed line: weights above
-    it are better than PCA on rows that did not train. The lower panel has the loss that
-    training lowers, of training rows and of validation rows. Training rows have the method's noise
-    added, so that their loss may be the higher one. Where theirs falls and that of the validation
-    rows rises, the network learns the training rows by heart.
+    The upper panel has ``score`` on the validation rows, and PCA's as a dashed line. Weights above
+    it reconstruct rows that did not train better than PCA does, and are kept where they do so beyond
+    chance. The lower panel has the loss that training lowers, of training rows and of validation
+    rows. Training rows have the method's noise added, so that their loss may be the higher one.
+    Where theirs falls and that of the validation rows rises, the network learns the training rows
+    by heart.
 
     Make it by :meth:`from_estimator`.
 
@@ -49,6 +50,9 @@ class LearningCurveDisplay:
     >>> len(display.axes_)
     2
     """
+
+    figure_: Any
+    axes_: Any
 
     def __init__(
         self,
