@@ -30,26 +30,6 @@ def import_pyplot(display: Any) -> Any:
     return plt
 
 
-def one_axes(display: Any, ax: Any = None, **figure: Any) -> Any:
-    """Return the axes to draw in, and set a display's ``ax_`` and ``figure_``.
-
-    Parameters
-    ----------
-    display : display
-    ax : matplotlib Axes or None
-        None makes a figure.
-    **figure
-        Of a new figure, for ``matplotlib.pyplot.subplots``.
-    """
-    plt = import_pyplot(display)
-    if ax is None:
-        _, ax = plt.subplots(**{"layout": "constrained", **figure})
-    elif not hasattr(ax, "plot") or not hasattr(ax, "get_figure"):
-        raise ValueError(f"ax={type(ax).__name__} is not valid: expected one matplotlib Axes.")
-    display.ax_, display.figure_ = ax, ax.get_figure()
-    return ax
-
-
 def several_axes(display: Any, ax: Any = None, *, shape: tuple[int, int], **figure: Any) -> Any:
     """Return a grid of axes to draw in, and set a display's ``axes_`` and ``figure_``.
 
@@ -57,7 +37,8 @@ def several_axes(display: Any, ax: Any = None, *, shape: tuple[int, int], **figu
     ----------
     display : display
     ax : matplotlib Axes, array of them of the same size as the grid, or None
-        One Axes is taken off, and the grid put in its place. None makes a figure.
+        In the place of one Axes, which is emptied, the grid is put; a grid of one is the Axes
+        itself. None makes a figure.
     shape : tuple of int
         Numbers of rows and columns of the grid.
     **figure
@@ -71,7 +52,7 @@ def several_axes(display: Any, ax: Any = None, *, shape: tuple[int, int], **figu
     if ax is None:
         _, axes = plt.subplots(*shape, squeeze=False, **{"layout": "constrained", **figure})
     elif hasattr(ax, "get_subplotspec"):
-        axes = inside(ax, shape)
+        axes = inside(ax, shape) if shape != (1, 1) else np.array([[ax]], dtype=object)
     else:
         axes = np.asarray(ax, dtype=object)
         if axes.size != shape[0] * shape[1] or not all(hasattr(a, "plot") for a in axes.flat):

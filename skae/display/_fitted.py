@@ -143,10 +143,8 @@ class Rows:
         for rows, _ in self.source.parts():
             x = self.given(rows)
             count, total = count + (~np.isnan(x)).sum(axis=0), total + np.nansum(x, axis=0)
-            low, high = (
-                np.fmin(low, np.fmin.reduce(x, None)),
-                np.fmax(high, np.fmax.reduce(x, None)),
-            )
+            low = np.fmin(low, np.fmin.reduce(x, None))
+            high = np.fmax(high, np.fmax.reduce(x, None))
         mean = total / np.maximum(count, 1)
         squares = np.zeros_like(mean)
         for rows, _ in self.source.parts():
@@ -163,8 +161,9 @@ def steps_before(estimator: Any) -> Any:
 
 
 def short(name: str) -> str:
-    """Return a name, cut short where it is long."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    """Return a name as matplotlib is to write it: cut short where it is long, no mathematics."""
+    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return name.replace("$", r"\$")
 
 
 def choose_components(components: Any, n_components: int, most: int) -> list[int]:

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from skae._data.sources import Array
 from skae._estimator.parameters.rules import check_argument, options
 from skae.display._base import COLOURS, OF_MODEL, several_axes
-from skae.display._fitted import choose_components, last_step, require
+from skae.display._fitted import choose_components, last_step, require, short
 from skae.display._parts.colouring import SCALE, Colouring
 
 # Points in such numbers hide each other.
@@ -118,7 +118,7 @@ class LatentSpaceDisplay:
             codes=codes[:, chosen],
             y=y,
             code_names=[f"code {i}" for i in chosen],
-            y_name=None if y_name is None else str(y_name),
+            y_name=None if y_name is None else short(str(y_name)),
         )
         return display.plot(ax=ax, kind=kind)
 
@@ -161,7 +161,7 @@ class LatentSpaceDisplay:
         if n > 1 and colouring is None:
             self._explain_density(axes)
         elif colouring is not None:
-            self._explain(axes, colouring)
+            self._explain(axes, colouring, has_room=ax is None)
         return self
 
     def _plot_one(self, ax: Any, colouring: Colouring | None) -> None:
@@ -175,7 +175,9 @@ class LatentSpaceDisplay:
                 "color": COLOURS[i % len(COLOURS)],
                 "linestyle": ("-", "--", ":")[i // len(COLOURS)],
             }
-            ax.hist(codes[where], bins=bins, histtype="step", linewidth=1.5, label=name, **line)
+            ax.hist(
+                codes[where], bins=bins, histtype="step", linewidth=1.5, label=short(name), **line
+            )
         ax.set_xlabel(self._name(0))
         ax.set_ylabel("rows")
 
@@ -213,8 +215,8 @@ class LatentSpaceDisplay:
             ax.set_xlabel(self._name(pair[0]))
         ax.tick_params(labelleft=left, labelbottom=bottom)
 
-    def _explain(self, axes: Any, colouring: Colouring) -> None:
-        """Add the legend or the colour bar."""
+    def _explain(self, axes: Any, colouring: Colouring, *, has_room: bool) -> None:
+        """Add the legend or the colour bar; a legend beside the axes where there is room."""
         if colouring.values is not None:
             if colouring.drawn is not None:
                 bar = self.figure_.colorbar(colouring.drawn, ax=list(axes.flat), label=self.y_name)
@@ -227,6 +229,8 @@ class LatentSpaceDisplay:
         if axes.size > 1:
             place = {"loc": "upper right", "ncols": 1 + len(labels) // 9}
             axes[0, -1].legend(handles, labels, **place, **options)
+        elif not has_room:
+            axes[0, 0].legend(handles, labels, **options)
         else:
             place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}
             axes[0, 0].legend(handles, labels, ncols=1 + len(labels) // 16, **place, **options)

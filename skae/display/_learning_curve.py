@@ -11,7 +11,7 @@ class LearningCurveDisplay:
     """Score and loss after each epoch, PCA's score, and the epoch whose weights were kept.
 
     The upper panel has ``score`` on the validation rows, and PCA's as a dashed line. Weights above
-    it reconstruct rows that did not train better than PCA does, and are kept where they do so beyond
+    it reconstruct rows that did not train better than PCA does, and are kept if that is beyond
     chance. The lower panel has the loss that training lowers, of training rows and of validation
     rows. Training rows have the method's noise added, so that their loss may be the higher one.
     Where theirs falls and that of the validation rows rises, the network learns the training rows

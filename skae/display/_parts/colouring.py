@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skae.display._base import COLOURS, FAINT, OF_MODEL
+from skae.display._fitted import short
 
 # Numbers of y of so many different values, or more, are shown as a scale and not as classes.
 MANY_VALUES = 20
@@ -82,7 +83,7 @@ class Colouring:
             self.drawn = ax.scatter(x[where], y[where], **{**scale, **options})
         for i, (name, where) in enumerate(self.classes.items()):
             style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i // len(COLOURS)]}
-            ax.scatter(x[where], y[where], **{**style, **options}, label=name)
+            ax.scatter(x[where], y[where], **{**style, **options}, label=short(name))
 
 
 def as_numbers(y: NDArray[Any]) -> NDArray[np.float64] | None:
