@@ -329,8 +329,12 @@ def test_pairs_of_codes_have_a_panel_each_and_one_code_a_histogram(digits):
     np.testing.assert_allclose(points, model.transform(digits)[:, [0, 1]], rtol=1e-6)
     assert made.axes_[1, 0].get_ylabel() == "code 1"
     assert not made.axes_[0, 1].axison
-    made = LatentSpaceDisplay.from_estimator(model, digits, components=[2])
-    assert sum(bar.get_height() for bar in made.ax_.patches) == len(digits)
+    for y in (None, digits.sum(axis=1)):
+        made = LatentSpaceDisplay.from_estimator(model, digits, y, components=[2])
+        assert sum(bar.get_height() for bar in made.ax_.patches) == len(digits)
+    y = np.arange(len(digits)) % 3
+    made = LatentSpaceDisplay.from_estimator(model, digits, y, components=[2])
+    assert [t.get_text() for t in made.ax_.get_legend().get_texts()] == ["0", "1", "2"]
 
 
 def test_many_rows_are_shown_by_their_density(digits):

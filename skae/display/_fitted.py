@@ -115,7 +115,7 @@ class Rows:
                 names = self.before.get_feature_names_out()
             except (AttributeError, ValueError):  # a step that gives none
                 return None
-        return None if names is None else [short(str(name)) for name in names]
+        return None if names is None else [str(name) for name in names]
 
     def parts(self) -> Iterator[tuple[slice, Array, Array]]:
         """Yield rows part by part: which they are, as they were given, and reconstructed."""
@@ -161,9 +161,16 @@ def steps_before(estimator: Any) -> Any:
 
 
 def short(name: str) -> str:
-    """Return a name as matplotlib is to write it: cut short where it is long, no mathematics."""
-    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    """Return a name as matplotlib is to write it: without its middle if long, no mathematics."""
+    if len(name) > LONGEST:
+        half = LONGEST // 2
+        name = f"{name[:half]}…{name[1 - half :]}"
     return name.replace("$", r"\$")
+
+
+def feature_labels(names: list[str] | None, n_features: int) -> list[str]:
+    """Return what features are called in a picture; those without names by their positions."""
+    return [f"x{j}" for j in range(n_features)] if names is None else [short(n) for n in names]
 
 
 def choose_components(components: Any, n_components: int, most: int) -> list[int]:
