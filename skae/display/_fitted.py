@@ -42,7 +42,9 @@ def last_step(estimator: Any) -> Any:
     """Return the fitted autoencoder in which a search or a pipeline ends, or the one itself."""
     estimator = best_of(estimator)
     model = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(model, type) and hasattr(model, "fit"):
+    if isinstance(model, type):
+        raise ValueError(f"estimator is the class {model.__name__}; pass a fitted instance of it.")
+    if hasattr(model, "fit"):
         check_is_fitted(model)
     return model
 
@@ -161,11 +163,14 @@ def steps_before(estimator: Any) -> Any:
 
 
 def short(name: str) -> str:
-    """Return a name as matplotlib is to write it: without its middle if long, no mathematics."""
+    """Return a name as matplotlib is to write it: without its middle if long, no mathematics.
+
+    A legend leaves out what begins with an underscore, so that there is a space before that.
+    """
     if len(name) > LONGEST:
         half = LONGEST // 2
         name = f"{name[:half]}…{name[1 - half :]}"
-    return name.replace("$", r"\$")
+    return ("\u00a0" if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def feature_labels(names: list[str] | None, n_features: int) -> list[str]:

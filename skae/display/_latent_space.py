@@ -50,7 +50,7 @@ class LatentSpaceDisplay:
     >>> from skae import AutoEncoder
     >>> from skae.display import LatentSpaceDisplay
     >>> X, y = load_digits(return_X_y=True)
-    >>> model = AutoEncoder(2, max_iter=20, random_state=0).fit(X)
+    >>> model = AutoEncoder(2, max_iter=5, random_state=0).fit(X)
     >>> LatentSpaceDisplay.from_estimator(model, X, y).codes.shape
     (1797, 2)
     """

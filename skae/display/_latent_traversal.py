@@ -64,7 +64,7 @@ class LatentTraversalDisplay:
     >>> from skae import AutoEncoder
     >>> from skae.display import LatentTraversalDisplay
     >>> X, _ = load_digits(return_X_y=True)
-    >>> model = AutoEncoder(3, max_iter=20, random_state=0).fit(X)
+    >>> model = AutoEncoder(3, max_iter=5, random_state=0).fit(X)
     >>> display = LatentTraversalDisplay.from_estimator(model, X, image_shape=(8, 8))
     >>> display.rows.shape
     (3, 9, 64)

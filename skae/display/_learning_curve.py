@@ -47,7 +47,7 @@ class LearningCurveDisplay:
     >>> from skae import AutoEncoder
     >>> from skae.display import LearningCurveDisplay
     >>> X, _ = load_digits(return_X_y=True)
-    >>> model = AutoEncoder(8, max_iter=20, random_state=0).fit(X)
+    >>> model = AutoEncoder(8, max_iter=5, random_state=0).fit(X)
     >>> display = LearningCurveDisplay.from_estimator(model)
     >>> len(display.axes_)
     2

@@ -60,7 +60,7 @@ class ReconstructionDisplay:
     >>> from skae import AutoEncoder
     >>> from skae.display import ReconstructionDisplay
     >>> X, _ = load_digits(return_X_y=True)
-    >>> model = AutoEncoder(8, max_iter=20, random_state=0).fit(X[:1300])
+    >>> model = AutoEncoder(8, max_iter=5, random_state=0).fit(X[:1300])
     >>> display = ReconstructionDisplay.from_estimator(
     ...     model, X[1300:], X_train=X[:1300], image_shape=(8, 8)
     ... )

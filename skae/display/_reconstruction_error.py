@@ -60,7 +60,7 @@ class ReconstructionErrorDisplay:
     >>> from skae import AutoEncoder
     >>> from skae.display import ReconstructionErrorDisplay
     >>> X, _ = load_digits(return_X_y=True)
-    >>> model = AutoEncoder(8, max_iter=20, random_state=0).fit(X[:1300])
+    >>> model = AutoEncoder(8, max_iter=5, random_state=0).fit(X[:1300])
     >>> display = ReconstructionErrorDisplay.from_estimator(model, X[1300:], X_train=X[:1300])
     >>> display.worst_rows.shape
     (10,)
