@@ -15,6 +15,7 @@ from skae._components.search import doubles, first_that_passes, halves, refine
 from skae._components.trials import Measure, make_trials, score_and_error
 from skae._estimator.jobs.sizes import most_components
 from skae._estimator.parameters.resolve import draw_seed
+from skae.display import ComponentsDisplay
 
 FULL = {"steps": 1.0, "random_state": 0}
 
@@ -94,7 +95,7 @@ def test_networks_of_every_kind_are_fitted(network, spots):
 )
 def test_other_losses_are_explained_by_a_share(loss, share, spots):
     model = trains(AutoEncoder, loss=loss)
-    found = select_n_components(spots[:120], share, estimator=model, **FULL)
+    found = select_n_components(spots[:120], share, estimator=model, sizes=(2, 5), **FULL)
     assert found.n_components <= found.n_components_pca
     assert found.score_name == "share of the loss explained"
     assert np.nanmax(found.scores) <= 1
@@ -309,6 +310,51 @@ def test_a_wide_table_needs_what_its_rows_show():
     X = make_linear(2, n_rows=60, n_features=300)
     found = select_n_components(X, 0.99, estimator=AutoEncoder(max_iter=4), random_state=0)
     assert found.n_components == found.n_components_pca == 2
+
+
+# -- the display --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plt():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    yield plt
+    plt.close("all")
+
+
+def test_the_display_shows_the_curves_and_the_sizes_that_were_chosen(plt, spots):
+    found = select_n_components(spots, 0.8, estimator=trains(AutoEncoder), **FULL)
+    _, own = plt.subplots()
+    display = ComponentsDisplay.from_selection(found, ax=own)
+    ax = display.ax_
+    assert ax is own and display.figure_ is own.figure
+    threshold, pca, curve, chosen, _, chosen_pca, _ = ax.lines
+    assert set(threshold.get_ydata()) == {0.8}
+    np.testing.assert_array_equal(pca.get_xydata(), np.c_[found.sizes, found.pca_scores])
+    known = ~np.isnan(found.scores)
+    np.testing.assert_array_equal(curve.get_ydata(), found.scores[known])
+    assert chosen.get_xdata() == [2] and chosen_pca.get_xdata() == [5]
+    assert ax.get_title() == "AutoEncoder: 2 components, PCA: 5"
+    assert ax.get_ylabel() == "Share of variance explained"
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "3", "5"]
+    display.figure_.canvas.draw()
+
+
+def test_the_display_shows_that_no_size_of_pca_was_large_enough(plt, spots):
+    model = trains(AutoEncoder)
+    found = select_n_components(spots, 0.8, estimator=model, sizes=(2, 4), **FULL)
+    assert found.n_components_pca is None
+    display = ComponentsDisplay.from_selection(found)
+    assert display.ax_.get_title() == "AutoEncoder: 2 components, PCA: none up to 4"
+    np.testing.assert_array_equal(display.sizes, found.sizes)
+
+
+def test_the_display_refuses_what_is_no_selection():
+    with pytest.raises(TypeError, match="selection is a AutoEncoder; pass what"):
+        ComponentsDisplay.from_selection(AutoEncoder())
 
 
 # -- errors -------------------------------------------------------------------------------------

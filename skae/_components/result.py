@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 class ComponentsSelection:
     """Sizes of codes, their scores on rows that trained no fit, and the size that was chosen.
 
-    What :func:`skae.select_n_components` returns. ``skae.display.ComponentsDisplay`` draws it.
+    What :func:`skae.select_n_components` returns;
+    :class:`skae.display.ComponentsDisplay` draws it.
 
     Attributes
     ----------

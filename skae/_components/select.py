@@ -100,6 +100,10 @@ def select_n_components(
     TypeError
         Where ``estimator`` is not an autoencoder of skae.
 
+    See Also
+    --------
+    skae.display.ComponentsDisplay : Draws what this returns.
+
     Notes
     -----
     Fits with fewer steps and fewer rows are a little worse than the fit to come, so that the size
