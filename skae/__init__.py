@@ -7,6 +7,7 @@ codes = AutoEncoder(8).fit_transform(X)  # where PCA(8).fit_transform(X) stood
 
 from skae._adversarial import AdversarialAutoEncoder
 from skae._autoencoder import AutoEncoder
+from skae._components import ComponentsSelection, select_n_components
 from skae._contractive import ContractiveAutoEncoder
 from skae._denoising import DenoisingAutoEncoder
 from skae._dropout import DropoutAutoEncoder
@@ -25,6 +26,7 @@ __all__ = [
     "AdviceWarning",
     "AutoEncoder",
     "AutoEncoderImputer",
+    "ComponentsSelection",
     "ContractiveAutoEncoder",
     "DenoisingAutoEncoder",
     "DropoutAutoEncoder",
@@ -33,4 +35,5 @@ __all__ = [
     "VariationalAutoEncoder",
     "WassersteinAutoEncoder",
     "load",
+    "select_n_components",
 ]
