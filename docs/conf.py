@@ -1,0 +1,103 @@
+"""How Sphinx builds the documentation: `make docs`."""
+
+import os
+import sys
+from pathlib import Path
+
+# The examples of the gallery and the pages compute on small tables.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import skae
+
+project = "skae"
+author = "The skae developers"
+copyright = "The skae developers, BSD-3-Clause"
+version = release = skae.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+# Markdown: anchors of headings, so that pages link to each other's sections as on GitHub.
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 4
+
+# The API reference. numpydoc makes the sections; a class's methods are listed by the template.
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+# Names of other libraries become links by the form of their addresses, without an inventory to
+# download; what has no address of that form stays plain text (see `link_outside`).
+nitpicky = True
+OUTSIDE = {
+    "sklearn": "https://scikit-learn.org/stable/modules/generated/{}.html",
+    "numpy": "https://numpy.org/doc/stable/reference/generated/{}.html",
+    "torch.nn": "https://docs.pytorch.org/docs/stable/generated/{}.html",
+}
+PLAIN = ("torch", "skorch", "dask", "distributed", "onnx", "skl2onnx", "scipy", "pandas")
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    # Only these are run: the others need a cluster or packages that skae does without.
+    "filename_pattern": "/plot_",
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 1,
+    "reference_url": {"skae": None},
+    "doc_module": ("skae",),
+    "backreferences_dir": "generated/backreferences",
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skae {release}"
+html_static_path = ["_static"]
+html_css_files = ["skae.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 6,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+    "show_nav_level": 1,
+}
+html_sidebars = {"index": [], "changelog": []}
+
+
+def link_outside(app, env, node, contnode):
+    """Link a name of another library, or leave it as plain text; None for names of skae."""
+    from docutils import nodes
+
+    target = node.get("reftarget", "")
+    for package, address in OUTSIDE.items():
+        if target.startswith(package + ".") and node.get("reftype") in ("class", "func"):
+            return nodes.reference("", "", contnode, refuri=address.format(target), internal=False)
+    if target.split(".")[0] in (*OUTSIDE, *PLAIN):
+        return contnode
+    return None
+
+
+def skip_inherited_of_sklearn(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn documents itself: `get_params`, `set_output` and the like."""
+    return skip or str(getattr(obj, "__module__", "")).startswith(("sklearn.", "torch."))
+
+
+def setup(app):
+    """Give Sphinx the two functions above."""
+    app.connect("missing-reference", link_outside)
+    app.connect("autodoc-skip-member", skip_inherited_of_sklearn)
