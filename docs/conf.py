@@ -1,6 +1,7 @@
 """How Sphinx builds the documentation: `make docs`."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -71,6 +72,7 @@ html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
     "header_links_before_dropdown": 6,
+    "navbar_persistent": ["search-button"],
     "footer_start": ["copyright"],
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
@@ -97,7 +99,15 @@ def skip_inherited_of_sklearn(app, what, name, obj, skip, options):
     return skip or str(getattr(obj, "__module__", "")).startswith(("sklearn.", "torch."))
 
 
+def keep_underscores(app, what, name, obj, options, lines):
+    """Let `n_components_` in the type of a parameter be text: docutils takes it for a link."""
+    for i, line in enumerate(lines):
+        if " of shape (" in line:
+            lines[i] = re.sub(r"(\w_)(?=[,) +])", r"\1\\ ", line).replace("_\\ ", "\\_")
+
+
 def setup(app):
-    """Give Sphinx the two functions above."""
+    """Give Sphinx the functions above."""
+    app.connect("autodoc-process-docstring", keep_underscores, priority=400)
     app.connect("missing-reference", link_outside)
     app.connect("autodoc-skip-member", skip_inherited_of_sklearn)

@@ -97,7 +97,7 @@ def test_every_page_is_in_the_table_of_contents():
         for toctree in re.findall(
             r"```{toctree}\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(), flags=re.DOTALL
         ):
-            listed.update(line for line in toctree.split() if not line.startswith(":"))
+            listed.update(re.findall(r"^(?:.*<)?([\w/]+)>?$", toctree, flags=re.MULTILINE))
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
     assert pages <= listed
 

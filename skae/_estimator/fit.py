@@ -74,6 +74,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             what has a shape, a dtype and slices of rows, as in h5py and zarr, stays where it
             is, and rows of a sparse matrix become arrays a batch at a time.
         y : ignored
+            For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
             How much each row counts; None means 1 each. A weight of 2 is as if the row were there
             twice, and of 0 as if it were not there.
@@ -85,6 +86,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         Returns
         -------
         self
+            The fitted estimator.
 
         Raises
         ------
@@ -99,6 +101,14 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         UserWarning
             When too few rows can validate, so that the result is PCA; and when
             a warm start has to start anew, because all rows have trained the last weights.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> AutoEncoder(2, max_iter=2, random_state=0).fit(X).n_iter_
+        2
         """
         with all_at_once(self) as fitted:
             fitted._fit(X, sample_weight, groups)
@@ -147,17 +157,30 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
             Rows; two at least in the first call.
         y : ignored
+            For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
             How much each row counts; None means 1 each.
 
         Returns
         -------
         self
+            The fitted estimator.
 
         Raises
         ------
         ValueError
             As :meth:`fit`; what was fitted before then stays as it was.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_digits(return_X_y=True)
+        >>> model = AutoEncoder(8, max_iter=1, random_state=0)
+        >>> for part in (X[:900], X[900:]):
+        ...     model = model.partial_fit(part)
+        >>> model.transform(X).shape
+        (1797, 8)
         """
         with all_at_once(self) as fitted:
             fit_part(fitted, X, sample_weight)
@@ -322,5 +345,22 @@ class BaseAutoEncoder(ReconstructionScores, BaseLatentModel):
 
     A method is a subclass decorated with :func:`skae.base.estimator` that names its module
     and declares its own parameters, which the module is given by keyword. It overrides
-    nothing else.
+    nothing else. Its parameters and attributes are those of :class:`skae.AutoEncoder`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skae.base import AutoEncoderModule, BaseAutoEncoder, estimator
+    >>> class MyModule(AutoEncoderModule):
+    ...     def forward(self, x):
+    ...         output = self.decoder(self.encoder(x))
+    ...         return output, {"reconstruction": self.loss(x, output)}
+    >>> @estimator
+    ... class MyAutoEncoder(BaseAutoEncoder):
+    ...     '''An autoencoder.'''
+    ...
+    ...     _module = MyModule
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> MyAutoEncoder(2, max_iter=2, random_state=0).fit_transform(X).shape
+    (150, 2)
     """

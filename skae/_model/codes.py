@@ -85,12 +85,35 @@ class Axes(ABC):
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rotation of the codes and their variances along its columns.
 
-        Parameters and returns are as in :func:`skae.functional.principal_axes`.
+        Parameters
+        ----------
+        covariance : Tensor of shape (n_components, n_components)
+            Covariance of the codes z.
+        cross_covariance : Tensor of shape (n_components, n_features)
+            Covariance of the codes with the rows x.
+
+        Returns
+        -------
+        rotation : Tensor of shape (n_components, n_components)
+            Orthogonal, one axis a column.
+        variances : Tensor of shape (n_components,)
+            Along the columns, descending.
         """
 
     @abstractmethod
     def centre(self, mean: Tensor) -> Tensor:
-        """Return what is subtracted from the network's codes, whose mean is ``mean``."""
+        """Return what is subtracted from the network's codes.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (n_components,)
+            Of the network's codes.
+
+        Returns
+        -------
+        Tensor of shape (n_components,)
+            What is subtracted.
+        """
 
     @abstractmethod
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,16 +122,31 @@ class Axes(ABC):
         Parameters
         ----------
         codes, wanted : Tensor of shape (n_rows, n_components)
+            Codes of the same rows, by two models.
 
         Returns
         -------
         rotation : Tensor of shape (n_components, n_components)
+            Orthogonal.
         shift : Tensor of shape (n_components,)
             ``codes @ rotation + shift`` is next to ``wanted``.
         """
 
     def divisor(self, variances: Tensor, *, whiten: bool) -> Tensor:
-        """Return what the turned codes are divided by."""
+        """Return what the turned codes are divided by.
+
+        Parameters
+        ----------
+        variances : Tensor of shape (n_components,)
+            Of the turned codes, descending.
+        whiten : bool
+            Whether they are to have unit variance.
+
+        Returns
+        -------
+        Tensor of shape (n_components,)
+            Their deviations, or ones.
+        """
         ones = torch.ones_like(variances)
         if not whiten:
             return ones
@@ -116,18 +154,74 @@ class Axes(ABC):
 
 
 class PrincipalAxes(Axes):
-    """Codes become centred, uncorrelated, ordered by variance and fixed in sign, as PCA's."""
+    """Codes become centred, uncorrelated, ordered by variance and fixed in sign, as PCA's.
+
+    A method says so in its module: ``axes = PrincipalAxes()``.
+
+    Parameters
+    ----------
+    rounding : float
+        Variances below this share of the largest are rounding errors, which whitening leaves.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.base import PrincipalAxes
+    >>> covariance = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+    >>> rotation, variances = PrincipalAxes().find(covariance, covariance)
+    >>> variances
+    tensor([3., 1.])
+    """
 
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """Diagonalise the covariance."""
+        """Diagonalise the covariance.
+
+        Parameters
+        ----------
+        covariance : Tensor of shape (n_components, n_components)
+            Covariance of the codes z.
+        cross_covariance : Tensor of shape (n_components, n_features)
+            Covariance of the codes with the rows x.
+
+        Returns
+        -------
+        rotation : Tensor of shape (n_components, n_components)
+            Orthogonal, one axis a column.
+        variances : Tensor of shape (n_components,)
+            Along the columns, descending.
+        """
         return principal_axes(covariance, cross_covariance)
 
     def centre(self, mean: Tensor) -> Tensor:
-        """Subtract the mean."""
+        """Return the mean.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (n_components,)
+            Of the network's codes.
+
+        Returns
+        -------
+        Tensor of shape (n_components,)
+            What is subtracted.
+        """
         return mean
 
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the rotation and the shift with the least squared distance (Procrustes)."""
+        """Return the rotation and the shift with the least squared distance (Procrustes).
+
+        Parameters
+        ----------
+        codes, wanted : Tensor of shape (n_rows, n_components)
+            Codes of the same rows, by two models.
+
+        Returns
+        -------
+        rotation : Tensor of shape (n_components, n_components)
+            Orthogonal.
+        shift : Tensor of shape (n_components,)
+            ``codes @ rotation + shift`` is next to ``wanted``.
+        """
         codes, wanted = codes.double(), wanted.double()
         means = codes.mean(dim=0), wanted.mean(dim=0)
         left, _, right = torch.linalg.svd((codes - means[0]).T @ (wanted - means[1]))
@@ -136,18 +230,74 @@ class PrincipalAxes(Axes):
 
 
 class OwnAxes(Axes):
-    """Codes keep the axes in which they were trained, and their zero; order and signs are set."""
+    """Codes keep the axes in which they were trained, and their zero; order and signs are set.
+
+    A method says so in its module: ``axes = OwnAxes()``.
+
+    Parameters
+    ----------
+    rounding : float
+        Variances below this share of the largest are rounding errors, which whitening leaves.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.base import OwnAxes
+    >>> covariance = torch.tensor([[2.0, 1.0], [1.0, 4.0]])
+    >>> rotation, variances = OwnAxes().find(covariance, covariance)
+    >>> variances
+    tensor([4., 2.])
+    """
 
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """Order the axes by variance."""
+        """Order the axes by variance.
+
+        Parameters
+        ----------
+        covariance : Tensor of shape (n_components, n_components)
+            Covariance of the codes z.
+        cross_covariance : Tensor of shape (n_components, n_features)
+            Covariance of the codes with the rows x.
+
+        Returns
+        -------
+        rotation : Tensor of shape (n_components, n_components)
+            Orthogonal, one axis a column.
+        variances : Tensor of shape (n_components,)
+            Along the columns, descending.
+        """
         return own_axes(covariance, cross_covariance)
 
     def centre(self, mean: Tensor) -> Tensor:
-        """Subtract nothing."""
+        """Return zeros.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (n_components,)
+            Of the network's codes.
+
+        Returns
+        -------
+        Tensor of shape (n_components,)
+            What is subtracted.
+        """
         return torch.zeros_like(mean)
 
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the order and the signs of axes with the largest sum of products."""
+        """Return the order and the signs of axes with the largest sum of products.
+
+        Parameters
+        ----------
+        codes, wanted : Tensor of shape (n_rows, n_components)
+            Codes of the same rows, by two models.
+
+        Returns
+        -------
+        rotation : Tensor of shape (n_components, n_components)
+            Orthogonal.
+        shift : Tensor of shape (n_components,)
+            ``codes @ rotation + shift`` is next to ``wanted``.
+        """
         products = codes.double().T @ wanted.double()
         rows, columns = linear_sum_assignment(-products.abs().numpy())
         rotation = torch.zeros_like(products)

@@ -48,6 +48,18 @@ class AutoEncoderModule(Drawing, ABC):
         On the module's device, and on the host: the sources of every random draw in training.
     progress : float
         The share of the training's steps that have been taken.
+
+    Examples
+    --------
+    >>> from skae.base import AutoEncoderModule
+    >>> class SmallCodes(AutoEncoderModule):
+    ...     '''min over f and g of the mean of L(x, g(f(x))) + 0.1 ‖f(x)‖².'''
+    ...
+    ...     def forward(self, x):
+    ...         z = self.encoder(x)
+    ...         output = self.decoder(z)
+    ...         penalty = 0.1 * z.square().sum(dim=1)
+    ...         return output, {"reconstruction": self.loss(x, output), "penalty": penalty}
     """
 
     # What a method may say of itself:
@@ -114,7 +126,18 @@ class AutoEncoderModule(Drawing, ABC):
         return None
 
     def draw_code(self, x: Tensor) -> Tensor:
-        """Return codes of ``x`` as the decoder is given them; a method may draw them."""
+        """Return codes of ``x`` as the decoder is given them; a method may draw them.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_rows, n_features)
+            Rows in the module's units.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_components)
+            In the network's axes.
+        """
         return self.code(x)
 
     def linear_codes(self, variances: Tensor, noise_variance: float, *, tied: bool) -> LinearCodes:
@@ -132,6 +155,11 @@ class AutoEncoderModule(Drawing, ABC):
             Of probabilistic PCA.
         tied : bool
             Whether the decoder has the encoder's weights.
+
+        Returns
+        -------
+        LinearCodes
+            How PCA's codes become the network's, and back.
         """
         deviations = torch.ones_like(variances) if tied else whitening(variances)
         zeros = torch.zeros_like(variances)
@@ -155,22 +183,61 @@ class AutoEncoderModule(Drawing, ABC):
     # -- what every module has -------------------------------------------------------------
 
     def code(self, x: Tensor) -> Tensor:
-        """Return the codes of ``x`` in the network's axes, deterministic."""
+        """Return the codes of ``x`` in the network's axes, deterministic.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_rows, n_features)
+            Rows in the module's units.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_components)
+            In the network's axes.
+        """
         z: Tensor = self.encoder(x)[:, : self.n_components]
         return z
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the codes of ``x`` as users see them, deterministic."""
+        """Return the codes of ``x`` as users see them, deterministic.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_rows, n_features)
+            Rows in the module's units.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_components)
+            What ``transform`` returns.
+        """
         codes: Tensor = self.frame(self.code(x))
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Return the decoder's output for codes as users see them."""
+        """Return the decoder's output for codes as users see them.
+
+        Parameters
+        ----------
+        codes : Tensor of shape (n_rows, n_components)
+            As :meth:`encode` returns them.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_features)
+            The reconstruction in the module's units, or what the loss has in its place.
+        """
         output: Tensor = self.decoder(self.frame.inverse(codes))
         return output
 
     def to_torch(self) -> PlainAutoEncoder:
-        """Return a plain module of the same codes and reconstructions, in X's units."""
+        """Return a plain module of the same codes and reconstructions, in X's units.
+
+        Returns
+        -------
+        nn.Module
+            What an estimator's ``to_torch`` returns.
+        """
         to_axes, from_axes = self.frame.to_torch()
         encoder = [ToUnits(**self.units.constants("factor")), export(self.encoder)]
         if self.outputs_per_component > 1:
@@ -196,7 +263,9 @@ class AutoEncoderModule(Drawing, ABC):
         degrees_of_freedom : float
             What sums of squares are divided by for a variance.
         whiten : bool
+            Whether codes are to have unit variance.
         world : World
+            The processes each of which has some of the rows.
 
         Returns
         -------
@@ -246,13 +315,30 @@ class AutoEncoderModule(Drawing, ABC):
         self.frame.rotate(rotation, shift)
 
     def draws(self, x: Tensor) -> torch.Generator:
-        """Return the source of random draws for ``x``; outside training always the same."""
+        """Return the source of random draws for ``x``; outside training always the same.
+
+        Parameters
+        ----------
+        x : Tensor
+            Rows, on whose device the draws are.
+
+        Returns
+        -------
+        torch.Generator
+            In training the fit's, in evaluation a new one of a fixed seed.
+        """
         if self.training and self.generator is not None:
             return self.generator
         return torch.Generator(x.device).manual_seed(0)
 
     def host_draws(self) -> torch.Generator:
-        """Return the source of random draws on the host; outside training always the same."""
+        """Return the source of random draws on the host; outside training always the same.
+
+        Returns
+        -------
+        torch.Generator
+            In training the fit's, in evaluation a new one of a fixed seed.
+        """
         if self.training and self.host_generator is not None:
             return self.host_generator
         return torch.Generator("cpu").manual_seed(0)
