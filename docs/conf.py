@@ -42,6 +42,8 @@ numpydoc_class_members_toctree = False
 # Names of other libraries become links by the form of their addresses, without an inventory to
 # download; what has no address of that form stays plain text (see `link_outside`).
 nitpicky = True
+# The same class as in skae.distributed, whose page is the one that is linked.
+nitpick_ignore = [("py:obj", "skae.dask.ProcessLostError")]
 OUTSIDE = {
     "sklearn": "https://scikit-learn.org/stable/modules/generated/{}.html",
     "numpy": "https://numpy.org/doc/stable/reference/generated/{}.html",

@@ -345,22 +345,6 @@ class BaseAutoEncoder(ReconstructionScores, BaseLatentModel):
 
     A method is a subclass decorated with :func:`skae.base.estimator` that names its module
     and declares its own parameters, which the module is given by keyword. It overrides
-    nothing else. Its parameters and attributes are those of :class:`skae.AutoEncoder`.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from skae.base import AutoEncoderModule, BaseAutoEncoder, estimator
-    >>> class MyModule(AutoEncoderModule):
-    ...     def forward(self, x):
-    ...         output = self.decoder(self.encoder(x))
-    ...         return output, {"reconstruction": self.loss(x, output)}
-    >>> @estimator
-    ... class MyAutoEncoder(BaseAutoEncoder):
-    ...     '''An autoencoder.'''
-    ...
-    ...     _module = MyModule
-    >>> X, _ = load_iris(return_X_y=True)
-    >>> MyAutoEncoder(2, max_iter=2, random_state=0).fit_transform(X).shape
-    (150, 2)
+    nothing else. Its parameters and attributes are those of :class:`skae.AutoEncoder`; the
+    example of :class:`skae.base.AutoEncoderModule` has one.
     """

@@ -174,54 +174,15 @@ class PrincipalAxes(Axes):
     """
 
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """Diagonalise the covariance.
-
-        Parameters
-        ----------
-        covariance : Tensor of shape (n_components, n_components)
-            Covariance of the codes z.
-        cross_covariance : Tensor of shape (n_components, n_features)
-            Covariance of the codes with the rows x.
-
-        Returns
-        -------
-        rotation : Tensor of shape (n_components, n_components)
-            Orthogonal, one axis a column.
-        variances : Tensor of shape (n_components,)
-            Along the columns, descending.
-        """
+        """Diagonalise the covariance."""
         return principal_axes(covariance, cross_covariance)
 
     def centre(self, mean: Tensor) -> Tensor:
-        """Return the mean.
-
-        Parameters
-        ----------
-        mean : Tensor of shape (n_components,)
-            Of the network's codes.
-
-        Returns
-        -------
-        Tensor of shape (n_components,)
-            What is subtracted.
-        """
+        """Return the mean."""
         return mean
 
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the rotation and the shift with the least squared distance (Procrustes).
-
-        Parameters
-        ----------
-        codes, wanted : Tensor of shape (n_rows, n_components)
-            Codes of the same rows, by two models.
-
-        Returns
-        -------
-        rotation : Tensor of shape (n_components, n_components)
-            Orthogonal.
-        shift : Tensor of shape (n_components,)
-            ``codes @ rotation + shift`` is next to ``wanted``.
-        """
+        """Return the rotation and the shift with the least squared distance (Procrustes)."""
         codes, wanted = codes.double(), wanted.double()
         means = codes.mean(dim=0), wanted.mean(dim=0)
         left, _, right = torch.linalg.svd((codes - means[0]).T @ (wanted - means[1]))
@@ -250,54 +211,15 @@ class OwnAxes(Axes):
     """
 
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """Order the axes by variance.
-
-        Parameters
-        ----------
-        covariance : Tensor of shape (n_components, n_components)
-            Covariance of the codes z.
-        cross_covariance : Tensor of shape (n_components, n_features)
-            Covariance of the codes with the rows x.
-
-        Returns
-        -------
-        rotation : Tensor of shape (n_components, n_components)
-            Orthogonal, one axis a column.
-        variances : Tensor of shape (n_components,)
-            Along the columns, descending.
-        """
+        """Order the axes by variance."""
         return own_axes(covariance, cross_covariance)
 
     def centre(self, mean: Tensor) -> Tensor:
-        """Return zeros.
-
-        Parameters
-        ----------
-        mean : Tensor of shape (n_components,)
-            Of the network's codes.
-
-        Returns
-        -------
-        Tensor of shape (n_components,)
-            What is subtracted.
-        """
+        """Return zeros."""
         return torch.zeros_like(mean)
 
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the order and the signs of axes with the largest sum of products.
-
-        Parameters
-        ----------
-        codes, wanted : Tensor of shape (n_rows, n_components)
-            Codes of the same rows, by two models.
-
-        Returns
-        -------
-        rotation : Tensor of shape (n_components, n_components)
-            Orthogonal.
-        shift : Tensor of shape (n_components,)
-            ``codes @ rotation + shift`` is next to ``wanted``.
-        """
+        """Return the order and the signs of axes with the largest sum of products."""
         products = codes.double().T @ wanted.double()
         rows, columns = linear_sum_assignment(-products.abs().numpy())
         rotation = torch.zeros_like(products)

@@ -51,15 +51,21 @@ class AutoEncoderModule(Drawing, ABC):
 
     Examples
     --------
-    >>> from skae.base import AutoEncoderModule
+    >>> from sklearn.datasets import load_iris
+    >>> from skae.base import AutoEncoderModule, BaseAutoEncoder, estimator
     >>> class SmallCodes(AutoEncoderModule):
-    ...     '''min over f and g of the mean of L(x, g(f(x))) + 0.1 ‖f(x)‖².'''
-    ...
     ...     def forward(self, x):
     ...         z = self.encoder(x)
     ...         output = self.decoder(z)
     ...         penalty = 0.1 * z.square().sum(dim=1)
     ...         return output, {"reconstruction": self.loss(x, output), "penalty": penalty}
+    >>> @estimator
+    ... class SmallCodesAutoEncoder(BaseAutoEncoder):
+    ...     "min over f and g of the mean of L(x, g(f(x))) + 0.1 ‖f(x)‖²."
+    ...     _module = SmallCodes
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> SmallCodesAutoEncoder(2, max_iter=2, random_state=0).fit_transform(X).shape
+    (150, 2)
     """
 
     # What a method may say of itself:
@@ -126,18 +132,7 @@ class AutoEncoderModule(Drawing, ABC):
         return None
 
     def draw_code(self, x: Tensor) -> Tensor:
-        """Return codes of ``x`` as the decoder is given them; a method may draw them.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n_rows, n_features)
-            Rows in the module's units.
-
-        Returns
-        -------
-        Tensor of shape (n_rows, n_components)
-            In the network's axes.
-        """
+        """Return codes of ``x`` as the decoder is given them; a method may draw them."""
         return self.code(x)
 
     def linear_codes(self, variances: Tensor, noise_variance: float, *, tied: bool) -> LinearCodes:
@@ -231,13 +226,7 @@ class AutoEncoderModule(Drawing, ABC):
         return output
 
     def to_torch(self) -> PlainAutoEncoder:
-        """Return a plain module of the same codes and reconstructions, in X's units.
-
-        Returns
-        -------
-        nn.Module
-            What an estimator's ``to_torch`` returns.
-        """
+        """Return a plain module of the same codes and reconstructions, in X's units."""
         to_axes, from_axes = self.frame.to_torch()
         encoder = [ToUnits(**self.units.constants("factor")), export(self.encoder)]
         if self.outputs_per_component > 1:
@@ -315,30 +304,13 @@ class AutoEncoderModule(Drawing, ABC):
         self.frame.rotate(rotation, shift)
 
     def draws(self, x: Tensor) -> torch.Generator:
-        """Return the source of random draws for ``x``; outside training always the same.
-
-        Parameters
-        ----------
-        x : Tensor
-            Rows, on whose device the draws are.
-
-        Returns
-        -------
-        torch.Generator
-            In training the fit's, in evaluation a new one of a fixed seed.
-        """
+        """Return the source of random draws for ``x``; outside training always the same."""
         if self.training and self.generator is not None:
             return self.generator
         return torch.Generator(x.device).manual_seed(0)
 
     def host_draws(self) -> torch.Generator:
-        """Return the source of random draws on the host; outside training always the same.
-
-        Returns
-        -------
-        torch.Generator
-            In training the fit's, in evaluation a new one of a fixed seed.
-        """
+        """Return the source of random draws on the host; outside training always the same."""
         if self.training and self.host_generator is not None:
             return self.host_generator
         return torch.Generator("cpu").manual_seed(0)
