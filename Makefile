@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 DOCS := .venv/.installed-docs
 DIST := .venv/.installed-dist
 
-.PHONY: demo test lint docs dist bench clean
+.PHONY: demo test lint docs browse dist bench clean
 
 demo: $(INSTALLED)
 	mkdir -p build
@@ -28,6 +28,10 @@ lint: $(INSTALLED)
 docs: $(DOCS)
 	$(BIN)/sphinx-build -W --keep-going -n $(ARGS) docs docs/_build/html
 	@echo "The pages are in docs/_build/html/index.html"
+
+# Do the pages open without a complaint? With chromium; screenshots are in build/screenshots.
+browse: docs
+	$(BIN)/python .ci/browse.py docs/_build/html
 
 # Wheel and sdist, and whether they hold what they should.
 dist: $(DIST)

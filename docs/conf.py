@@ -5,6 +5,9 @@ import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
 # The examples of the gallery and the pages compute on small tables.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -19,7 +22,6 @@ version = release = skae.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
     "sphinx_design",
@@ -35,6 +37,7 @@ myst_heading_anchors = 4
 # The API reference. numpydoc makes the sections; a class's methods are listed by the template.
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -64,6 +67,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = f"skae {release}"
 html_static_path = ["_static"]
@@ -85,8 +89,6 @@ html_sidebars = {"index": [], "changelog": []}
 
 def link_outside(app, env, node, contnode):
     """Link a name of another library, or leave it as plain text; None for names of skae."""
-    from docutils import nodes
-
     target = node.get("reftarget", "")
     for package, address in OUTSIDE.items():
         if target.startswith(package + ".") and node.get("reftype") in ("class", "func"):
@@ -108,8 +110,16 @@ def keep_underscores(app, what, name, obj, options, lines):
             lines[i] = re.sub(r"(\w_)(?=[,) +])", r"\1\\ ", line).replace("_\\ ", "\\_")
 
 
+def show_math(translator, node):
+    """Write a formula as MathML, which browsers show without a script from elsewhere."""
+    as_block = isinstance(node, nodes.math_block)
+    translator.body.append(tex2mathml(node.astext(), as_block=as_block))
+    raise nodes.SkipNode
+
+
 def setup(app):
     """Give Sphinx the functions above."""
+    app.add_html_math_renderer("mathml", (show_math, None), (show_math, None))
     app.connect("autodoc-process-docstring", keep_underscores, priority=400)
     app.connect("missing-reference", link_outside)
     app.connect("autodoc-skip-member", skip_inherited_of_sklearn)
