@@ -57,6 +57,8 @@ def score_of_rows(fitted: Any, X: Any, sample_weight: Any) -> float:
 class ReconstructionScores(FittedAutoEncoder):
     """Scores that say how well rows are reconstructed."""
 
+    _score_name = "explained"
+
     def score_samples(self, X: Any) -> Array:
         """Return minus the error of every row's reconstruction.
 
@@ -165,6 +167,7 @@ class LikelihoodScores(FittedAutoEncoder):
     """Scores that say how likely rows are, of models whose module has bounds of that."""
 
     beta: float
+    _score_name = "ELBO"
 
     def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Array:
         """Return a lower bound of the log-likelihood of every row, estimated from fixed draws.

@@ -25,7 +25,6 @@ from skae._estimator.parameters.rules import (
 )
 from skae._model.losses import LOSSES
 from skae._model.networks.mlp import ACTIVATIONS
-from skae._training.callbacks import is_callback
 from skae._training.defaults import (
     AUTO_BATCH_SIZE,
     AUTO_NOISE,
@@ -46,6 +45,7 @@ from skae._training.defaults import (
     WIDE,
     WIDE_RATE,
 )
+from skae._training.outside.callbacks import is_callback
 from skae._training.resume.disk import COPY_SHARE, WRITE_SHARE
 
 
@@ -329,10 +329,34 @@ class SharedParameters:
         keeps none: save the model between its calls. Set it when a fit takes minutes.
         """,
     )
+    max_time: float | None = parameter(
+        None,
+        real(0, math.inf, "()") | options(None),
+        """
+        Seconds after which the training of a ``fit``, or of a call of ``partial_fit``, ends, and
+        leaves the best weights so far; the choice of these, and one pass over the rows, follow. The
+        learning rate falls within that time, so that its end is as good as that of a training
+        of as many epochs. The result depends on the speed of the machine. None sets no limit.
+        """,
+    )
+    keep_interrupted: bool = parameter(
+        False,
+        boolean,
+        """
+        Whether Ctrl-C ends the training only: ``fit`` then returns with the best weights so far,
+        and a warning. A second Ctrl-C raises ``KeyboardInterrupt``, as the first does where this is
+        False: the estimator then is as it was before. Set it where you watch a single fit, and not
+        in a search, where Ctrl-C is to end all fits.
+        """,
+    )
     verbose: int | bool = parameter(
         0,
         integer(0) | boolean,
-        """Whether to print a line per epoch.""",
+        """
+        1 prints a line an epoch: losses, the score of the validation rows and PCA's, whether these
+        are the best weights so far, and the time. In a terminal or a notebook it shows a bar
+        in their place where rich is installed; 2 prints lines there too. 0 prints nothing.
+        """,
     )
 
     _attributes: ClassVar[str] = ATTRIBUTES

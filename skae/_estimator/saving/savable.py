@@ -58,7 +58,7 @@ class Savable(ABC):
         The file has numbers, names and arrays, and nothing that loading executes. It is written
         whole or not at all: whatever happens, ``path`` has the old file or the new one. Functions
         and classes of yours are not in it: they are handed in again when the file is loaded. Nor
-        is ``checkpoint``, a folder of this machine.
+        are ``checkpoint``, a folder of this machine, and what ``set_callbacks`` was given.
 
         Parameters
         ----------
