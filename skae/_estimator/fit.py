@@ -15,6 +15,7 @@ from skae._data.units import Units
 from skae._data.world import ALONE, World
 from skae._estimator.checkpoints.folder import checkpoints
 from skae._estimator.environment import all_at_once, resolve_device
+from skae._estimator.jobs.advice import advise_on_result, advise_on_rows, advise_on_size
 from skae._estimator.jobs.choice import choose_rows
 from skae._estimator.jobs.job import Former, Job
 from skae._estimator.jobs.partial_fit import fit_part
@@ -67,6 +68,7 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
             what has a shape, a dtype and slices of rows, as in h5py and zarr, stays where it
             is, and rows of a sparse matrix become arrays a batch at a time.
         y : ignored
+            For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
             How much each row counts; None means 1 each. A weight of 2 is as if the row were there
             twice, and of 0 as if it were not there.
@@ -78,6 +80,7 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         Returns
         -------
         self
+            The fitted estimator.
 
         Raises
         ------
@@ -92,6 +95,14 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         UserWarning
             When too few rows can validate, so that the result is PCA; and when
             a warm start has to start anew, because all rows have trained the last weights.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> AutoEncoder(2, max_iter=2, random_state=0).fit(X).n_iter_
+        2
         """
         task = FitTask(self, X, y, sample_weight)
         with all_at_once(self) as fitted:
@@ -141,17 +152,30 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
             Rows; two at least in the first call.
         y : ignored
+            For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
             How much each row counts; None means 1 each.
 
         Returns
         -------
         self
+            The fitted estimator.
 
         Raises
         ------
         ValueError
             As :meth:`fit`; what was fitted before then stays as it was.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_digits(return_X_y=True)
+        >>> model = AutoEncoder(8, max_iter=1, random_state=0)
+        >>> for part in (X[:900], X[900:]):
+        ...     model = model.partial_fit(part)
+        >>> model.transform(X).shape
+        (1797, 8)
         """
         with all_at_once(self) as fitted:
             fit_part(fitted, X, sample_weight)
@@ -183,7 +207,9 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
             self._train(job, kept, task)
 
     def _train(self, job: Job, kept: Kept | None, task: FitTask | None) -> None:
+        advise_on_rows(self, job)
         training = self._start(job)
+        advise_on_size(self, training)
         net, score = training.net, self._score(training)
         trains = not self.early_stopping or self.init != "pca" or training.validation is not None
         n_epochs, stopped = net.max_epochs if trains else 0, partial(self._stopped, job, training)
@@ -195,6 +221,7 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
                 warn_of_few_rows(self, job.split)
             training.select()
             progress.conclude(net, training.best.epoch_, is_pca=training.ends_at_pca)
+        advise_on_result(self, training, score)
         self._report(training, score)
         self._stream: Stream | None = None
         # What a warm start has to know.
@@ -295,5 +322,6 @@ class BaseAutoEncoder(ReconstructionScores, BaseLatentModel):
 
     A method is a subclass decorated with :func:`skae.base.estimator` that names its module
     and declares its own parameters, which the module is given by keyword. It overrides
-    nothing else.
+    nothing else. Its parameters and attributes are those of :class:`skae.AutoEncoder`; the
+    example of :class:`skae.base.AutoEncoderModule` has one.
     """

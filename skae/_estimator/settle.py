@@ -21,6 +21,8 @@ class Settles(FittedAutoEncoder):
 
     # What users know the score as.
     _score_name: ClassVar[str]
+    # What to say where a training has brought nothing; "" where PCA does what the method is for.
+    _at_pca: ClassVar[str] = ""
 
     whiten: bool
 
