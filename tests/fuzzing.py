@@ -173,6 +173,7 @@ def check(model, X, how=("fit", None)):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", skae.AdviceWarning)
         # Of few rows, and of codes that are not in use.
         for words in ("X has .* rows", "Of .* codes", "warm_start=True"):
             warnings.filterwarnings("ignore", words, UserWarning)
