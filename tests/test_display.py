@@ -329,8 +329,12 @@ def test_pairs_of_codes_have_a_panel_each_and_one_code_a_histogram(digits):
     np.testing.assert_allclose(points, model.transform(digits)[:, [0, 1]], rtol=1e-6)
     assert made.axes_[1, 0].get_ylabel() == "code 1"
     assert not made.axes_[0, 1].axison
-    made = LatentSpaceDisplay.from_estimator(model, digits, components=[2])
-    assert sum(bar.get_height() for bar in made.ax_.patches) == len(digits)
+    for y in (None, digits.sum(axis=1)):
+        made = LatentSpaceDisplay.from_estimator(model, digits, y, components=[2])
+        assert sum(bar.get_height() for bar in made.ax_.patches) == len(digits)
+    y = np.array(["a", "b", "_c"])[np.arange(len(digits)) % 3]
+    made = LatentSpaceDisplay.from_estimator(model, digits, y, components=[2])
+    assert [t.get_text()[-1] for t in made.ax_.get_legend().get_texts()] == ["c", "a", "b"]
 
 
 def test_many_rows_are_shown_by_their_density(digits):
@@ -429,6 +433,17 @@ def test_the_learning_curve_without_validation_rows_has_losses_only(trained):
     assert len(display.axes_[0, 0].lines) == 2  # training rows, and the kept epoch
 
 
+def test_the_learning_curve_of_a_fit_in_parts_has_each_value_at_its_epoch(spots):
+    model = trains(skae.AutoEncoder)
+    for part in (spots[:120], spots[120:], spots):
+        model.partial_fit(part)
+    assert model.best_iter_ > 0
+    display = LearningCurveDisplay.from_estimator(model)
+    scores, losses = display.axes_[0, 0].lines[1], display.axes_[1, 0].lines[1]
+    assert scores.get_xdata()[-1] == losses.get_xdata()[-1] == model.n_iter_
+    assert len(losses.get_xdata()) == len(model.net_.history) < model.n_iter_
+
+
 def test_the_learning_curve_says_that_the_result_is_pca():
     rows = np.random.default_rng(0).normal(size=(40, 4))
     model = skae.AutoEncoder(2, **SHORT).fit(rows)
@@ -445,6 +460,8 @@ def test_displays_refuse_what_is_not_fitted_or_no_autoencoder(display, spots):
     for unfitted in (skae.AutoEncoder(), make_pipeline(StandardScaler(), skae.AutoEncoder())):
         with pytest.raises(NotFittedError):
             make_display(display, unfitted, spots)
+    with pytest.raises(ValueError, match="is the class AutoEncoder; pass a fitted instance"):
+        make_display(display, skae.AutoEncoder, spots)
     pipeline = make_pipeline(PCA(2), LogisticRegression()).fit(spots, spots[:, 0] > 0.1)
     with pytest.raises(ValueError, match=r"LogisticRegression, which has no .*\[:-1\]"):
         make_display(display, pipeline, spots)

@@ -8,6 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from skae._data.sources import Array
 from skae._model.plain.layers import FromAxes, ToAxes
 from skae.functional import own_axes, principal_axes
 
@@ -85,12 +86,35 @@ class Axes(ABC):
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rotation of the codes and their variances along its columns.
 
-        Parameters and returns are as in :func:`skae.functional.principal_axes`.
+        Parameters
+        ----------
+        covariance : Tensor of shape (n_components, n_components)
+            Covariance of the codes z.
+        cross_covariance : Tensor of shape (n_components, n_features)
+            Covariance of the codes with the rows x.
+
+        Returns
+        -------
+        rotation : Tensor of shape (n_components, n_components)
+            Orthogonal, one axis a column.
+        variances : Tensor of shape (n_components,)
+            Along the columns, descending.
         """
 
     @abstractmethod
     def centre(self, mean: Tensor) -> Tensor:
-        """Return what is subtracted from the network's codes, whose mean is ``mean``."""
+        """Return what is subtracted from the network's codes.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (n_components,)
+            Of the network's codes.
+
+        Returns
+        -------
+        Tensor of shape (n_components,)
+            What is subtracted.
+        """
 
     @abstractmethod
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,16 +123,31 @@ class Axes(ABC):
         Parameters
         ----------
         codes, wanted : Tensor of shape (n_rows, n_components)
+            Codes of the same rows, by two models.
 
         Returns
         -------
         rotation : Tensor of shape (n_components, n_components)
+            Orthogonal.
         shift : Tensor of shape (n_components,)
             ``codes @ rotation + shift`` is next to ``wanted``.
         """
 
     def divisor(self, variances: Tensor, *, whiten: bool) -> Tensor:
-        """Return what the turned codes are divided by."""
+        """Return what the turned codes are divided by.
+
+        Parameters
+        ----------
+        variances : Tensor of shape (n_components,)
+            Of the turned codes, descending.
+        whiten : bool
+            Whether they are to have unit variance.
+
+        Returns
+        -------
+        Tensor of shape (n_components,)
+            Their deviations, or ones.
+        """
         ones = torch.ones_like(variances)
         if not whiten:
             return ones
@@ -116,14 +155,31 @@ class Axes(ABC):
 
 
 class PrincipalAxes(Axes):
-    """Codes become centred, uncorrelated, ordered by variance and fixed in sign, as PCA's."""
+    """Codes become centred, uncorrelated, ordered by variance and fixed in sign, as PCA's.
+
+    A method says so in its module: ``axes = PrincipalAxes()``.
+
+    Parameters
+    ----------
+    rounding : float
+        Variances below this share of the largest are rounding errors, which whitening leaves.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.base import PrincipalAxes
+    >>> covariance = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+    >>> rotation, variances = PrincipalAxes().find(covariance, covariance)
+    >>> variances
+    tensor([3., 1.])
+    """
 
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Diagonalise the covariance."""
         return principal_axes(covariance, cross_covariance)
 
     def centre(self, mean: Tensor) -> Tensor:
-        """Subtract the mean."""
+        """Return the mean."""
         return mean
 
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,14 +192,31 @@ class PrincipalAxes(Axes):
 
 
 class OwnAxes(Axes):
-    """Codes keep the axes in which they were trained, and their zero; order and signs are set."""
+    """Codes keep the axes in which they were trained, and their zero; order and signs are set.
+
+    A method says so in its module: ``axes = OwnAxes()``.
+
+    Parameters
+    ----------
+    rounding : float
+        Variances below this share of the largest are rounding errors, which whitening leaves.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.base import OwnAxes
+    >>> covariance = torch.tensor([[2.0, 1.0], [1.0, 4.0]])
+    >>> rotation, variances = OwnAxes().find(covariance, covariance)
+    >>> variances
+    tensor([4., 2.])
+    """
 
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Order the axes by variance."""
         return own_axes(covariance, cross_covariance)
 
     def centre(self, mean: Tensor) -> Tensor:
-        """Subtract nothing."""
+        """Return zeros."""
         return torch.zeros_like(mean)
 
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,6 +226,28 @@ class OwnAxes(Axes):
         rotation = torch.zeros_like(products)
         rotation[rows, columns] = torch.where(products[rows, columns] < 0, -1.0, 1.0).double()
         return rotation, torch.zeros(len(products), dtype=products.dtype)
+
+
+@dataclass(frozen=True)
+class CodeMoments:
+    """What codes and reconstructions of all rows are like, in the axes that users see.
+
+    Attributes
+    ----------
+    squares : float
+        Sum of the squared reconstruction errors, in the module's units.
+    variances : ndarray of shape (n_components,)
+        Of the codes, before whitening.
+    explained : ndarray of shape (n_components,)
+        What they are worth in X's units: see ``AutoEncoderModule.explained_variances``.
+    mean : ndarray of shape (n_components,)
+        Of the codes as users see them.
+    """
+
+    squares: float
+    variances: Array
+    explained: Array
+    mean: Array
 
 
 @dataclass(frozen=True)
@@ -211,4 +306,20 @@ def paired_draws(n_pairs: int, shape: torch.Size, generator: torch.Generator) ->
         (n_pairs, *shape), generator=generator, device=generator.device, dtype=torch.float32
     )
     half = half / half.square().mean(dim=0).sqrt()
+    return torch.cat([half, -half])
+
+
+def moment_draws(n_pairs: int, n_components: int, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, I) such that the mean of the draws is 0, and their covariance I, exactly.
+
+    So the covariance of linear functions of them is exact.
+
+    Returns
+    -------
+    Tensor of float64 of shape (2 * n_pairs, n_components)
+    """
+    shape = n_pairs, n_components
+    half = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float64)
+    root = torch.linalg.cholesky(half.T @ half / n_pairs)
+    half = torch.linalg.solve_triangular(root, half.T, upper=False).T
     return torch.cat([half, -half])

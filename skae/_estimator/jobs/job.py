@@ -1,5 +1,6 @@
 """What a fit has been given, checked: rows, units, and the fit that it goes on from."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,6 +91,8 @@ class Job:
     by_keys : bool
         Whether rows validate by their keys, and not by position: by the same ones then in a fit
         that goes on with fewer processes.
+    started : float
+        When the fit began, on the clock of ``time.monotonic``.
     """
 
     source: Source
@@ -103,11 +106,22 @@ class Job:
     goes_on: bool = False
     trained: Keys | None = None
     by_keys: bool = False
+    started: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def n_rows(self) -> int:
         """The size of the table of all processes, for what depends on it."""
         return self.moments.n_rows
+
+    @property
+    def n_counted(self) -> int:
+        """Number of rows that the fit has been given, in all processes."""
+        return self.moments.n_rows
+
+    @property
+    def rank(self) -> int:
+        """The number of components that PCA of all rows has."""
+        return min(self.n_counted, self.source.n_features)
 
     @property
     def n_training(self) -> int:

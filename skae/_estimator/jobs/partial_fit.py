@@ -32,6 +32,7 @@ from skae._estimator.parameters.rules import check_parameters
 from skae._model.weights import weights_to_arrays
 from skae._start.gaussian import gaussian_of_complete
 from skae._training.iterate import train_and_keep
+from skae._training.outside.progress import showing
 from skae._training.selection import Training
 
 
@@ -58,7 +59,7 @@ def fit_part(estimator: Any, X: Any, sample_weight: Any) -> None:
     estimator._is_pca, estimator._trained = training.ends_at_pca, None
     estimator._settle(job)
     if old is not None:
-        estimator.net_.module_.align_codes(job_codes(estimator, job), old)
+        align(estimator, job_codes(estimator, job), old)
     estimator._stream = stream
 
 
@@ -135,9 +136,11 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     former = iterate = job.stream.iterate
     if iterate is not None:
         training.go_on_from(iterate)
+    score = estimator._score(training)
     waits = estimator.early_stopping and estimator.init == "pca" and training.validation is None
     if job.n_training and not waits:
-        reached = train_and_keep(training.net, training.train, training.validation)
+        with showing(training.net, f"{estimator._title()}, a part", score):
+            reached = train_and_keep(training.net, training.train, training.validation)
         if iterate is None or training.best.epoch_:  # not where a part made the weights worse
             iterate = reached
     training.select()
@@ -146,7 +149,7 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     if training.best.diverged_at_ is not None:
         iterate = former
     n_before, former_epoch = len(stream.loss_curve), getattr(estimator, "best_iter_", 0)
-    estimator._report(training)
+    estimator._report(training, score)
     curve = stream.loss_curve + estimator.loss_curve_
     scores = stream.validation_scores + (estimator.validation_scores_ or [])
     if estimator.best_iter_:
@@ -156,6 +159,15 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     estimator.n_iter_, estimator.loss_curve_ = len(curve), curve
     estimator.validation_scores_ = scores or None
     return replace(job.stream, iterate=iterate, loss_curve=curve, validation_scores=scores)
+
+
+def align(estimator: Any, codes: Any, old: Any) -> None:
+    """Turn codes so that they come closest to older ones, and what is told of their variances."""
+    rotation, shift = estimator.net_.module_.align_codes(codes, old)
+    estimator._code_mean = estimator._code_mean @ rotation + shift
+    # Of codes c that are uncorrelated, cR has the variances Σᵢ Rᵢⱼ² Var(cᵢ).
+    estimator.explained_variance_ = estimator.explained_variance_ @ np.square(rotation)
+    estimator.explained_variance_ratio_ = estimator.explained_variance_ratio_ @ np.square(rotation)
 
 
 def job_codes(estimator: Any, job: StreamJob) -> Any:
