@@ -417,6 +417,20 @@ def test_too_few_or_equal_rows_are_refused():
         select_n_components(np.ones((60, 4)))
 
 
+def test_a_column_that_only_rows_held_out_have_is_named(spots):
+    X = spots.copy()
+    X[:, 5] = np.nan
+    held_out = make(spots, trains(AutoEncoder), seed=draw_seed(0)).held_out.index
+    X[held_out, 5] = spots[held_out, 5]
+    words = "no value in 1 of its 64 columns in the rows that are fitted: 5; drop them"
+    with pytest.raises(ValueError, match=words):
+        select_n_components(X, estimator=trains(AutoEncoder), random_state=0)
+    with pytest.raises(ValueError, match=words):
+        weights = np.ones(len(X))
+        weights[held_out] = 0
+        trains(AutoEncoder).fit(X, sample_weight=weights)
+
+
 def test_noise_of_all_dimensions_keeps_no_share():
     noise = np.random.default_rng(0).normal(size=(50, 60))
     with pytest.raises(ValueError, match=r"share=0.95 is kept by no size on the 10 rows held out"):
