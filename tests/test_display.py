@@ -429,6 +429,17 @@ def test_the_learning_curve_without_validation_rows_has_losses_only(trained):
     assert len(display.axes_[0, 0].lines) == 2  # training rows, and the kept epoch
 
 
+def test_the_learning_curve_of_a_fit_in_parts_has_each_value_at_its_epoch(spots):
+    model = trains(skae.AutoEncoder)
+    for part in (spots[:120], spots[120:], spots):
+        model.partial_fit(part)
+    assert model.best_iter_ > 0
+    display = LearningCurveDisplay.from_estimator(model)
+    scores, losses = display.axes_[0, 0].lines[1], display.axes_[1, 0].lines[1]
+    assert scores.get_xdata()[-1] == losses.get_xdata()[-1] == model.n_iter_
+    assert len(losses.get_xdata()) == len(model.net_.history) < model.n_iter_
+
+
 def test_the_learning_curve_says_that_the_result_is_pca():
     rows = np.random.default_rng(0).normal(size=(40, 4))
     model = skae.AutoEncoder(2, **SHORT).fit(rows)

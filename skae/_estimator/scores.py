@@ -91,6 +91,8 @@ def score_of_rows(fitted: Any, X: Any, sample_weight: Any) -> float:
 class ReconstructionScores(FittedAutoEncoder):
     """Scores that say how well rows are reconstructed."""
 
+    _told_score = "{:.1%} explained"
+
     def score_samples(self, X: Any) -> Array:
         """Return minus the error of every row's reconstruction.
 
@@ -171,6 +173,8 @@ class ReconstructionScores(FittedAutoEncoder):
 
 class LikelihoodScores(FittedAutoEncoder):
     """Scores that say how likely rows are, of models whose module has bounds of that."""
+
+    _told_score = "{:.2f} nats a row"
 
     beta: float
 

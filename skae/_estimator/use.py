@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from skae._data.checks import check_codes
 from skae._data.sources import Array, Source, rows_at_once, slices
 from skae._data.units import Units
 from skae._estimator.collections import TakesCollections
+from skae._estimator.diagram.summary import Summarised
 from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
 from skae._estimator.jobs.stream import Stream
 from skae._estimator.missing import rows_for_use
@@ -52,7 +53,7 @@ class FittedAutoEncoder(
     Savable,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    BaseEstimator,
+    Summarised,
 ):
     """What an autoencoder does once :class:`skae._estimator.fit.BaseLatentModel` has fitted it.
 

@@ -24,7 +24,9 @@ class LearningCurveDisplay:
     training_losses : sequence of float
         Loss of the training rows in each epoch, in the module's units or in nats.
     validation_losses, validation_scores : sequence of float or None
-        Loss and score of the validation rows after each epoch; None without validation rows.
+        Loss and score of the validation rows after each epoch, or after the last ones: of a
+        model that was fitted by ``partial_fit`` losses are known from the last call only. None
+        without validation rows.
     pca_score : float or None
         Score of PCA on the validation rows; None for a training that did not start at PCA.
     best_iter : int
@@ -144,26 +146,31 @@ class LearningCurveDisplay:
             return f"{name}the weights of the start were kept"
         return f"{name}the weights of epoch {self.best_iter} were kept"
 
+    def _epochs(self, values: Sequence[float]) -> range:
+        """Return the epochs of values: the last ones, as there are no validation rows at first."""
+        last = len(self.training_losses)
+        return range(last - len(values) + 1, last + 1)
+
     def _plot_scores(self, ax: Any, line_kw: dict[str, Any]) -> None:
         scores = list(self.validation_scores or ())
         if self.pca_score is not None:
             ax.axhline(self.pca_score, color=OF_PCA, linestyle="--", label="PCA")
         curve = {"color": OF_MODEL, "label": "validation rows", **line_kw}
-        ax.plot(range(1, len(scores) + 1), scores, **curve)
-        kept = scores[self.best_iter - 1] if self.best_iter else self.pca_score
-        if self.is_pca or self.best_iter:
+        epochs = self._epochs(scores)
+        ax.plot(epochs, scores, **curve)
+        kept = scores[epochs.index(self.best_iter)] if self.best_iter in epochs else self.pca_score
+        if self.is_pca or self.best_iter in epochs:
             marks = {"marker": "o", "linestyle": "none", "clip_on": False, "zorder": 4}
             colour = OF_PCA if self.is_pca else OF_MODEL
             ax.plot([self.best_iter], [kept], color=colour, **marks, label="kept")
         ax.set_ylabel("Score")
 
     def _plot_losses(self, ax: Any, line_kw: dict[str, Any]) -> None:
-        epochs = range(1, len(self.training_losses) + 1)
         train = {"color": FAINT, "label": "training rows", **line_kw}
-        ax.plot(epochs, self.training_losses, **train)
+        ax.plot(self._epochs(self.training_losses), self.training_losses, **train)
         if self.validation_losses is not None:
             valid = {"color": OF_MODEL, "label": "validation rows", **line_kw}
-            ax.plot(epochs, self.validation_losses, **valid)
+            ax.plot(self._epochs(self.validation_losses), self.validation_losses, **valid)
         if self.best_iter:
             ax.axvline(self.best_iter, color=OF_MODEL, linestyle=":", label="kept")
         ax.set_ylabel("Loss")
