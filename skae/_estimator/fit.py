@@ -246,10 +246,8 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
 
     def _start(self, job: Job) -> Training:
         """Build the net, and load the weights at which it starts."""
-        k, whole = resolve_number(self.n_components), None
-        former = job.former
-        if former is not None and isinstance(k, float):
-            k = former.spec.n_components
+        former, whole = job.former, None
+        k = resolve_number(self.n_components, job.rank, former.spec if former else None)
         if isinstance(k, float):
             whole = job.pca(k)
             k = whole.n_components
@@ -303,17 +301,20 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         module, degrees = self.net_.module_, job.moments.degrees_of_freedom or 1.0
         with as_if_alone(inference=True):
             rows = (x for _, x in self._batches(job.source))
-            squares, variances = module.turn_codes(
-                rows, degrees, whiten=self.whiten, world=job.source.world
-            )
+            codes = module.turn_codes(rows, degrees, whiten=self.whiten, world=job.source.world)
         self.net_.world = ALONE
         if module.noise_variance is None:
             n_left = n_left_out(job.moments, self.n_components_)
-            variance = squares / (degrees * n_left) if n_left > 0 else 0.0
+            variance = codes.squares / (degrees * n_left) if n_left > 0 else 0.0
         else:
             variance = module.noise_variance.item()
         self.noise_variance_ = variance * self.scale_**2
-        self._diagnose(variances.numpy())
+        self.n_samples_ = job.n_counted
+        total = job.moments.variances.sum() * job.moments.total / degrees
+        self.explained_variance_: Array | None = codes.explained
+        self.explained_variance_ratio_: Array | None = codes.explained / (total or 1.0)
+        self._code_mean: Array | None = codes.mean
+        self._diagnose(codes.variances)
 
 
 @dataclass(eq=False, repr=False)

@@ -53,13 +53,16 @@ from skae._training.resume.disk import COPY_SHARE, WRITE_SHARE
 class SharedParameters:
     """Parameters of every autoencoder, in the order in which ``help`` lists them."""
 
-    n_components: int | float = parameter(
+    n_components: int | float | None = parameter(
         0.95,
-        integer(1) | real(0, 1, "()"),
+        integer(1) | real(0, 1, "(]") | options(None),
         """
-        Size of the code. A float is a share of variance: the fewest components with which
-        PCA keeps that share, as in :class:`sklearn.decomposition.PCA`. Pass an int to fix
-        the size, and search it with ``GridSearchCV``; it may exceed the number of features.
+        Size of the code. A float below 1 is a share of variance: the fewest components with which
+        PCA keeps that share, as in :class:`sklearn.decomposition.PCA`. None and 1.0 are all
+        components that PCA has, min(n_samples, n_features). A share keeps PCA's count, with which
+        PCA keeps nearly all, so that there is little to gain: 0.95 makes the default safe, not
+        small. For a smaller code pass an int, which you know, search with ``GridSearchCV``, or
+        get from ``skae.select_n_components``. An int may exceed the number of features.
         """,
     )
     _: KW_ONLY
@@ -80,11 +83,11 @@ class SharedParameters:
         training starts at PCA's codes with the best linear decoder for the loss.
         """,
     )
-    hidden_layer_sizes: tuple[int, ...] | str = parameter(
+    hidden_layer_sizes: tuple[int, ...] | int | str = parameter(
         "auto",
-        sizes | options("auto"),
+        sizes | integer(1) | options("auto"),
         f"""
-        Widths of the encoder's hidden layers; the decoder has the same in reverse.
+        Widths of the encoder's hidden layers; the decoder has the same in reverse. 64 is (64,).
         ``()`` gives the linear autoencoder. "auto" is {SHALLOW}; {DEEP} where the code has up
         to {FEW_COMPONENTS} numbers and X more than {FEW_ROWS:,} rows; {WIDE} for {MANY_ROWS:,}
         rows or more of {MANY_FEATURES} features or more, such as images. Widen for these where

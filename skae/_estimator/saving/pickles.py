@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from skae._estimator.saving.content import names_of_parameters
 from skae._estimator.saving.parts import to_plain
+from skae._estimator.saving.versions import with_later_names
 from skae._files.words import shown
 
 # cloudpickle and dill store a local function's code, and copy keeps the function, so for them it
@@ -94,14 +95,19 @@ def is_below(*packages: str) -> bool:
     return False
 
 
-def require_complete(cls: Any, state: dict[str, Any], version: str | None) -> None:
-    """Raise ValueError where a pickle of another version lacks what this one needs."""
+def completed(cls: Any, state: dict[str, Any], version: str | None) -> dict[str, Any]:
+    """Return a pickle's state with what later versions have added.
+
+    Raises ValueError where a pickle of another version lacks what this one needs.
+    """
     needed, _ = cls._names_of_state()
     if "n_features_in_" not in state and not needed & state.keys():
-        return  # not fitted
+        return state  # not fitted
+    state = with_later_names(state, needed)
     missing = sorted(needed - state.keys())
     if missing:
         raise ValueError(
             f"this pickle of {cls.__name__} was written with skae {version or 'before 0.1.0'} and "
             f"lacks {', '.join(missing)}: load it with that version, and fit or save anew."
         )
+    return state
