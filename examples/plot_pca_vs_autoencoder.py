@@ -1,4 +1,5 @@
 """What do I gain when AutoEncoder(k) stands where PCA(k) stood?
+=============================================================
 
 Squared error of test images and accuracy of the same classifier behind both, then a grid
 search over the size of the code, then the classic picture. ``--data mnist`` takes MNIST
