@@ -32,8 +32,8 @@ estimators = (AdversarialAutoEncoder, WassersteinAutoEncoder)
 priors = ("uniform", "swiss_roll")
 
 # %%
-# Codes of test images, coloured by digit, over draws of the prior in grey
-# ------------------------------------------------------------------------
+# Codes of test images over draws of the prior in grey
+# ----------------------------------------------------
 figure, axes = plt.subplots(2, 2, figsize=(6.8, 6.4), layout="constrained")
 for line, estimator in zip(axes, estimators, strict=True):
     for axis, prior in zip(line, priors, strict=True):
@@ -45,8 +45,9 @@ for line, estimator in zip(axes, estimators, strict=True):
         auc = cross_val_score(judge, both[order], is_draw[order], scoring="roc_auc").mean()
         print(f"{estimator.__name__:22} {prior:10} AUC {auc:.2f}, R² {model.score(test):.2f}")
         axis.scatter(*draws.T, s=8, color="0.8")
-        points = axis.scatter(*codes.T, s=8, c=y_test, cmap="tab10", vmin=-0.5, vmax=9.5)
+        for digit in range(10):
+            mark = {"marker": f"${digit}$", "color": f"C{digit}"}
+            axis.scatter(*codes[y_test == digit].T, s=22, linewidths=0.3, **mark)
         axis.set(title=f"{prior}, AUC {auc:.2f}", xticks=[], yticks=[], aspect="equal")
     line[0].set_ylabel(estimator.__name__)
-figure.colorbar(points, ax=axes, ticks=range(10), label="digit")
 plt.show()

@@ -43,8 +43,8 @@ def dropout(n_inputs, n_outputs):
 # %%
 # Is it better?
 # -------------
-# Test images decide, not the number of layers: on these digits dropout gains a little, and residual
-# blocks lose. ``encoder`` and ``decoder`` are parameters like others: a grid search can choose.
+# Images that did not train decide: on these digits dropout gains a little, and residual blocks
+# lose. ``encoder`` and ``decoder`` are parameters like others, so that a grid search can choose.
 X_train, X_test = train_test_split(load_digits().data / 16, random_state=0)
 figure, axis = plt.subplots(layout="constrained")
 networks = {"default": None, "residual": residual, "dropout": dropout}
