@@ -1,4 +1,5 @@
 """Can Dask's workers fit an autoencoder to a table that none of them can hold, and encode it?
+===========================================================================================
 
     pip install "skae[dask]" && python examples/distributed_dask.py
 

@@ -1,4 +1,5 @@
 """Can Ray read a table, fit one autoencoder on it in many processes, and encode it?
+=================================================================================
 
     pip install "skae[ray]" && python examples/distributed_ray.py
 

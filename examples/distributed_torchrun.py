@@ -1,4 +1,5 @@
 """Can several processes fit one autoencoder, each on rows of its own?
+===================================================================
 
     torchrun --standalone --nproc-per-node 2 examples/distributed_torchrun.py
 

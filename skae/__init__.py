@@ -11,6 +11,7 @@ from skae._components import ComponentsSelection, select_n_components
 from skae._contractive import ContractiveAutoEncoder
 from skae._denoising import DenoisingAutoEncoder
 from skae._dropout import DropoutAutoEncoder
+from skae._estimator.jobs.advice import AdviceWarning
 from skae._files.format import ModelFileError
 from skae._imputer import AutoEncoderImputer
 from skae._load import load
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdversarialAutoEncoder",
+    "AdviceWarning",
     "AutoEncoder",
     "AutoEncoderImputer",
     "ComponentsSelection",

@@ -45,7 +45,8 @@ def load(
 
     Parameters
     ----------
-    path : path
+    path : str or path-like
+        A file that ``save`` wrote.
     estimator : class or None
         The class of the estimator where it is yours, not one of skae's.
     **handed_in
@@ -67,5 +68,19 @@ def load(
         Where the file cannot be read at all.
     TypeError, ValueError
         For what is handed in and is no such parameter, or is in the file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import skae
+    >>> X = np.random.default_rng(0).normal(size=(100, 5))
+    >>> model = skae.AutoEncoder(2, max_iter=2, random_state=0).fit(X)
+    >>> with TemporaryDirectory() as folder:
+    ...     model.save(Path(folder) / "model.safetensors")
+    ...     again = skae.load(Path(folder) / "model.safetensors")
+    >>> bool((again.transform(X) == model.transform(X)).all())
+    True
     """
     return read_model(path, CLASSES, estimator, handed_in)

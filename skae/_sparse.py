@@ -43,8 +43,8 @@ class SparseAutoEncoder(BaseAutoEncoder):
 
     .. math:: \frac{1}{n} \sum_x L(x, g(z)) + \alpha\, \Omega(z)
 
-    where L is the loss and Ω is either the L1 norm, Ω(z) = Σⱼ |zⱼ|, or, over the rows of a batch,
-    Ω = Σⱼ KL(ρ ‖ ρ̂ⱼ) of Bernoulli distributions, with ρ̂ⱼ the mean of tanh |zⱼ| and ρ the
+    where L is the loss and Ω is either the L1 norm, ``Ω(z) = Σⱼ |zⱼ|``, or, over the rows of a
+    batch, Ω = Σⱼ KL(ρ ‖ ρ̂ⱼ) of Bernoulli distributions, with ρ̂ⱼ the mean of ``tanh |zⱼ|`` and ρ the
     ``target_activation``. Training starts at PCA's codes of unit variance, in whose units α is;
     with ``tied_weights=True`` at codes in units of ``scale_``.
 
@@ -67,7 +67,7 @@ class SparseAutoEncoder(BaseAutoEncoder):
     Notes
     -----
     Ng's hidden units are sigmoids, at rest at 0. These codes are real numbers, at rest at 0, and
-    PCA is among their encoders; tanh |z| is what takes the place of the activation.
+    PCA is among their encoders; ``tanh |z|`` is what takes the place of the activation.
 
     References
     ----------

@@ -15,7 +15,7 @@ from skae._estimator.parameters.rules import (
 from skae._model.codes import OwnAxes, PrincipalAxes
 from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule
-from skae._training.callbacks import StopTraining
+from skae._training.outside.callbacks import StopTraining
 
 __all__ = [
     "AutoEncoderModule",

@@ -131,12 +131,23 @@ def transform(estimator: Any, X: Any) -> Any:
     estimator : estimator of skae
         Fitted, to whatever kind of rows.
     X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+        Rows; numbers of rows may be unknown.
 
     Returns
     -------
     dask.array.Array of shape (n_samples, n_components_)
         In the chunks of X. After ``estimator.set_output(transform="pandas")`` a
         dask.dataframe.DataFrame, with the index of X where X has one.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from skae import AutoEncoder
+    >>> from skae.dask import fit, transform
+    >>> X = da.random.default_rng(0).normal(size=(200, 4), chunks=(50, 4))
+    >>> model = fit(AutoEncoder(2, max_iter=2, random_state=0), X)
+    >>> transform(model, X).compute().shape
+    (200, 2)
     """
     return _collections.by_row("transform")(estimator, X)
 
@@ -147,11 +158,24 @@ def inverse_transform(estimator: Any, X: Any) -> Any:
     Parameters
     ----------
     estimator : estimator of skae
+        Fitted, to whatever kind of rows.
     X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_components_)
+        Codes, as :func:`transform` returns them.
 
     Returns
     -------
     dask.array.Array of shape (n_samples, n_features_in_)
+        Rows in the units of the training data, in the chunks of X.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from skae import AutoEncoder
+    >>> from skae.dask import fit, inverse_transform, transform
+    >>> X = da.random.default_rng(0).normal(size=(200, 4), chunks=(50, 4))
+    >>> model = fit(AutoEncoder(2, max_iter=2, random_state=0), X)
+    >>> inverse_transform(model, transform(model, X)).compute().shape
+    (200, 4)
     """
     return _collections.by_row("inverse_transform")(estimator, X)
 
@@ -162,13 +186,26 @@ def score_samples(estimator: Any, X: Any, **options: Any) -> Any:
     Parameters
     ----------
     estimator : estimator of skae
+        Fitted, to whatever kind of rows.
     X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+        Rows; numbers of rows may be unknown.
     **options
         Further parameters of the estimator's ``score_samples``.
 
     Returns
     -------
     dask.array.Array of shape (n_samples,)
+        In the units of the estimator's ``score_samples``, in the chunks of X.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from skae import AutoEncoder
+    >>> from skae.dask import fit, score_samples
+    >>> X = da.random.default_rng(0).normal(size=(200, 4), chunks=(50, 4))
+    >>> model = fit(AutoEncoder(2, max_iter=2, random_state=0), X)
+    >>> bool(score_samples(model, X).max().compute() <= 0)
+    True
     """
     return _collections.by_row("score_samples")(estimator, X, **options)
 
@@ -179,7 +216,9 @@ def score(estimator: Any, X: Any, *, sample_weight: Any = None) -> float:
     Parameters
     ----------
     estimator : estimator of skae
+        Fitted, to whatever kind of rows.
     X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+        Rows; numbers of rows may be unknown.
     sample_weight : array-like or Dask collection of shape (n_samples,), or None
         How much each row counts.
 
@@ -187,5 +226,15 @@ def score(estimator: Any, X: Any, *, sample_weight: Any = None) -> float:
     -------
     float
         What the estimator's ``score`` returns.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from skae import AutoEncoder
+    >>> from skae.dask import fit, score
+    >>> X = da.random.default_rng(0).normal(size=(200, 4), chunks=(50, 4))
+    >>> model = fit(AutoEncoder(2, max_iter=2, random_state=0), X)
+    >>> 0 < score(model, X) < 1
+    True
     """
     return _collections.score(estimator, X, None, sample_weight)

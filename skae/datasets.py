@@ -14,10 +14,22 @@ __all__ = ["data_folder", "fetch_fashion_mnist", "fetch_mnist"]
 def data_folder() -> Path | None:
     """Return the folder that the environment variable ``SKAE_DATA`` names, if it is set.
 
+    Returns
+    -------
+    pathlib.Path or None
+        The folder; None where the variable is not set.
+
     Raises
     ------
     FileNotFoundError
         If the variable names no folder.
+
+    Examples
+    --------
+    >>> from skae.datasets import data_folder
+    >>> folder = data_folder()
+    >>> folder is None or folder.is_dir()
+    True
     """
     name = os.environ.get("SKAE_DATA")
     if not name:
@@ -42,6 +54,14 @@ def fetch_mnist() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     ----------
     .. [1] LeCun, Y., Bottou, L., Bengio, Y. and Haffner, P., "Gradient-based learning
        applied to document recognition", Proceedings of the IEEE 86, 1998.
+
+    Examples
+    --------
+    Not run by the tests: without ``SKAE_DATA`` it downloads.
+
+    >>> from skae.datasets import fetch_mnist
+    >>> X, y = fetch_mnist()  # doctest: +SKIP
+    >>> X_train, X_test = X[:60_000] / 255, X[60_000:] / 255  # doctest: +SKIP
     """
     return _fetch("mnist", "mnist_784")
 
@@ -60,6 +80,13 @@ def fetch_fashion_mnist() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     ----------
     .. [1] Xiao, H., Rasul, K. and Vollgraf, R., "Fashion-MNIST: a novel image dataset for
        benchmarking machine learning algorithms", arXiv 1708.07747, 2017.
+
+    Examples
+    --------
+    Not run by the tests: without ``SKAE_DATA`` it downloads.
+
+    >>> from skae.datasets import fetch_fashion_mnist
+    >>> X, y = fetch_fashion_mnist()  # doctest: +SKIP
     """
     return _fetch("fashion-mnist", "Fashion-MNIST")
 

@@ -135,6 +135,19 @@ def register(kind: Kind) -> Kind:
     -------
     type
         The same class, so that this is a decorator too.
+
+    Raises
+    ------
+    TypeError
+        For what is no class of autoencoders.
+
+    Examples
+    --------
+    >>> import skae.onnx
+    >>> from skae import AutoEncoder
+    >>> @skae.onnx.register
+    ... class MyAutoEncoder(AutoEncoder):
+    ...     pass
     """
     if not isinstance(kind, type) or not issubclass(kind, FittedAutoEncoder):
         raise TypeError(

@@ -66,15 +66,6 @@ def test_callbacks_see_the_end_of_the_epoch_that_broke_down(digits):
     assert find(model, Count).n_ended == model.n_iter_ == 6
 
 
-def test_a_line_is_printed_for_every_epoch_where_patience_ends_the_training(capsys):
-    X = np.random.default_rng(0).normal(size=(100, 8))
-    model = AutoEncoder(
-        2, n_iter_no_change=3, learning_rate_init=1e-30, verbose=1, random_state=0
-    ).fit(X)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + model.n_iter_  # two of heading
-
-
 def end_with(error, hook="on_epoch_end", epoch=3):
     """Return a callback that raises in an epoch; it is the user's, not one of skorch's."""
 

@@ -329,8 +329,12 @@ def test_pairs_of_codes_have_a_panel_each_and_one_code_a_histogram(digits):
     np.testing.assert_allclose(points, model.transform(digits)[:, [0, 1]], rtol=1e-6)
     assert made.axes_[1, 0].get_ylabel() == "code 1"
     assert not made.axes_[0, 1].axison
-    made = LatentSpaceDisplay.from_estimator(model, digits, components=[2])
-    assert sum(bar.get_height() for bar in made.ax_.patches) == len(digits)
+    for y in (None, digits.sum(axis=1)):
+        made = LatentSpaceDisplay.from_estimator(model, digits, y, components=[2])
+        assert sum(bar.get_height() for bar in made.ax_.patches) == len(digits)
+    y = np.array(["a", "b", "_c"])[np.arange(len(digits)) % 3]
+    made = LatentSpaceDisplay.from_estimator(model, digits, y, components=[2])
+    assert [t.get_text()[-1] for t in made.ax_.get_legend().get_texts()] == ["c", "a", "b"]
 
 
 def test_many_rows_are_shown_by_their_density(digits):
@@ -456,6 +460,8 @@ def test_displays_refuse_what_is_not_fitted_or_no_autoencoder(display, spots):
     for unfitted in (skae.AutoEncoder(), make_pipeline(StandardScaler(), skae.AutoEncoder())):
         with pytest.raises(NotFittedError):
             make_display(display, unfitted, spots)
+    with pytest.raises(ValueError, match="is the class AutoEncoder; pass a fitted instance"):
+        make_display(display, skae.AutoEncoder, spots)
     pipeline = make_pipeline(PCA(2), LogisticRegression()).fit(spots, spots[:, 0] > 0.1)
     with pytest.raises(ValueError, match=r"LogisticRegression, which has no .*\[:-1\]"):
         make_display(display, pipeline, spots)

@@ -33,7 +33,7 @@ from skae._data.split import row_keys, scramble, split_shards
 from skae._data.sums.moments import Moments
 from skae._data.world import ALONE
 from skae._start.pca import fit_pca
-from skae._training.callbacks import StopTraining
+from skae._training.outside.callbacks import StopTraining
 from skae._training.resume.kept import KeptInMemory
 
 # Those that draw nothing at random while they train.

@@ -1,7 +1,9 @@
 """What the documentation shows works."""
 
+import pkgutil
 import re
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 from estimators import make_spots
 from processes import run_command, run_script
+
+import skae
 
 ROOT = Path(__file__).parents[1]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -23,11 +27,18 @@ def blocks_of(page):
 
 
 PAGES = [
-    "docs/new_autoencoder.md",
     "docs/compare_with_pca.md",
+    "docs/first_steps.md",
+    "docs/from_others.md",
     "docs/long_fits.md",
+    "docs/new_autoencoder.md",
     "docs/out_of_python.md",
+    "docs/reading_scores.md",
+    "docs/real_data.md",
+    "docs/reproducibility.md",
     "docs/saving.md",
+    "docs/the_floor.md",
+    "docs/which_estimator.md",
 ]
 
 
@@ -45,6 +56,50 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     namespace = {"__name__": "page"}
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)
+
+
+def test_the_first_example_of_the_front_pages_runs(capsys):
+    first = blocks_of("README.md")[0]
+    assert first == blocks_of("docs/index.md")[0]
+    exec(compile(first, "README.md", "exec"), {"__name__": "page"})
+    shares, accuracy = capsys.readouterr().out.splitlines()
+    of_pca, share = map(float, shares.split())
+    assert share > of_pca
+    assert float(accuracy) > 0.9
+
+
+def public_modules():
+    """Return the modules of skae that have public names."""
+    names = (module.name for module in pkgutil.iter_modules(skae.__path__, "skae."))
+    return ["skae", *(name for name in names if not name.split(".")[1].startswith("_"))]
+
+
+def names_of_the_reference():
+    """Return the names in the tables of the API reference, with their modules."""
+    names, module = set(), None
+    for line in (ROOT / "docs/api.rst").read_text().splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.split()[-1]
+        elif re.fullmatch(r" {3}\w+", line):
+            names.add((module, line.strip()))
+    return names
+
+
+@pytest.mark.parametrize("module", public_modules())
+def test_the_api_reference_lists_all_public_names(module):
+    listed = {name for where, name in names_of_the_reference() if where == module}
+    assert listed == set(import_module(module).__all__)
+
+
+def test_every_page_is_in_the_table_of_contents():
+    listed = {"index"}
+    for page in ("index", "user_guide"):
+        for toctree in re.findall(
+            r"```{toctree}\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(), flags=re.DOTALL
+        ):
+            listed.update(re.findall(r"^(?:.*<)?([\w/]+)>?$", toctree, flags=re.MULTILINE))
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert pages <= listed
 
 
 SEARCH = "docs/grid_search_on_a_cluster.md"

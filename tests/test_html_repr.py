@@ -67,10 +67,10 @@ def test_the_diagram_says_what_was_fitted_and_how_it_compares_with_pca(estimator
     module = model.net_.module_
     n_weights = sum(v.numel() for p in (module.encoder, module.decoder) for v in p.parameters())
     assert summary["Weights"].startswith(f"{n_weights:,}, of which")
-    told = "{:.2f} nats a row" if n_outputs == 4 else "{:.1%} explained"
+    name = "ELBO" if n_outputs == 4 else "explained"
     kept = model.validation_scores_[model.best_iter_ - 1]
     assert summary["Score on validation rows"] == (
-        f"PCA {told.format(model.pca_score_)}, {estimator.__name__} {told.format(kept)}"
+        f"{name}: PCA {model.pca_score_:.3f}, {estimator.__name__} {kept:.3f}"
     )
     assert summary["Training"] == f"12 epochs; the weights of epoch {model.best_iter_} were kept"
 
@@ -114,12 +114,12 @@ def test_the_diagram_says_that_the_result_is_pca():
     model = skae.AutoEncoder(2, **SHORT).fit(rows)
     assert model.best_iter_ == 0
     [summary] = summaries(model)
-    assert summary["Score on validation rows"] == f"PCA {model.pca_score_:.1%} explained"
+    assert summary["Score on validation rows"] == f"explained: PCA {model.pca_score_:.3f}"
     assert summary["Training"] == "3 epochs, none better than PCA beyond chance: the result is PCA"
     with pytest.warns(UserWarning):
         model = skae.AutoEncoder(2, **SHORT).fit(rows[:8])
     [summary] = summaries(model)
-    assert summary["Score on training rows"] == f"PCA {model.pca_score_:.1%} explained"
+    assert summary["Score on training rows"] == f"explained: PCA {model.pca_score_:.3f}"
     assert summary["Training"] == "no epochs: the result is PCA"
 
 

@@ -23,11 +23,11 @@ from skae._model.make_module import make_module
 from skae._model.networks.make_networks import make_networks
 from skae._model.networks.mlp import ACTIVATIONS, MLP
 from skae._model.spec import ModelSpec
-from skae._training.callbacks import StopTraining
 from skae._training.engine.optimizer import FlatAdamW, one_cycle
 from skae._training.engine.speed import takes_bfloat16
 from skae._training.engine.tape import Tape
 from skae._training.make_net import make_net
+from skae._training.outside.callbacks import StopTraining
 
 
 def fit(digits, **parameters):
@@ -143,13 +143,6 @@ def test_two_schedules_at_once_are_refused(digits):
     for scheduler in (skorch.callbacks.LRScheduler, skorch.callbacks.LRScheduler(), Own):
         with pytest.raises(ValueError, match="set learning_rate='constant'"):
             fit(digits, callbacks=[("schedule", scheduler)])
-
-
-def test_verbose_prints_a_line_per_epoch(digits, capsys):
-    fit(digits, verbose=1)
-    lines = capsys.readouterr().out.splitlines()
-    assert "train_loss" in lines[0]
-    assert len(lines) == 2 + 6
 
 
 @pytest.mark.parametrize("part_size", [1, 300, 2**20])

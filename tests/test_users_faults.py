@@ -207,7 +207,7 @@ def test_a_callback_of_any_class_with_one_hook_works_and_stays_as_it_was(named, 
 def test_a_net_with_a_callback_of_any_class_is_pickled():
     net = AutoEncoder(2, callbacks=[OneHook()], **SHORT).fit(ROWS).net_
     copied = pickle.loads(pickle.dumps(net))
-    assert find(type("M", (), {"net_": copied}), skae._training.callbacks.Borrowed)
+    assert find(type("M", (), {"net_": copied}), skae._training.outside.callbacks.Borrowed)
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("epoch_timer", "b"), ("_keep_best", "b")])

@@ -8,7 +8,7 @@ from estimators import ESTIMATORS, NETWORKS, WEAK_PRIOR
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
-from watching import find, squared_error
+from watching import RecordTasks, find, squared_error
 
 import skae
 from skae import AutoEncoder
@@ -220,3 +220,16 @@ def test_divergence_in_the_span_keeps_the_floor(tables):
         model = AutoEncoder(2, max_iter=5, learning_rate_init=1e30, random_state=0).fit(tables[0])
     X, pca = tables[1], PCA(2).fit(tables[0])
     np.testing.assert_allclose(squared_error(model, X), squared_error(pca, X), rtol=1e-4)
+
+
+def test_few_rows_of_many_features_hand_over_networks_of_rows():
+    X, record = make_arcs(), RecordTasks()
+    model = AutoEncoder(1, **TRAINS).set_callbacks(record).fit(X)
+    assert model.best_iter_ > 0
+    best = record.fitted[model.best_iter_ - 1]
+    np.testing.assert_allclose(
+        best.inverse_transform(best.transform(X)),
+        model.inverse_transform(model.transform(X)),
+        atol=1e-4,
+    )
+    np.testing.assert_array_equal(AutoEncoder(1, **TRAINS).fit(X).transform(X), model.transform(X))

@@ -36,6 +36,30 @@ class WatchGradients(skorch.callbacks.Callback):
             )
 
 
+class RecordTasks:
+    """A callback of scikit-learn's: notes what it is told, and ends the fit with an epoch."""
+
+    def __init__(self, stop_at=None):
+        self.stop_at, self.events, self.fitted = stop_at, [], []
+
+    def setup(self, estimator, context):
+        self.events.append("setup")
+
+    def teardown(self, estimator, context):
+        self.events.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.events.append(("begin", context.task_name, context.task_id, context.max_subtasks))
+
+    def on_fit_task_end(
+        self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None
+    ):
+        self.told = X, y, metadata
+        self.events.append(("end", context.task_name, context.task_id))
+        self.fitted.append(fitted_estimator)
+        return context.task_name == "epoch" and context.task_id + 1 == self.stop_at
+
+
 def find(model, kind):
     """Return the fit's own copy of a callback."""
     return next(c for _, c in model.net_.callbacks_ if isinstance(c, kind))

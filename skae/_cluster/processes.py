@@ -34,6 +34,13 @@ MANY_BYTES = 2**18
 class ProcessLostError(RuntimeError):
     """A process is gone, or did not answer in time.
 
+    Parameters
+    ----------
+    message : str
+        What happened, and what to do.
+    ranks : list of int
+        As the attribute.
+
     Attributes
     ----------
     ranks : list of int

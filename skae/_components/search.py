@@ -38,6 +38,35 @@ def first_that_passes(passes: Passes, sizes: Iterable[int]) -> tuple[int, int | 
     return below, None
 
 
+def halve(passes: Passes, top: int, most: int) -> tuple[int, int | None]:
+    """Return a size that does not pass and one that does, near each other: halves or doubles.
+
+    Of sizes up to ``top`` the larger are asked first: a size that passes by chance, below others
+    that do not, is not found.
+
+    Parameters
+    ----------
+    passes : callable
+    top : int
+        Where to begin.
+    most : int
+        The largest size.
+
+    Returns
+    -------
+    below, size : int
+        0 where 1 passes, and None where no size does.
+    """
+    below, size = first_that_passes(passes, [top, *doubles(top, most)])
+    if size != top:
+        return below, size
+    for half in halves(top)[-2::-1]:
+        if not passes(half):
+            return half, size
+        size = half
+    return 0, size
+
+
 def refine(passes: Passes, below: int, size: int, tolerance: float = TOLERANCE) -> int:
     """Return a size that passes, and is next to one that does not, by bisection.
 

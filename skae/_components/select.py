@@ -8,7 +8,14 @@ from sklearn.base import clone
 
 from skae._autoencoder import AutoEncoder
 from skae._components.result import ComponentsSelection
-from skae._components.search import TOLERANCE, doubles, first_that_passes, halves, refine
+from skae._components.search import (
+    TOLERANCE,
+    doubles,
+    first_that_passes,
+    halve,
+    halves,
+    refine,
+)
 from skae._components.trials import Measure, Score, Trials, make_trials, require_autoencoder
 from skae._estimator.environment import as_if_alone
 from skae._estimator.jobs.sizes import most_components
@@ -69,12 +76,13 @@ def select_n_components(
         Copies of it are fitted, with other ``n_components`` and ``max_iter``. None means
         ``AutoEncoder()``.
     sizes : "auto", tuple or list of int
-        The sizes to fit. "auto" begins with the size of PCA that keeps ``share`` on the rows held
-        out, its half, its quarter and so on. With rule="share" these are fitted from the smallest
-        upwards until one keeps the share (beyond PCA's only if PCA's does not), and then some
-        between this and the one before, until they differ by a tenth or by 1. With rule="one_se"
-        all of them are fitted, up to the size of PCA that keeps ``share`` of the variance of the
-        rows that it has seen. A tuple or a list is fitted as it is.
+        The sizes to fit. With rule="share" "auto" begins at the size with which PCA keeps
+        ``share`` on the rows held out, and goes on with its half, its quarter and so on until
+        one does not keep the share. Then it bisects between this one and the last one that does,
+        until they differ by a tenth or by 1. Where PCA's size does not do, it is doubled.
+        With rule="one_se" "auto" begins at the size with which PCA keeps ``share`` of the variance
+        of the rows that it has seen, fits this and all halves, and bisects. Sizes in a
+        tuple or a list are all fitted, such as for a whole curve.
     steps : float in (0, 1], default=0.25
         Share of the estimator's epochs that each fit takes; 1 for full fits.
     sample_weight : array-like of shape (n_samples,) or None
@@ -107,10 +115,13 @@ def select_n_components(
     Notes
     -----
     Fits with fewer steps and fewer rows are a little worse than the fit to come, so that the size
-    chosen is rather too large than too small. Scores may fall from a size to the next
-    larger one, because trainings end at different weights. The size chosen is the smallest of
-    those fitted that keeps the share. Of a size that was not fitted nothing is known:
-    it is taken to be no better than the next larger one that was.
+    chosen is rather too large than too small. The rows held out are a sample:
+    ``standard_errors`` says how far scores may be off.
+
+    Scores may fall from a size to the next larger one, because trainings end at different
+    weights. "auto" asks larger sizes first, and takes sizes below one that does not keep the share
+    for too small without fitting them. Of sizes in a tuple or a list, the smallest that keeps the
+    share is chosen, whatever larger ones do.
 
     With rule="share" a :class:`VariationalAutoEncoder` is scored by the reconstructions from its
     posterior means; with "one_se" by its ``score``, in nats. Missing values, NaN, count in no
@@ -165,22 +176,23 @@ def check_arguments(share: Any, rule: Any, sizes: Any, steps: Any, random_state:
 def by_share(trials: Trials, sizes: Any, share: float) -> Choice:
     """Return the smallest size with which the autoencoder keeps a share, PCA's, and the share."""
     n_pca = pca_that_keeps(trials, share)
-    most = trials.job.largest
-    top = most if n_pca is None else n_pca
-    is_auto = isinstance(sizes, str)
-    tried = halves(top) + doubles(top, most) if is_auto else sorted({int(k) for k in sizes})
 
     def keeps(k: int) -> bool:
         return trials.score(k) >= share
 
-    if not is_auto:
+    if isinstance(sizes, str):
+        most = trials.job.largest
+        below, found = halve(keeps, most if n_pca is None else n_pca, most)
+        found = None if found is None else refine(keeps, below, found)
+    else:
+        tried = sorted({int(k) for k in sizes})
         for k in tried:
             trials.score(k)
-    below, found = first_that_passes(keeps, tried)
+        _, found = first_that_passes(keeps, tried)
     if found is None:
         raise_not_kept(trials, share)
     assert found is not None
-    return refine(keeps, below, found) if is_auto else found, n_pca, share
+    return found, n_pca, share
 
 
 def pca_that_keeps(trials: Trials, share: float) -> int | None:

@@ -75,6 +75,23 @@ def mean_over_rows(values: Tensor) -> Tensor:
     """Return the mean over the rows of a batch, with their weights, of a number or more of each.
 
     The rows are those of all processes that share the batch.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_rows,) or (n_rows, ...)
+        Numbers of each row of the batch.
+
+    Returns
+    -------
+    Tensor of shape () or (...)
+        Their mean; outside of a fit the plain mean.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.base import mean_over_rows
+    >>> mean_over_rows(torch.tensor([1.0, 2.0, 6.0]))
+    tensor(3.)
     """
     _, weights, world, share = _known.get()
     if world.size == 1:

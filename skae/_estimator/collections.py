@@ -91,6 +91,7 @@ class TakesCollections:
         X : array-like, sparse matrix, stored array or Dask collection
             Of shape (n_samples, n_features).
         y : ignored
+            For scikit-learn, which passes it.
         **options
             Passed to ``fit``.
 
@@ -98,6 +99,14 @@ class TakesCollections:
         -------
         ndarray of shape (n_samples, n_components_), of ``dtype``
             Or, where X is a collection of Dask, a lazy one.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> AutoEncoder(2, max_iter=2, random_state=0).fit_transform(X).shape
+        (150, 2)
         """
         if is_collection(X):
             return self.fit(X, y, **options).transform(X)

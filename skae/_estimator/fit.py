@@ -1,23 +1,24 @@
 """How an autoencoder is fitted: check → start → train → select → settle."""
 
-from abc import abstractmethod
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skae._data.batches import RowDataset
-from skae._data.sources import Array, Source
+from skae._data.sources import Source
 from skae._data.sums.moments import Moments
 from skae._data.units import Units
 from skae._data.world import ALONE, World
 from skae._estimator.checkpoints.folder import checkpoints
-from skae._estimator.environment import all_at_once, as_if_alone, resolve_device
+from skae._estimator.environment import all_at_once, resolve_device
+from skae._estimator.jobs.advice import advise_on_result, advise_on_rows, advise_on_size
 from skae._estimator.jobs.choice import choose_rows
 from skae._estimator.jobs.job import Former, Job
+from skae._estimator.jobs.partial_fit import fit_part
 from skae._estimator.jobs.stream import Stream
 from skae._estimator.missing import rows_for_fit
 from skae._estimator.parameters.arguments import (
@@ -34,15 +35,15 @@ from skae._estimator.parameters.resolve import (
 )
 from skae._estimator.parameters.rules import check_parameters
 from skae._estimator.parameters.shared import SharedParameters
-from skae._estimator.partial_fit import fit_part
 from skae._estimator.scores import ReconstructionScores
-from skae._estimator.use import FittedAutoEncoder
+from skae._estimator.settle import Settles
 from skae._model.make_module import make_module
 from skae._model.weights import weights_to_arrays
 from skae._start.gaussian import Gaussian, gaussian_of_complete
-from skae._start.pca import n_left_out
 from skae._training.make_net import make_net
-from skae._training.net import AutoEncoderNet
+from skae._training.outside.limits import Limits
+from skae._training.outside.progress import showing
+from skae._training.outside.tasks import CallbackSupportMixin, FitTask, telling, with_callbacks
 from skae._training.resume.kept import Kept, keeping
 from skae._training.selection import KeepBest, Training
 from skae._training.span import in_span
@@ -52,17 +53,10 @@ MIN_SCALE = 1e-30
 
 
 @dataclass(eq=False, repr=False)
-class BaseLatentModel(SharedParameters, FittedAutoEncoder):
+class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
     """Base of every estimator that has a code: how it is fitted."""
 
-    @abstractmethod
-    def _scorer(self, net: AutoEncoderNet, rows: RowDataset) -> Callable[[dict[str, float]], float]:
-        """Return the function that makes ``score`` of rows from the means of their loss terms."""
-
-    @abstractmethod
-    def _diagnose(self, variances: Array) -> None:
-        """Say what the variances of the codes tell, the largest first."""
-
+    @with_callbacks
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None) -> Self:
         """Fit the autoencoder.
 
@@ -74,6 +68,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
             what has a shape, a dtype and slices of rows, as in h5py and zarr, stays where it
             is, and rows of a sparse matrix become arrays a batch at a time.
         y : ignored
+            For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
             How much each row counts; None means 1 each. A weight of 2 is as if the row were there
             twice, and of 0 as if it were not there.
@@ -85,6 +80,7 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         Returns
         -------
         self
+            The fitted estimator.
 
         Raises
         ------
@@ -99,9 +95,18 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         UserWarning
             When too few rows can validate, so that the result is PCA; and when
             a warm start has to start anew, because all rows have trained the last weights.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> AutoEncoder(2, max_iter=2, random_state=0).fit(X).n_iter_
+        2
         """
+        task = FitTask(self, X, y, sample_weight)
         with all_at_once(self) as fitted:
-            fitted._fit(X, sample_weight, groups)
+            fitted._fit(X, sample_weight, groups, task=task if task.has_listeners else None)
         return self
 
     def _fit_together(
@@ -147,17 +152,30 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
             Rows; two at least in the first call.
         y : ignored
+            For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
             How much each row counts; None means 1 each.
 
         Returns
         -------
         self
+            The fitted estimator.
 
         Raises
         ------
         ValueError
             As :meth:`fit`; what was fitted before then stays as it was.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_digits(return_X_y=True)
+        >>> model = AutoEncoder(8, max_iter=1, random_state=0)
+        >>> for part in (X[:900], X[900:]):
+        ...     model = model.partial_fit(part)
+        >>> model.transform(X).shape
+        (1797, 8)
         """
         with all_at_once(self) as fitted:
             fit_part(fitted, X, sample_weight)
@@ -170,7 +188,9 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         groups: Any,
         world: World = ALONE,
         kept: Kept | None = None,
+        task: FitTask | None = None,
     ) -> None:
+        started = time.monotonic()
         check_parameters(self)
         with checkpoints(self, world) as folder:
             seed = world.agree(draw_seed(self.random_state))
@@ -182,21 +202,33 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
                 if kept.seed != seed:  # an interrupted fit without a random_state
                     seed = kept.seed_of_fit(seed, world)
                     rows = rows_for_fit(self, X, sample_weight, groups, seed, world)
-            self._train(self._check(*rows, seed, by_keys), kept)
+            job = self._check(*rows, seed, by_keys)
+            job.started = started
+            self._train(job, kept, task)
 
-    def _train(self, job: Job, kept: Kept | None) -> None:
+    def _train(self, job: Job, kept: Kept | None, task: FitTask | None) -> None:
+        advise_on_rows(self, job)
         training = self._start(job)
-        if self.early_stopping and self.init == "pca" and training.validation is None:
-            warn_of_few_rows(self, job.split)
-        else:
-            with in_span(training) as (train, validation), keeping(kept, training, train):
-                training.net.train(train, validation)
-        training.select()
-        self._report(training)
+        advise_on_size(self, training)
+        net, score = training.net, self._score(training)
+        trains = not self.early_stopping or self.init != "pca" or training.validation is not None
+        n_epochs, stopped = net.max_epochs if trains else 0, partial(self._stopped, job, training)
+        with telling(task, net, n_epochs, stopped), showing(net, self._title(), score) as progress:
+            if trains:
+                with in_span(training) as (train, validation), keeping(kept, training, train):
+                    net.train(train, validation)
+            else:
+                warn_of_few_rows(self, job.split)
+            training.select()
+            progress.conclude(net, training.best.epoch_, is_pca=training.ends_at_pca)
+        advise_on_result(self, training, score)
+        self._report(training, score)
         self._stream: Stream | None = None
         # What a warm start has to know.
         self._trained, self._is_pca = job.trained, training.ends_at_pca
         self._settle(job)
+        if task is not None:
+            task.end(self)
 
     # -- check -----------------------------------------------------------------------------
 
@@ -262,7 +294,13 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         best = KeepBest(tol=self.tol)
         options = training_options(self, self._module, spec, job.n_seen, world) | job.net_options
         net = make_net(
-            module, best=best, device=job.device, generator=job.shuffling, world=world, **options
+            module,
+            best=best,
+            device=job.device,
+            generator=job.shuffling,
+            world=world,
+            limits=Limits(self.max_time, job.started, self.keep_interrupted),
+            **options,
         )
         net.max_epochs, best.patience_ = job.epochs(self, net.batch_size)
         best.may_give_up_ = self.n_iter_no_change == "auto"
@@ -277,45 +315,6 @@ class BaseLatentModel(SharedParameters, FittedAutoEncoder):
         training.load_start()
         return training
 
-    # -- settle ----------------------------------------------------------------------------
-
-    def _report(self, training: Training) -> None:
-        """Set the attributes that tell how the training went."""
-        net, start = training.net, training.start
-        self.net_ = net
-        self.n_iter_ = len(net.history)
-        self.best_iter_ = training.best.epoch_
-        self.loss_curve_ = [row["train_loss"] for row in net.history]
-        score = self._scorer(net, training.deciding)
-        self.pca_score_ = None if start.pca_terms is None else score(start.pca_terms)
-        self.validation_scores_: list[float] | None = None
-        if training.validation is not None:
-            prefix = "valid_"
-            self.validation_scores_ = [
-                score({n.removeprefix(prefix): v for n, v in row.items() if n.startswith(prefix)})
-                for row in net.history
-            ]
-
-    def _settle(self, job: Job) -> None:
-        """Turn the codes into the method's axes over all rows, and measure the noise."""
-        module, degrees = self.net_.module_, job.moments.degrees_of_freedom or 1.0
-        with as_if_alone(inference=True):
-            rows = (x for _, x in self._batches(job.source))
-            codes = module.turn_codes(rows, degrees, whiten=self.whiten, world=job.source.world)
-        self.net_.world = ALONE
-        if module.noise_variance is None:
-            n_left = n_left_out(job.moments, self.n_components_)
-            variance = codes.squares / (degrees * n_left) if n_left > 0 else 0.0
-        else:
-            variance = module.noise_variance.item()
-        self.noise_variance_ = variance * self.scale_**2
-        self.n_samples_ = job.n_counted
-        total = job.moments.variances.sum() * job.moments.total / degrees
-        self.explained_variance_: Array | None = codes.explained
-        self.explained_variance_ratio_: Array | None = codes.explained / (total or 1.0)
-        self._code_mean: Array | None = codes.mean
-        self._diagnose(codes.variances)
-
 
 @dataclass(eq=False, repr=False)
 class BaseAutoEncoder(ReconstructionScores, BaseLatentModel):
@@ -323,5 +322,6 @@ class BaseAutoEncoder(ReconstructionScores, BaseLatentModel):
 
     A method is a subclass decorated with :func:`skae.base.estimator` that names its module
     and declares its own parameters, which the module is given by keyword. It overrides
-    nothing else.
+    nothing else. Its parameters and attributes are those of :class:`skae.AutoEncoder`; the
+    example of :class:`skae.base.AutoEncoderModule` has one.
     """

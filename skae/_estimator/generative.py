@@ -1,7 +1,7 @@
 """What models with a prior can do."""
 
 from inspect import isclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,6 +43,12 @@ def make_generator(random_state: int | np.random.RandomState | None) -> torch.Ge
 
 class Generative(FittedAutoEncoder):
     """An autoencoder whose codes have a prior, from which rows can be drawn."""
+
+    _at_pca: ClassVar[str] = (
+        "validation rows do not prefer a network, so that its codes are not brought closer to the "
+        "prior, and sample() draws what a linear model makes of it. More rows help, or fewer "
+        "components; init='random' trains without this guard."
+    )
 
     def sample_codes(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None

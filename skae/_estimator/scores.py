@@ -91,7 +91,7 @@ def score_of_rows(fitted: Any, X: Any, sample_weight: Any) -> float:
 class ReconstructionScores(FittedAutoEncoder):
     """Scores that say how well rows are reconstructed."""
 
-    _told_score = "{:.1%} explained"
+    _score_name = "explained"
 
     def score_samples(self, X: Any) -> Array:
         """Return minus the error of every row's reconstruction.
@@ -111,6 +111,17 @@ class ReconstructionScores(FittedAutoEncoder):
             ones, in nats for cross-entropy and counts; the higher, the more normal the row.
             float64 in any case where ``scale_`` is below 1e-15 or above 1e15, whose squares float32
             cannot hold.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> model = AutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> X_hat = model.inverse_transform(model.transform(X))
+        >>> np.allclose(model.score_samples(X), -np.square(X_hat - X).sum(axis=1), rtol=1e-3)
+        True
         """
         fitted = self._fitted()
         errors, _ = reconstruction_errors(fitted, scored_rows(fitted, X))
@@ -132,6 +143,7 @@ class ReconstructionScores(FittedAutoEncoder):
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
             Missing values, NaN, do not count.
         y : ignored
+            For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
             How much each row counts; None means 1 each.
 
@@ -139,6 +151,14 @@ class ReconstructionScores(FittedAutoEncoder):
         -------
         float
             1 for perfect reconstructions, 0 for those no better than the mean.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> 0.97 < AutoEncoder(2, max_iter=2, random_state=0).fit(X).score(X) < 1
+        True
         """
         return score_of_rows(self._fitted(), X, sample_weight)
 
@@ -174,9 +194,8 @@ class ReconstructionScores(FittedAutoEncoder):
 class LikelihoodScores(FittedAutoEncoder):
     """Scores that say how likely rows are, of models whose module has bounds of that."""
 
-    _told_score = "{:.2f} nats a row"
-
     beta: float
+    _score_name = "ELBO"
 
     def score_samples(self, X: Any, n_importance_samples: int | None = None) -> Array:
         """Return a lower bound of the log-likelihood of every row, estimated from fixed draws.
@@ -195,6 +214,15 @@ class LikelihoodScores(FittedAutoEncoder):
         ndarray of shape (n_samples,), of ``dtype``
             In nats; the higher, the more normal the row. Draws are the same for each row and
             in each call. Of binary cross-entropy it is a likelihood where rows are zeros and ones.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import VariationalAutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> vae.score_samples(X, n_importance_samples=10).shape
+        (150,)
         """
         fitted = self._fitted()
         check_argument("n_importance_samples", n_importance_samples, integer(1) | options(None))
@@ -207,7 +235,9 @@ class LikelihoodScores(FittedAutoEncoder):
         Parameters
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            Of missing values, NaN, no likelihood counts.
         y : ignored
+            For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
             How much each row counts; None means 1 each.
 
@@ -215,6 +245,16 @@ class LikelihoodScores(FittedAutoEncoder):
         -------
         float
             In nats a row.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.decomposition import PCA
+        >>> from skae import VariationalAutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> vae.score(X) > PCA(2).fit(X).score(X) - 0.1
+        True
         """
         return score_of_rows(self._fitted(), X, sample_weight)
 

@@ -54,7 +54,7 @@ OTHERS = {
 
 
 class ModelFileError(ValueError):
-    """Raised for a file that cannot be loaded, saying what is wrong with it."""
+    """Raised by :func:`skae.load`, saying what is wrong with a file."""
 
 
 def write_file(

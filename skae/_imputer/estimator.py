@@ -163,12 +163,14 @@ class AutoEncoderImputer(FittedImputer):
         X : array-like of shape (n_samples, n_features)
             NaN is missing; never changed.
         y : ignored
+            For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
             How much each row counts. Rows of weight 0 are ignored.
 
         Returns
         -------
         self
+            The fitted imputer.
 
         Raises
         ------
@@ -179,6 +181,14 @@ class AutoEncoderImputer(FittedImputer):
         -----
         UserWarning
             When a column without any observed value is dropped.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skae import AutoEncoderImputer
+        >>> X = np.array([[1.0, 2.0], [2.0, np.nan], [3.0, 6.0], [4.0, 8.0]])
+        >>> AutoEncoderImputer(hidden_layer_sizes=()).fit(X).statistics_.shape
+        (2,)
         """
         with all_at_once(self) as fitted:
             fitted._fit(X, sample_weight)

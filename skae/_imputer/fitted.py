@@ -50,11 +50,21 @@ class FittedImputer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            NaN is missing; never changed.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float32 or float64 as X
             The columns that were not dropped, and those of the indicator.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skae import AutoEncoderImputer
+        >>> X = np.array([[1.0, 2.0], [2.0, np.nan], [3.0, 6.0], [4.0, 8.0]])
+        >>> imputer = AutoEncoderImputer(hidden_layer_sizes=()).fit(X)
+        >>> bool(np.isfinite(imputer.transform(X)).all())
+        True
         """
         check_is_fitted(self)
         fitted = snapshot(self)
@@ -83,6 +93,16 @@ class FittedImputer(
         Returns
         -------
         ndarray of str
+            One name a column, those of the indicator last.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skae import AutoEncoderImputer
+        >>> X = np.array([[1.0, 2.0], [2.0, np.nan], [3.0, 6.0], [4.0, 8.0]])
+        >>> imputer = AutoEncoderImputer(hidden_layer_sizes=(), add_indicator=True).fit(X)
+        >>> imputer.get_feature_names_out().tolist()
+        ['x0', 'x1', 'missingindicator_x1']
         """
         names: NDArray[np.object_] = super().get_feature_names_out(input_features)
         out = names if self.keep_empty_features else names[self._kept]

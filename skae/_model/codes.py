@@ -86,12 +86,35 @@ class Axes(ABC):
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rotation of the codes and their variances along its columns.
 
-        Parameters and returns are as in :func:`skae.functional.principal_axes`.
+        Parameters
+        ----------
+        covariance : Tensor of shape (n_components, n_components)
+            Covariance of the codes z.
+        cross_covariance : Tensor of shape (n_components, n_features)
+            Covariance of the codes with the rows x.
+
+        Returns
+        -------
+        rotation : Tensor of shape (n_components, n_components)
+            Orthogonal, one axis a column.
+        variances : Tensor of shape (n_components,)
+            Along the columns, descending.
         """
 
     @abstractmethod
     def centre(self, mean: Tensor) -> Tensor:
-        """Return what is subtracted from the network's codes, whose mean is ``mean``."""
+        """Return what is subtracted from the network's codes.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (n_components,)
+            Of the network's codes.
+
+        Returns
+        -------
+        Tensor of shape (n_components,)
+            What is subtracted.
+        """
 
     @abstractmethod
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,16 +123,31 @@ class Axes(ABC):
         Parameters
         ----------
         codes, wanted : Tensor of shape (n_rows, n_components)
+            Codes of the same rows, by two models.
 
         Returns
         -------
         rotation : Tensor of shape (n_components, n_components)
+            Orthogonal.
         shift : Tensor of shape (n_components,)
             ``codes @ rotation + shift`` is next to ``wanted``.
         """
 
     def divisor(self, variances: Tensor, *, whiten: bool) -> Tensor:
-        """Return what the turned codes are divided by."""
+        """Return what the turned codes are divided by.
+
+        Parameters
+        ----------
+        variances : Tensor of shape (n_components,)
+            Of the turned codes, descending.
+        whiten : bool
+            Whether they are to have unit variance.
+
+        Returns
+        -------
+        Tensor of shape (n_components,)
+            Their deviations, or ones.
+        """
         ones = torch.ones_like(variances)
         if not whiten:
             return ones
@@ -117,14 +155,31 @@ class Axes(ABC):
 
 
 class PrincipalAxes(Axes):
-    """Codes become centred, uncorrelated, ordered by variance and fixed in sign, as PCA's."""
+    """Codes become centred, uncorrelated, ordered by variance and fixed in sign, as PCA's.
+
+    A method says so in its module: ``axes = PrincipalAxes()``.
+
+    Parameters
+    ----------
+    rounding : float
+        Variances below this share of the largest are rounding errors, which whitening leaves.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.base import PrincipalAxes
+    >>> covariance = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+    >>> rotation, variances = PrincipalAxes().find(covariance, covariance)
+    >>> variances
+    tensor([3., 1.])
+    """
 
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Diagonalise the covariance."""
         return principal_axes(covariance, cross_covariance)
 
     def centre(self, mean: Tensor) -> Tensor:
-        """Subtract the mean."""
+        """Return the mean."""
         return mean
 
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,14 +192,31 @@ class PrincipalAxes(Axes):
 
 
 class OwnAxes(Axes):
-    """Codes keep the axes in which they were trained, and their zero; order and signs are set."""
+    """Codes keep the axes in which they were trained, and their zero; order and signs are set.
+
+    A method says so in its module: ``axes = OwnAxes()``.
+
+    Parameters
+    ----------
+    rounding : float
+        Variances below this share of the largest are rounding errors, which whitening leaves.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.base import OwnAxes
+    >>> covariance = torch.tensor([[2.0, 1.0], [1.0, 4.0]])
+    >>> rotation, variances = OwnAxes().find(covariance, covariance)
+    >>> variances
+    tensor([4., 2.])
+    """
 
     def find(self, covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Order the axes by variance."""
         return own_axes(covariance, cross_covariance)
 
     def centre(self, mean: Tensor) -> Tensor:
-        """Subtract nothing."""
+        """Return zeros."""
         return torch.zeros_like(mean)
 
     def align(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

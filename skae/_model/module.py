@@ -48,6 +48,24 @@ class AutoEncoderModule(Drawing, ABC):
         On the module's device, and on the host: the sources of every random draw in training.
     progress : float
         The share of the training's steps that have been taken.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skae.base import AutoEncoderModule, BaseAutoEncoder, estimator
+    >>> class SmallCodes(AutoEncoderModule):
+    ...     def forward(self, x):
+    ...         z = self.encoder(x)
+    ...         output = self.decoder(z)
+    ...         penalty = 0.1 * z.square().sum(dim=1)
+    ...         return output, {"reconstruction": self.loss(x, output), "penalty": penalty}
+    >>> @estimator
+    ... class SmallCodesAutoEncoder(BaseAutoEncoder):
+    ...     "min over f and g of the mean of L(x, g(f(x))) + 0.1 ‖f(x)‖²."
+    ...     _module = SmallCodes
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> SmallCodesAutoEncoder(2, max_iter=2, random_state=0).fit_transform(X).shape
+    (150, 2)
     """
 
     # What a method may say of itself:
@@ -134,6 +152,11 @@ class AutoEncoderModule(Drawing, ABC):
             Of probabilistic PCA.
         tied : bool
             Whether the decoder has the encoder's weights.
+
+        Returns
+        -------
+        LinearCodes
+            How PCA's codes become the network's, and back.
         """
         deviations = torch.ones_like(variances) if tied else whitening(variances)
         zeros = torch.zeros_like(variances)
@@ -172,17 +195,50 @@ class AutoEncoderModule(Drawing, ABC):
     # -- what every module has -------------------------------------------------------------
 
     def code(self, x: Tensor) -> Tensor:
-        """Return the codes of ``x`` in the network's axes, deterministic."""
+        """Return the codes of ``x`` in the network's axes, deterministic.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_rows, n_features)
+            Rows in the module's units.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_components)
+            In the network's axes.
+        """
         z: Tensor = self.encoder(x)[:, : self.n_components]
         return z
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the codes of ``x`` as users see them, deterministic."""
+        """Return the codes of ``x`` as users see them, deterministic.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_rows, n_features)
+            Rows in the module's units.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_components)
+            What ``transform`` returns.
+        """
         codes: Tensor = self.frame(self.code(x))
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Return the decoder's output for codes as users see them."""
+        """Return the decoder's output for codes as users see them.
+
+        Parameters
+        ----------
+        codes : Tensor of shape (n_rows, n_components)
+            As :meth:`encode` returns them.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_features)
+            The reconstruction in the module's units, or what the loss has in its place.
+        """
         output: Tensor = self.decoder(self.frame.inverse(codes))
         return output
 
@@ -213,7 +269,9 @@ class AutoEncoderModule(Drawing, ABC):
         degrees_of_freedom : float
             What sums of squares are divided by for a variance.
         whiten : bool
+            Whether codes are to have unit variance.
         world : World
+            The processes each of which has some of the rows.
 
         Returns
         -------

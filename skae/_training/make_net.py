@@ -4,14 +4,16 @@ from fnmatch import fnmatch
 from typing import Any
 
 from skae._model.module import AutoEncoderModule
-from skae._training.callbacks import is_scheduler, own_callbacks
 from skae._training.engine.optimizer import FlatAdamW
 from skae._training.epoch import NOTHING_TO_TRAIN
 from skae._training.net import AutoEncoderNet
+from skae._training.outside.callbacks import is_scheduler, own_callbacks
 from skae._training.selection import KeepBest
 
 # Names of callbacks that are skae's or skorch's.
-RESERVED = ("_keep_best", "_go_on", "_keep", "_keep_iterate", "epoch_timer", "print_log")
+RESERVED = tuple(
+    ["_keep_best", "_go_on", "_keep", "_keep_iterate", "_fit_task", "_progress", "epoch_timer"]
+)
 # Parameters that weight decay spares, each pattern in a group of the optimizer's.
 WITHOUT_DECAY = ("*.bias", "log_noise_variance")
 

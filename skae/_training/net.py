@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.callbacks import Callback, EpochTimer
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -21,7 +21,6 @@ from skae._model.losses import Prepared
 from skae._model.module import AutoEncoderModule, require_terms
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.seeding import Drawing
-from skae._training.callbacks import StopTraining, asks_to_stop, listens
 from skae._training.engine.discriminator import DiscriminatorTraining
 from skae._training.engine.optimizer import COURSES, FlatAdamW, last_values
 from skae._training.engine.pickled import PickledOnce
@@ -29,6 +28,8 @@ from skae._training.engine.residual_noise import ResidualNoise
 from skae._training.engine.speed import SMALL_STEP, fast_networks, one_thread, takes_bfloat16
 from skae._training.engine.together import join_module
 from skae._training.epoch import PassTerms, record_batch, record_epoch, step_loss
+from skae._training.outside.callbacks import StopTraining, asks_to_stop, listens
+from skae._training.outside.limits import Limits
 
 
 class AutoEncoderNet(PickledOnce):
@@ -49,14 +50,14 @@ class AutoEncoderNet(PickledOnce):
         How much of another row's residual is added to each row of a training batch.
     precision : {"auto", "float32", "bfloat16"}
         In which MLPs are trained; everything else is in float32.
-    averages : bool
-        Whether the weights that are evaluated and kept are averages over the steps.
-    tape : bool
-        Whether to use written-out gradients (:class:`Tape`): the same result, faster.
-    trains : bool
-        Whether the net is to be trained, and so needs an optimizer.
+    averages, tape, trains : bool
+        Whether the weights that are evaluated and kept are averages over the steps; whether to use
+        written-out gradients (:class:`Tape`), which give the same result faster; whether the net
+        is to be trained, and so needs an optimizer.
     world : World
         The processes that train together, each with its share of every batch.
+    limits : Limits or None
+        What ends the training before its last epoch.
     **kwargs
         As in :class:`skorch.NeuralNet`.
     """
@@ -75,6 +76,7 @@ class AutoEncoderNet(PickledOnce):
         tape: bool = True,
         trains: bool = True,
         world: World = ALONE,
+        limits: Limits | None = None,
         **kwargs: Any,
     ) -> None:
         self.generator = generator
@@ -85,13 +87,13 @@ class AutoEncoderNet(PickledOnce):
         self.tape = tape
         self.trains = trains
         self.world = world
+        self.limits = limits or Limits()
         super().__init__(module, **{"criterion": nn.Identity, **kwargs})
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
-        # Not skorch's averages of batch losses: run_single_epoch records the epoch's. PrintLog
-        # formats its table even where it prints nothing.
-        defaults = [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
-        return defaults if self.verbose else defaults[:1]
+        # Not skorch's averages of batch losses, for run_single_epoch records the epoch's; and not
+        # its table of them, for which there is Progress.
+        return [("epoch_timer", EpochTimer())]
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the name and the value of every parameter that is trained on the loss."""
@@ -114,8 +116,7 @@ class AutoEncoderNet(PickledOnce):
 
     def optimizers(self) -> list[FlatAdamW]:
         """Return the optimizers of the loss and of the discriminator."""
-        both = (self.optimizer_, None if self.against_ is None else self.against_.optimizer)
-        return [optimizer for optimizer in both if optimizer is not None]
+        return [self.optimizer_, *([] if self.against_ is None else [self.against_.optimizer])]
 
     def train(self, rows: RowDataset, validation: RowDataset | None) -> None:
         """Train an initialised net on ``rows``; the loss of ``validation`` rows is recorded."""
@@ -123,7 +124,8 @@ class AutoEncoderNet(PickledOnce):
             self.train_split = predefined_split(validation)
         batch, _ = next(iter(Batches(rows, self.batch_size, None)))
         self._begin(rows, batch)
-        with suppress(StopTraining), one_thread(self._is_small()):
+        listening, one = self.limits.listening(self.world), one_thread(self._is_small())
+        with suppress(StopTraining), one, listening:
             if isinstance(self.module_.encoder, FlooredNetwork) and not self.module_.has_noise:
                 with counting(None, world=self.world):
                     self.module_.encoder.set_range(x for x, _ in self.get_iterator(rows))
@@ -174,10 +176,9 @@ class AutoEncoderNet(PickledOnce):
         for network in floored:
             # Without noise the encoder's inputs are the training rows, whose range is set once.
             network.notes_range = network is not module.encoder or module.has_noise
-        narrow = takes_bfloat16(self.precision, self.device, module)
-        narrow = not self.world.any(not narrow)
+        wide = self.world.any(not takes_bfloat16(self.precision, self.device, module))
         try:
-            with fast_networks(module, batch, narrow=narrow, tape=self.tape) as self.tape_:
+            with fast_networks(module, batch, narrow=not wide, tape=self.tape) as self.tape_:
                 trained = {p for _, p in self.get_all_learnable_params()}
                 self._tape_sets_all = self.tape_ is not None and trained <= self.tape_.parameters
                 yield
@@ -260,28 +261,27 @@ class AutoEncoderNet(PickledOnce):
         if self._watches_gradients:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+        step = max(self.step_, min(self.limits.spent(), 1.0) * self.n_steps_)
         if self.learning_rate != "constant":
-            share = COURSES[self.learning_rate](self.step_, self.n_steps_, self.optimizer_)
+            share = COURSES[self.learning_rate](step, self.n_steps_, self.optimizer_)
             for group in self.optimizer_.param_groups:
                 group["lr"] = share * self.lr
             self.optimizer_.update()
         else:
             self.optimizer_.step()  # schedulers look for this
         self.step_ += 1
-        self.module_.progress = self.step_ / self.n_steps_
+        self.module_.progress = min((step + 1) / self.n_steps_, 1.0)
         if self.against_ is not None:
             self.against_.step(batch)
         return {"y_pred": output}
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         """Return the decoder's output for a batch."""
-        output, _ = super().evaluation_step(batch, training)
-        return output
+        return super().evaluation_step(batch, training)[0]
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch without a gradient."""
-        known = (batch.observed, batch.weights, self.world, batch.share)
-        with torch.no_grad(), counting(*known):
+        with torch.no_grad(), counting(batch.observed, batch.weights, self.world, batch.share):
             return {"y_pred": self.module_(batch.x)}
 
     def run_single_epoch(
@@ -307,6 +307,8 @@ class AutoEncoderNet(PickledOnce):
                 collected.add(step["y_pred"][1], batch)
                 if watched:
                     self._report_batch(prefix, step, batch, training)
+                if training and self.world.size == 1 and self.limits.are_reached():
+                    break  # with several processes, at the end of the epoch
         if training:
             join_module(self.module_, self.optimizers(), iterator.rows)
         means = collected.means()
@@ -343,6 +345,6 @@ class AutoEncoderNet(PickledOnce):
                 raise StopTraining from stop
             self.is_over_ = True  # with the epoch, which other processes take part in
         if method_name == "on_epoch_end":
-            self.is_over_ = self.world.any(self.is_over_)
+            self.is_over_ = self.world.any(self.limits.end_epoch() or self.is_over_)
             if self.is_over_:  # now that all callbacks know
                 raise StopTraining

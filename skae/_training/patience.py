@@ -68,3 +68,12 @@ def report_divergence(net: NeuralNet, diverged_at: int, kept: int, *, has_start:
         ConvergenceWarning,
         stacklevel=5,
     )
+
+
+def report_interrupt(net: NeuralNet, kept: int) -> None:
+    """Warn that Ctrl-C has ended a training, of which the weights of an epoch are kept."""
+    warnings.warn(
+        f"Ctrl-C ended the training in epoch {len(net.history)} of {net.max_epochs}: the weights "
+        f"of epoch {kept} are kept (0 is the start), because keep_interrupted=True.",
+        stacklevel=5,
+    )

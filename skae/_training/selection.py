@@ -12,13 +12,14 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from skae._data.batch import counting
 from skae._data.batches import RowDataset
 from skae._data.sources import Array
-from skae._model.weights import copy_weights, load_trained
+from skae._model.weights import copy_weights, load_trained, weights_to_arrays
 from skae._start.floor import PCAFloor, floor_state
 from skae._training.iterate import Iterate
 from skae._training.net import AutoEncoderNet
-from skae._training.patience import leads_nowhere, report_divergence
+from skae._training.patience import leads_nowhere, report_divergence, report_interrupt
 
 # Without validation rows, epochs are compared by the losses of up to so many training rows.
 N_COMPARED = 1000
@@ -153,6 +154,8 @@ class Training:
         Weights of the last fit to go on from, which no validation row has trained.
     ends_at_pca : bool
         Whether PCA of all rows is what stays.
+    networks : NarrowNetworks or None
+        What makes networks of coordinates ones of rows again, where it is these that train.
     """
 
     net: AutoEncoderNet
@@ -165,11 +168,20 @@ class Training:
     former: dict[str, Array] | None
     start: Start = field(default_factory=Start)
     ends_at_pca: bool = False
+    networks: Any = None
 
     @property
     def deciding(self) -> RowDataset:
         """The rows that decide which weights stay."""
         return self.train if self.validation is None else self.validation
+
+    def state(self) -> dict[str, Array]:
+        """Return where the module stands, its networks as ones of rows, as arrays."""
+        net = self.net
+        if self.networks is None:
+            return weights_to_arrays(net.module_)
+        with counting(None), self.networks.widened(x for x, _ in net.get_iterator(self.train)):
+            return weights_to_arrays(net.module_)
 
     # -- start -----------------------------------------------------------------------------
 
@@ -250,6 +262,8 @@ class Training:
         if best.diverged_at_ is not None:
             has_start = math.isfinite(start.loss)
             report_divergence(net, best.diverged_at_, best.epoch_, has_start=has_start)
+        if net.limits.interrupted:
+            report_interrupt(net, best.epoch_)
         best.forget()
         net.module_.eval()
 

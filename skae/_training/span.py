@@ -64,7 +64,9 @@ def in_span(training: Training) -> Iterator[tuple[RowDataset, RowDataset | None]
     networks = NarrowNetworks(module, basis, train)
     training.net.initialize_optimizer()
     training.compare(train)
+    training.networks = networks
     yield train, validation
+    training.networks = None
     best = training.best
     if best.epoch_ > 0:
         best.restore(module)
@@ -157,6 +159,15 @@ class NarrowNetworks:
         if isinstance(own, nn.Parameter):
             value = nn.Parameter(value, requires_grad=own.requires_grad)
         setattr(part, name, value)
+
+    @contextmanager
+    def widened(self, batches: Iterator[Tensor]) -> Iterator[None]:
+        """Let the networks be ones of rows inside this context."""
+        narrow = [(part, name, getattr(part, name)) for part, name, _ in self.replaced]
+        self.widen(batches)
+        yield
+        for part, name, own in narrow:
+            setattr(part, name, own)
 
     def widen(self, batches: Iterator[Tensor]) -> None:
         """Make the networks ones of rows again; ``batches`` are the training rows."""

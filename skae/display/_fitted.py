@@ -42,7 +42,9 @@ def last_step(estimator: Any) -> Any:
     """Return the fitted autoencoder in which a search or a pipeline ends, or the one itself."""
     estimator = best_of(estimator)
     model = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(model, type) and hasattr(model, "fit"):
+    if isinstance(model, type):
+        raise ValueError(f"estimator is the class {model.__name__}; pass a fitted instance of it.")
+    if hasattr(model, "fit"):
         check_is_fitted(model)
     return model
 
@@ -115,7 +117,7 @@ class Rows:
                 names = self.before.get_feature_names_out()
             except (AttributeError, ValueError):  # a step that gives none
                 return None
-        return None if names is None else [short(str(name)) for name in names]
+        return None if names is None else [str(name) for name in names]
 
     def parts(self) -> Iterator[tuple[slice, Array, Array]]:
         """Yield rows part by part: which they are, as they were given, and reconstructed."""
@@ -161,9 +163,19 @@ def steps_before(estimator: Any) -> Any:
 
 
 def short(name: str) -> str:
-    """Return a name as matplotlib is to write it: cut short where it is long, no mathematics."""
-    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    return name.replace("$", r"\$")
+    """Return a name as matplotlib is to write it: without its middle if long, no mathematics.
+
+    A legend leaves out what begins with an underscore, so that there is a space before that.
+    """
+    if len(name) > LONGEST:
+        half = LONGEST // 2
+        name = f"{name[:half]}…{name[1 - half :]}"
+    return ("\u00a0" if name.startswith("_") else "") + name.replace("$", r"\$")
+
+
+def feature_labels(names: list[str] | None, n_features: int) -> list[str]:
+    """Return what features are called in a picture; those without names by their positions."""
+    return [f"x{j}" for j in range(n_features)] if names is None else [short(n) for n in names]
 
 
 def choose_components(components: Any, n_components: int, most: int) -> list[int]:

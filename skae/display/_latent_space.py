@@ -14,6 +14,9 @@ from skae.display._parts.colouring import SCALE, Colouring
 
 # Points in such numbers hide each other.
 MANY_ROWS = 5000
+# So many classes have room in one column of a legend.
+IN_A_COLUMN = 16
+LINES = ("-", "--", ":")
 KINDS = ("auto", "scatter", "density")
 
 
@@ -47,7 +50,7 @@ class LatentSpaceDisplay:
     >>> from skae import AutoEncoder
     >>> from skae.display import LatentSpaceDisplay
     >>> X, y = load_digits(return_X_y=True)
-    >>> model = AutoEncoder(2, max_iter=20, random_state=0).fit(X)
+    >>> model = AutoEncoder(2, max_iter=5, random_state=0).fit(X)
     >>> LatentSpaceDisplay.from_estimator(model, X, y).codes.shape
     (1797, 2)
     """
@@ -118,7 +121,7 @@ class LatentSpaceDisplay:
             codes=codes[:, chosen],
             y=y,
             code_names=[f"code {i}" for i in chosen],
-            y_name=None if y_name is None else short(str(y_name)),
+            y_name=None if y_name is None else str(y_name),
         )
         return display.plot(ax=ax, kind=kind)
 
@@ -145,10 +148,13 @@ class LatentSpaceDisplay:
             kind == "auto" and self.y is None and len(self.codes) > MANY_ROWS
         )
         side = max(1, n - 1)
-        size = (6.4, 4.8) if side == 1 else (2.6 * side + 0.8, 2.4 * side)
+        colouring = None if dense and n > 1 else Colouring.of(self.y, len(self.codes))
+        size = (2.6 * side + 0.8, 2.4 * side)
+        if side == 1:
+            has_two_columns = colouring is not None and len(colouring.classes) > IN_A_COLUMN
+            size = (8.4 if has_two_columns else 6.4, 4.8)
         axes = several_axes(self, ax, shape=(side, side), figsize=size)
         self.ax_ = axes[0, 0]
-        colouring = None if dense and n > 1 else Colouring.of(self.y, len(self.codes))
         for down, across in np.ndindex(side, side):
             if across > down:
                 axes[down, across].set_axis_off()
@@ -170,14 +176,10 @@ class LatentSpaceDisplay:
         bins = np.histogram_bin_edges(codes, bins="auto" if len(codes) < MANY_ROWS else 60)
         if not classes:
             ax.hist(codes, bins=bins, color=OF_MODEL)
+        style: dict[str, Any] = {"bins": bins, "histtype": "step", "linewidth": 1.5}
         for i, (name, where) in enumerate(classes.items()):
-            line = {
-                "color": COLOURS[i % len(COLOURS)],
-                "linestyle": ("-", "--", ":")[i // len(COLOURS)],
-            }
-            ax.hist(
-                codes[where], bins=bins, histtype="step", linewidth=1.5, label=short(name), **line
-            )
+            line = {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS)]}
+            ax.hist(codes[where], label=short(name), **line, **style)
         ax.set_xlabel(self._name(0))
         ax.set_ylabel("rows")
 
@@ -217,20 +219,18 @@ class LatentSpaceDisplay:
 
     def _explain(self, axes: Any, colouring: Colouring, *, has_room: bool) -> None:
         """Add the legend or the colour bar; a legend beside the axes where there is room."""
+        title = None if self.y_name is None else short(self.y_name)
         if colouring.values is not None:
             if colouring.drawn is not None:
-                bar = self.figure_.colorbar(colouring.drawn, ax=list(axes.flat), label=self.y_name)
+                bar = self.figure_.colorbar(colouring.drawn, ax=list(axes.flat), label=title)
                 bar.solids.set_alpha(1)
             return
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        if not labels:
-            return
-        options = {"title": self.y_name, "markerscale": 1.5, "fontsize": "small"}
+        options: dict[str, Any] = {"title": title, "markerscale": 1.5, "fontsize": "small"}
         if axes.size > 1:
-            place = {"loc": "upper right", "ncols": 1 + len(labels) // 9}
-            axes[0, -1].legend(handles, labels, **place, **options)
-        elif not has_room:
-            axes[0, 0].legend(handles, labels, **options)
-        else:
-            place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}
-            axes[0, 0].legend(handles, labels, ncols=1 + len(labels) // 16, **place, **options)
+            options |= {"loc": "upper right", "ncols": 1 + len(labels) // 9}
+        elif has_room:
+            columns = 1 + len(labels) // (IN_A_COLUMN + 1)
+            options |= {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "ncols": columns}
+        if labels:
+            axes[0, -1].legend(handles, labels, borderaxespad=0.2, **options)

@@ -7,7 +7,7 @@ import numpy as np
 from skae._data.sources import Array
 from skae._estimator.parameters.rules import Rule, check_argument, integer
 from skae.display._base import LINE, import_pyplot, several_axes
-from skae.display._fitted import Rows, choose_components
+from skae.display._fitted import Rows, choose_components, feature_labels
 from skae.display._parts.pictures import choose_kind, mosaic, show_mosaic
 
 # How many codes are shown where a user names none, and of a table how many features.
@@ -64,7 +64,7 @@ class LatentTraversalDisplay:
     >>> from skae import AutoEncoder
     >>> from skae.display import LatentTraversalDisplay
     >>> X, _ = load_digits(return_X_y=True)
-    >>> model = AutoEncoder(3, max_iter=20, random_state=0).fit(X)
+    >>> model = AutoEncoder(3, max_iter=5, random_state=0).fit(X)
     >>> display = LatentTraversalDisplay.from_estimator(model, X, image_shape=(8, 8))
     >>> display.rows.shape
     (3, 9, 64)
@@ -238,7 +238,7 @@ class LatentTraversalDisplay:
         changes = (self.rows - self.centre) / deviation
         largest = np.abs(changes).max(axis=(0, 1))
         shown = np.sort(np.argsort(-largest, kind="stable")[:MOST_FEATURES])
-        names = self.feature_names or [f"x{j}" for j in range(len(self.centre))]
+        names = feature_labels(self.feature_names, len(self.centre))
         size = (1.6 * n + 3.0, max(2.4, LINE * len(shown) + 1.0))
         axes = several_axes(self, ax, shape=(1, n), figsize=size, sharey=True)
         limit = max(float(largest.max()), 1e-12)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from skae._data.sources import Array
 from skae._estimator.parameters.rules import check_argument, integer
 from skae.display._base import LINE, OF_MODEL, OF_PCA, OF_ROWS, several_axes
-from skae.display._fitted import Rows
+from skae.display._fitted import Rows, feature_labels
 from skae.display._parts.pca import Straight, choose_pca
 from skae.display._parts.pictures import choose_kind
 
@@ -60,7 +60,7 @@ class ReconstructionErrorDisplay:
     >>> from skae import AutoEncoder
     >>> from skae.display import ReconstructionErrorDisplay
     >>> X, _ = load_digits(return_X_y=True)
-    >>> model = AutoEncoder(8, max_iter=20, random_state=0).fit(X[:1300])
+    >>> model = AutoEncoder(8, max_iter=5, random_state=0).fit(X[:1300])
     >>> display = ReconstructionErrorDisplay.from_estimator(model, X[1300:], X_train=X[:1300])
     >>> display.worst_rows.shape
     (10,)
@@ -126,9 +126,9 @@ class ReconstructionErrorDisplay:
         pca : bool or fitted sklearn.decomposition.PCA, default=True
             True fits PCA, with as many components as the code has numbers, to ``X_train``. Without
             ``X_train`` it is fitted to X, and has then seen the rows that are shown, which is in
-            its favour: it is called "PCA of these rows", and is left out where X has fewer
-            than ten rows for each component. A fitted PCA is shown as it is; in a pipeline
-            it must be one of what the autoencoder sees. False shows none.
+            its favour if the autoencoder has not: it is called "PCA of these rows", and is left out
+            where X has fewer than ten rows for each component. A fitted PCA is shown as it is; in a
+            pipeline it must be one of what the autoencoder sees. False shows none.
         X_train : array-like or sparse matrix of shape (n_train_samples, n_features) or None
             Rows that PCA is fitted to. Pass those that the autoencoder was fitted to, and as X
             others. Missing values are filled as the autoencoder fills them.
@@ -220,7 +220,7 @@ class ReconstructionErrorDisplay:
         for i, (name, colour, errors) in enumerate(both):
             places = np.arange(len(worst)) + (i - (len(both) - 1) / 2) * height
             ax.barh(places, errors[worst], height=height, color=colour, label=name)
-        names = self.feature_names or [f"x{j}" for j in range(len(self.feature_errors))]
+        names = feature_labels(self.feature_names, len(self.feature_errors))
         ax.set_yticks(range(len(worst)), [names[j] for j in worst])
         ax.set_ylim(len(worst) - 0.4, -0.6)
         ax.set_xlabel("mean squared error of a feature")

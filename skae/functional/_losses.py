@@ -23,12 +23,23 @@ def squared_error(x: Tensor, x_hat: Tensor, observed: Tensor | None = None) -> T
     Returns
     -------
     Tensor of shape (n_rows,)
+        In squared units of ``x``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import squared_error
+    >>> x, x_hat = torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]])
+    >>> squared_error(x, x_hat)
+    tensor([2.5000])
+    >>> squared_error(x, x_hat, observed=torch.tensor([[True, False]]))
+    tensor([0.5000])
     """
     return 0.5 * sum_observed(mse_loss(x_hat, x, reduction="none"), observed)
 
 
 def absolute_error(x: Tensor, x_hat: Tensor, observed: Tensor | None = None) -> Tensor:
-    """Sum of absolute differences of each row to its reconstruction, Σₖ |x̂ₖ − xₖ|.
+    """Sum of absolute differences of each row to its reconstruction, ``Σₖ |x̂ₖ − xₖ|``.
 
     Parameters
     ----------
@@ -40,12 +51,20 @@ def absolute_error(x: Tensor, x_hat: Tensor, observed: Tensor | None = None) -> 
     Returns
     -------
     Tensor of shape (n_rows,)
+        In the units of ``x``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import absolute_error
+    >>> absolute_error(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
+    tensor([3.])
     """
     return sum_observed(l1_loss(x_hat, x, reduction="none"), observed)
 
 
 def huber(x: Tensor, x_hat: Tensor, delta: float = 1.0, observed: Tensor | None = None) -> Tensor:
-    """Squared up to δ and linear beyond: Σₖ ½d² where d = |x̂ₖ − xₖ| ≤ δ, else δ(d − ½δ).
+    """Squared up to δ and linear beyond: Σₖ ½d² where ``d = |x̂ₖ − xₖ|`` ≤ δ, else δ(d − ½δ).
 
     Parameters
     ----------
@@ -59,11 +78,19 @@ def huber(x: Tensor, x_hat: Tensor, delta: float = 1.0, observed: Tensor | None 
     Returns
     -------
     Tensor of shape (n_rows,)
+        In squared units of ``x``.
 
     References
     ----------
     .. [1] Huber, P. J., "Robust estimation of a location parameter", Annals of Mathematical
        Statistics 35, 1964.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import huber
+    >>> huber(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
+    tensor([2.])
     """
     return sum_observed(huber_loss(x_hat, x, reduction="none", delta=delta), observed)
 
@@ -84,6 +111,13 @@ def binary_cross_entropy(x: Tensor, logits: Tensor, observed: Tensor | None = No
     -------
     Tensor of shape (n_rows,)
         In nats.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import binary_cross_entropy
+    >>> binary_cross_entropy(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.0]]))
+    tensor([1.3863])
     """
     losses = binary_cross_entropy_with_logits(logits, x, reduction="none")
     return sum_observed(losses, observed)
@@ -105,6 +139,13 @@ def poisson(x: Tensor, log_rate: Tensor, observed: Tensor | None = None) -> Tens
     -------
     Tensor of shape (n_rows,)
         In nats.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import poisson
+    >>> poisson(torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
+    tensor([2.])
     """
     return sum_observed(log_rate.exp() - x * log_rate, observed)
 

@@ -28,6 +28,16 @@ def mmd(x: Tensor, y: Tensor, scales: Tensor) -> Tensor:
        test", JMLR 13, 2012.
     .. [2] Tolstikhin, I., Bousquet, O., Gelly, S. and Schölkopf, B., "Wasserstein auto-encoders",
        ICLR 2018.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import mmd
+    >>> draws = torch.Generator().manual_seed(0)
+    >>> x, y = torch.randn(2, 500, 3, generator=draws)
+    >>> scales = torch.tensor([1.0, 10.0])
+    >>> bool(mmd(x, y, scales).abs() < 0.01 < mmd(x, y + 1, scales))
+    True
     """
     return mmd_by_row(x, y, scales).mean()
 
@@ -47,8 +57,10 @@ def mmd_by_row(
 
     Parameters
     ----------
-    x, y, scales
-        As in :func:`mmd`.
+    x, y : Tensor of shape (n, n_components) and (m, n_components)
+        Of two rows at least each.
+    scales : Tensor of shape (n_scales,)
+        C, squares of the distances at which to compare.
     within : Tensor of shape () or None
         E k(y, y′), where it is known already.
     weights : Tensor of shape (n,) or None
@@ -57,6 +69,17 @@ def mmd_by_row(
     Returns
     -------
     Tensor of shape (n,)
+        One number for each row of ``x``, without a unit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import mmd, mmd_by_row
+    >>> draws = torch.Generator().manual_seed(0)
+    >>> x, y = torch.randn(2, 500, 3, generator=draws)
+    >>> scales = torch.tensor([1.0, 10.0])
+    >>> torch.allclose(mmd_by_row(x, y, scales).mean(), mmd(x, y, scales))
+    True
     """
     if within is None:
         within = kernel_sums(y, y, scales, own=0).mean() / (len(y) - 1)
@@ -80,8 +103,10 @@ def kernel_sums(
 
     Parameters
     ----------
-    x, y, scales
-        As in :func:`mmd`.
+    x, y : Tensor of shape (n, n_components) and (m, n_components)
+        Rows of two samples.
+    scales : Tensor of shape (n_scales,)
+        C, squares of the distances at which to compare.
     own : int or None
         The position in ``y`` of the first row of ``x``, where ``y`` has these too: a row's kernel
         with itself is then left out.
@@ -91,6 +116,17 @@ def kernel_sums(
     Returns
     -------
     Tensor of shape (n,)
+        Each from 0 to m, or to the sum of the weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import kernel_sums
+    >>> x = torch.tensor([[0.0], [1.0]])
+    >>> kernel_sums(x, x, torch.tensor([1.0]))
+    tensor([1.5000, 1.5000])
+    >>> kernel_sums(x, x, torch.tensor([1.0]), own=0)
+    tensor([0.5000, 0.5000])
     """
     origin = (x if len(x) else y)[:1].detach()  # far from zero the squares would cancel
     x, y = x - origin, y - origin

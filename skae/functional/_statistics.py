@@ -27,6 +27,18 @@ def principal_axes(covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor
         Orthogonal Q, one axis a column, the largest variance first.
     variances : Tensor of shape (n_components,)
         Λ, descending and not negative.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import principal_axes
+    >>> covariance = torch.tensor([[1.0, 0.0], [0.0, 4.0]])
+    >>> rotation, variances = principal_axes(covariance, covariance)
+    >>> rotation
+    tensor([[0., 1.],
+            [1., 0.]])
+    >>> variances
+    tensor([4., 1.])
     """
     variances, rotation = torch.linalg.eigh(covariance)
     variances, rotation = variances.flip(0).clamp(min=0), rotation.flip(1)
@@ -38,7 +50,28 @@ def own_axes(covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tens
 
     For codes whose axes mean something, such as sparse ones: no two are mixed.
 
-    Parameters and returns are as there; Q is a permutation matrix of columns ±1.
+    Parameters
+    ----------
+    covariance : Tensor of shape (n_components, n_components)
+        Covariance of the codes z.
+    cross_covariance : Tensor of shape (n_components, n_features)
+        Covariance of the codes with the data x.
+
+    Returns
+    -------
+    rotation : Tensor of shape (n_components, n_components)
+        A permutation matrix of columns ±1, the largest variance first.
+    variances : Tensor of shape (n_components,)
+        Variances of the codes, descending and not negative.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import own_axes
+    >>> covariance = torch.tensor([[1.0, 0.5], [0.5, 4.0]])
+    >>> own_axes(covariance, covariance)[0]
+    tensor([[0., 1.],
+            [1., 0.]])
     """
     variances, order = covariance.diagonal().sort(descending=True, stable=True)
     rotation = torch.eye(len(order), dtype=covariance.dtype, device=covariance.device)[:, order]
@@ -68,7 +101,25 @@ def linearly_explained(variances: Tensor, cross_covariance: Tensor) -> Tensor:
 
 
 def extremes(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the least and the largest value of each column over batches of rows."""
+    """Return the least and the largest value of each column over batches of rows.
+
+    Parameters
+    ----------
+    batches : iterable of Tensor of shape (n_rows, n_features)
+        One at least, none of them empty.
+
+    Returns
+    -------
+    low, high : Tensor of shape (n_features,)
+        In the units of the rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import extremes
+    >>> extremes([torch.tensor([[1.0, 5.0]]), torch.tensor([[3.0, 2.0]])])
+    (tensor([1., 2.]), tensor([3., 5.]))
+    """
     low, high = zip(*(torch.aminmax(x, dim=0) for x in batches), strict=True)
     return torch.stack(low).amin(dim=0), torch.stack(high).amax(dim=0)
 

@@ -31,8 +31,8 @@ class Summarised(BaseEstimator):
     The attributes are those of :class:`skae._estimator.use.FittedAutoEncoder`.
     """
 
-    # How its score is told.
-    _told_score: ClassVar[str] = "{:.4g}"
+    # What its score is called.
+    _score_name: ClassVar[str]
 
     net_: Any
     n_iter_: int
@@ -68,16 +68,15 @@ def summarise(fitted: Summarised) -> dict[str, str]:
 
 def told_scores(fitted: Summarised) -> str:
     """Return PCA's score, and that of the epoch that was kept, as far as they are known."""
-    scores, told = fitted.validation_scores_ or [], fitted._told_score
-    parts = []
+    scores, parts = fitted.validation_scores_ or [], []
     if fitted.pca_score_ is not None:
-        parts.append(f"PCA {told.format(fitted.pca_score_)}")
+        parts.append(f"PCA {fitted.pca_score_:.3f}")
     # Parts that came before there were validation rows have no scores.
     from_end = fitted.n_iter_ - fitted.best_iter_
     if fitted.best_iter_ and from_end < len(scores):
         kept = scores[len(scores) - 1 - from_end]
-        parts.append(f"{type(fitted).__name__} {told.format(kept)}")
-    return ", ".join(parts)
+        parts.append(f"{type(fitted).__name__} {kept:.3f}")
+    return f"{fitted._score_name}: {', '.join(parts)}" if parts else ""
 
 
 def told_training(fitted: Summarised) -> str:

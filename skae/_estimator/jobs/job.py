@@ -1,5 +1,6 @@
 """What a fit has been given, checked: rows, units, and the fit that it goes on from."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,6 +91,8 @@ class Job:
     by_keys : bool
         Whether rows validate by their keys, and not by position: by the same ones then in a fit
         that goes on with fewer processes.
+    started : float
+        When the fit began, on the clock of ``time.monotonic``.
     """
 
     source: Source
@@ -103,6 +106,7 @@ class Job:
     goes_on: bool = False
     trained: Keys | None = None
     by_keys: bool = False
+    started: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def n_rows(self) -> int:

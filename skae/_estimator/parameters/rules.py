@@ -25,7 +25,24 @@ TOO_LARGE = 2**63
 
 @dataclass(frozen=True)
 class Rule:
-    """What a parameter may be: a phrase for people and a test."""
+    """What a parameter may be: a phrase for people and a test.
+
+    Parameters
+    ----------
+    expected : str
+        What errors say was expected, such as "int >= 1".
+    allows : callable (value) -> bool
+        Tells whether a value is allowed; it is given values of any type.
+
+    Examples
+    --------
+    >>> from skae.base import Rule, integer
+    >>> rule = integer(1) | Rule("an even number of pixels", lambda value: value == "even")
+    >>> rule.expected
+    'int >= 1 or an even number of pixels'
+    >>> rule.allows("even"), rule.allows(0)
+    (True, False)
+    """
 
     expected: str
     allows: Callable[[Any], bool]
@@ -51,14 +68,53 @@ def is_too_large(value: Any) -> bool:
 
 
 def integer(minimum: int) -> Rule:
-    """Allow integers from ``minimum`` on."""
+    """Allow integers from ``minimum`` on.
+
+    Parameters
+    ----------
+    minimum : int
+        The least integer that is allowed.
+
+    Returns
+    -------
+    Rule
+        It refuses bool, and integers of more than 64 bits.
+
+    Examples
+    --------
+    >>> from skae.base import integer
+    >>> integer(1).allows(3), integer(1).allows(0), integer(1).allows(True)
+    (True, False, False)
+    """
     return Rule(
         f"int >= {minimum}", lambda value: is_integer(value) and minimum <= value < TOO_LARGE
     )
 
 
 def real(low: float, high: float, closed: str = "[]") -> Rule:
-    """Allow numbers in an interval, ``closed`` giving its brackets."""
+    """Allow numbers in an interval, ``closed`` giving its brackets.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends of the interval; ``math.inf`` leaves one open.
+    closed : str
+        "[" or "(" and "]" or ")": whether the ends are allowed.
+
+    Returns
+    -------
+    Rule
+        It refuses bool and NaN.
+
+    Examples
+    --------
+    >>> from skae.base import real
+    >>> rule = real(0, 1, "(]")
+    >>> rule.expected
+    'float in (0, 1]'
+    >>> rule.allows(0), rule.allows(1)
+    (False, True)
+    """
 
     def allows(value: Any) -> bool:
         if not isinstance(value, Real) or isinstance(value, bool) or is_too_large(value):
@@ -75,7 +131,24 @@ def real(low: float, high: float, closed: str = "[]") -> Rule:
 
 
 def options(*names: str | None) -> Rule:
-    """Allow a few names, or None."""
+    """Allow a few names, or None.
+
+    Parameters
+    ----------
+    *names : str or None
+        What is allowed.
+
+    Returns
+    -------
+    Rule
+        It allows exactly these.
+
+    Examples
+    --------
+    >>> from skae.base import options
+    >>> options("masking", "gaussian", None).expected
+    "'masking', 'gaussian' or None"
+    """
     expected = " or ".join(
         [", ".join(map(repr, names[:-1])), repr(names[-1])] if names[1:] else [repr(names[0])]
     )
@@ -129,13 +202,70 @@ network_maker = Rule(
 
 
 def parameter(default: Any, rule: Rule, doc: str) -> Any:
-    """Declare a constructor parameter: its default, what it may be, and what it is for."""
+    """Declare a constructor parameter: its default, what it may be, and what it is for.
+
+    Parameters
+    ----------
+    default : object
+        Its default; nothing that can be changed in place, such as a list.
+    rule : Rule
+        What ``fit`` checks it against.
+    doc : str
+        The text of its entry in the docstring of the class: unit, and when to change it.
+
+    Returns
+    -------
+    dataclasses.Field
+        What :func:`estimator` makes a parameter of the constructor of.
+
+    Examples
+    --------
+    :func:`estimator` has one, in its place.
+
+    >>> from skae.base import parameter, real
+    >>> parameter(1.0, real(0, 1), "Weight of the penalty.").default
+    1.0
+    """
     return field(default=default, metadata={"rule": rule, "doc": doc})
 
 
 @dataclass_transform(eq_default=False, kw_only_default=True)
 def estimator(cls: type[T]) -> type[T]:
-    """Turn a class into an estimator: generate ``__init__`` and complete the docstring."""
+    """Turn a class into an estimator: generate ``__init__`` and complete the docstring.
+
+    Parameters
+    ----------
+    cls : type
+        A subclass of :class:`BaseAutoEncoder`, whose parameters are declared by
+        :func:`parameter`. In its docstring ``{parameters}`` and ``{attributes}`` are filled in.
+
+    Returns
+    -------
+    type
+        The same class, as a dataclass.
+
+    Raises
+    ------
+    TypeError
+        For a field that :func:`parameter` has not declared.
+
+    Examples
+    --------
+    >>> from skae import AutoEncoder
+    >>> from skae.base import estimator, integer, parameter
+    >>> @estimator
+    ... class MyAutoEncoder(AutoEncoder):
+    ...     '''An autoencoder with a parameter of its own.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     {parameters}
+    ...     '''
+    ...
+    ...     n_views: int = parameter(1, integer(1), "Number of views of a row.")
+    >>> MyAutoEncoder(4, n_views=2)
+    MyAutoEncoder(n_components=4, n_views=2)
+    """
     cls = dataclass(eq=False, repr=False, kw_only=True)(cls)
     complete_docstring(cls)
     return cls

@@ -58,11 +58,11 @@ class Savable(ABC):
         The file has numbers, names and arrays, and nothing that loading executes. It is written
         whole or not at all: whatever happens, ``path`` has the old file or the new one. Functions
         and classes of yours are not in it: they are handed in again when the file is loaded. Nor
-        is ``checkpoint``, a folder of this machine.
+        are ``checkpoint``, a folder of this machine, and what ``set_callbacks`` was given.
 
         Parameters
         ----------
-        path : path
+        path : str or path-like
             A file that is there is replaced.
 
         Raises
@@ -74,6 +74,21 @@ class Savable(ABC):
             yours that is no plain value.
         OSError
             Where the file cannot be written; a file that was there stays.
+
+        Examples
+        --------
+        :func:`skae.load` reads the file; its example has both.
+
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from skae import AutoEncoderImputer
+        >>> X = np.array([[1.0, 2.0], [2.0, np.nan], [3.0, 6.0], [4.0, 8.0]])
+        >>> imputer = AutoEncoderImputer(hidden_layer_sizes=(), random_state=0).fit(X)
+        >>> with TemporaryDirectory() as folder:
+        ...     imputer.save(Path(folder) / "imputer.safetensors")
+        ...     [file.name for file in Path(folder).iterdir()]
+        ['imputer.safetensors']
         """
         check_is_fitted(self)
         with as_if_alone():

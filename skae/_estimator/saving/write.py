@@ -23,6 +23,7 @@ from skae._estimator.saving.versions import versions_now
 from skae._files.format import write_file
 from skae._files.values import Array, Encoder
 from skae._files.words import shown
+from skae._training.outside.tasks import OWN_ATTRIBUTES
 
 # What the file is for.
 KIND = "model"
@@ -40,6 +41,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"net_={shown(net)} is not the net that fit has set; fit again.")
     state = cls._to_file(plain_parameters(model._get_state()))
     state |= {name: None for name in OF_A_MACHINE if name in state}
+    state = {name: value for name, value in state.items() if name not in OWN_ATTRIBUTES}
     names, known = names_of_parameters(cls), set.union(*cls._names_of_state())
     if "estimator" in names:
         raise ValueError(

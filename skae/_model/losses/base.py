@@ -19,6 +19,15 @@ class Prepared(nn.Module, ABC):
     ----------
     units : Units
         The module's: ``units.to_data(x)`` gives rows in the units of X.
+
+    Examples
+    --------
+    >>> from skae.base import Prepared
+    >>> class Widest(Prepared):
+    ...     '''Knows the largest absolute value of the training rows.'''
+    ...
+    ...     def look_at(self, batches):
+    ...         self.largest = max(float(x.abs().max()) for x in batches)
     """
 
     def __init__(self, units: Units) -> None:
@@ -27,7 +36,13 @@ class Prepared(nn.Module, ABC):
 
     @abstractmethod
     def look_at(self, batches: Iterable[Tensor]) -> None:
-        """Learn what is needed of the training rows, which are in the module's units."""
+        """Learn what is needed of the training rows.
+
+        Parameters
+        ----------
+        batches : iterable of Tensor of shape (n_rows, n_features)
+            All of them, in the module's units.
+        """
 
     def merge(self, former: dict[str, Tensor]) -> None:
         """Go on from what was learned of other rows too; by default it is forgotten.

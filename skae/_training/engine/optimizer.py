@@ -208,7 +208,7 @@ class FlatAdamW(torch.optim.Optimizer):
         self.gradients = self.gradients[:0].clone()
 
 
-def one_cycle(step: int, n_steps: int) -> float:
+def one_cycle(step: float, n_steps: int) -> float:
     """Return the share of the highest learning rate to take in step 0, 1, … of ``n_steps``.
 
     Two half-waves of a cosine, as in :class:`torch.optim.lr_scheduler.OneCycleLR`: up from
@@ -242,7 +242,7 @@ def warm_up(n_steps_before: int) -> float:
 
 # The share of the highest learning rate to take in a step, given its number in this training, the
 # number of all steps, and the optimizer, which knows of steps before this training.
-COURSES: dict[str, Callable[[int, int, FlatAdamW], float]] = {
+COURSES: dict[str, Callable[[float, int, FlatAdamW], float]] = {
     "one_cycle": lambda step, n_steps, optimizer: one_cycle(step, n_steps),
     "warm_up": lambda step, n_steps, optimizer: warm_up(optimizer.n_steps),
 }

@@ -14,6 +14,7 @@ from skae._start.gaussian import Gaussian
 from skae._training.imputer.scores import NormalScores, to_network
 from skae._training.make_net import make_net
 from skae._training.net import AutoEncoderNet
+from skae._training.outside.progress import showing
 from skae._training.selection import KeepBest, is_improvement
 
 # Between which shares of a row's observed entries are hidden; one is drawn for each row.
@@ -114,12 +115,14 @@ def train_imputer(
     net.max_epochs = best.patience_ = n_epochs
     floor = losses_by_row(net, validation, n_validation)
     best.start(float(floor.mean()), module)
-    net.train(train, validation)
+    with showing(net, "AutoEncoderImputer") as progress:
+        net.train(train, validation)
     best.restore(module)
     trained = losses_by_row(net, validation, n_validation)
     if best.epoch_ and not is_improvement(floor, trained):
         best.restore_start(module)
     epoch = best.epoch_
+    progress.conclude(net, epoch, is_pca=False)
     best.forget()
     module.eval()
     return net, epoch

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from skae._files.format import ModelFileError
 from skae._files.values import Encoder
-from skae._training.callbacks import Borrowed
 from skae._training.make_net import RESERVED
 from skae._training.net import AutoEncoderNet
+from skae._training.outside.callbacks import Borrowed
 from skae._training.selection import Training
 
 

@@ -13,7 +13,10 @@ from skae._data.world import World
 from skae._training.resume.checkpoint import Checkpoint
 from skae._training.selection import Training
 
-NOT_KEPT = "With checkpoint='a folder' a fit can go on where it was interrupted."
+NOT_KEPT = (
+    "With keep_interrupted=True Ctrl-C ends the training only, and its best weights are kept; with "
+    "checkpoint='a folder' a fit can go on where it was interrupted."
+)
 
 
 @dataclass(kw_only=True)

@@ -31,12 +31,15 @@ class Colouring:
         Which points are of a class.
     values : ndarray of float of shape (n_rows,) or None
         Numbers that a colour bar shows.
+    drawn : matplotlib PathCollection or None
+        The points of the last panel, whose colours are those numbers.
     """
 
     rest: NDArray[np.bool_]
     rest_name: str | None = None
     classes: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     values: NDArray[np.float64] | None = None
+    drawn: Any = None
 
     @classmethod
     def of(cls, y: NDArray[Any] | None, n_rows: int) -> "Colouring":
@@ -70,7 +73,7 @@ class Colouring:
         return Colouring(rest, "others", kept)
 
     def draw(self, ax: Any, x: NDArray[Any], y: NDArray[Any], options: dict[str, Any]) -> None:
-        """Draw points; those of all classes in one order, so that none hides another."""
+        """Draw points: the more there are, the smaller."""
         size = float(np.clip(12000 / max(len(x), 1), 4, 30))
         options = {"s": size, "linewidths": 0, "alpha": 0.8, **options}
         if self.rest.any():

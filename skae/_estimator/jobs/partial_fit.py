@@ -32,6 +32,7 @@ from skae._estimator.parameters.rules import check_parameters
 from skae._model.weights import weights_to_arrays
 from skae._start.gaussian import gaussian_of_complete
 from skae._training.iterate import train_and_keep
+from skae._training.outside.progress import showing
 from skae._training.selection import Training
 
 
@@ -135,9 +136,11 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     former = iterate = job.stream.iterate
     if iterate is not None:
         training.go_on_from(iterate)
+    score = estimator._score(training)
     waits = estimator.early_stopping and estimator.init == "pca" and training.validation is None
     if job.n_training and not waits:
-        reached = train_and_keep(training.net, training.train, training.validation)
+        with showing(training.net, f"{estimator._title()}, a part", score):
+            reached = train_and_keep(training.net, training.train, training.validation)
         if iterate is None or training.best.epoch_:  # not where a part made the weights worse
             iterate = reached
     training.select()
@@ -146,7 +149,7 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     if training.best.diverged_at_ is not None:
         iterate = former
     n_before, former_epoch = len(stream.loss_curve), getattr(estimator, "best_iter_", 0)
-    estimator._report(training)
+    estimator._report(training, score)
     curve = stream.loss_curve + estimator.loss_curve_
     scores = stream.validation_scores + (estimator.validation_scores_ or [])
     if estimator.best_iter_:

@@ -1,0 +1,1 @@
+"""What users see of a training, and how they end it."""

@@ -1,0 +1,96 @@
+"""scikit-learn's callbacks: each fit is a task of theirs, and each epoch a subtask of it.
+
+Their interface is experimental, so nothing else in skae knows it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from skorch.callbacks import Callback
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # a later scikit-learn, in which they may have another place
+    CallbackSupportMixin = object
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a method as it is."""
+        return method
+
+
+__all__ = ["CallbackSupportMixin", "FitTask", "telling", "with_callbacks"]
+
+# Makes the fitted attributes of an estimator whose fit has ended after the last epoch.
+Stopped = Callable[[], dict[str, Any]]
+# The attributes of an estimator in which scikit-learn keeps its callbacks and tasks.
+OWN_ATTRIBUTES = (
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
+)
+
+
+class FitTask(Callback):
+    """Tells scikit-learn's callbacks of a fit and of its epochs.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The one whose ``fit`` the user has called.
+    X, y, sample_weight
+        What the user has called it with. Without y the targets are X, which an autoencoder
+        reconstructs.
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        self.estimator = estimator
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.told = {"X": X, "y": X if y is None else y, "metadata": metadata}
+        self.stopped: Stopped | None = None
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether there are callbacks, or an estimator around this one that may have some."""
+        return any(hasattr(self.estimator, name) for name in OWN_ATTRIBUTES)
+
+    def begin(self, n_epochs: int) -> None:
+        """Tell that the fit begins, with so many epochs at most."""
+        self.fit = self.estimator._init_callback_context(max_subtasks=n_epochs)
+        self.fit.call_on_fit_task_begin(estimator=self.estimator, **self.told)
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Tell that an epoch begins."""
+        self.epoch = self.fit.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.told)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Tell that it ends, and end the training with it where a callback returns True."""
+        net.is_over_ |= self._end(self.epoch)
+
+    def end(self, fitted: Any) -> None:
+        """Tell that the fit ends, and what it has left in a copy of the estimator."""
+        self.stopped = lambda: vars(fitted)
+        self._end(self.fit)
+
+    def _end(self, task: Any) -> bool:
+        stop = task.call_on_fit_task_end(
+            estimator=self.estimator, reconstruction_attributes=self.stopped, **self.told
+        )
+        return bool(stop)
+
+
+@contextmanager
+def telling(task: FitTask | None, net: Any, n_epochs: int, stopped: Stopped) -> Iterator[None]:
+    """Tell of the training of a net inside this context, if there is whom to tell."""
+    if task is None:
+        yield
+        return
+    task.stopped = stopped
+    task.begin(n_epochs)
+    net.callbacks_.append(("_fit_task", task))
+    try:
+        yield
+    finally:
+        net.callbacks_.remove(("_fit_task", task))
