@@ -62,7 +62,6 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "min_reported_time": 1,
-    "reference_url": {"skae": None},
     "doc_module": ("skae",),
     "backreferences_dir": "generated/backreferences",
 }
