@@ -83,7 +83,7 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_nav_level": 1,
 }
-html_sidebars = dict.fromkeys(["index", "new_autoencoder", "how_we_measure", "changelog"], [])
+html_sidebars = {page: [] for page in ("index", "new_autoencoder", "how_we_measure", "changelog")}
 
 
 def link_outside(app, env, node, contnode):

@@ -7,9 +7,11 @@ codes = AutoEncoder(8).fit_transform(X)  # where PCA(8).fit_transform(X) stood
 
 from skae._adversarial import AdversarialAutoEncoder
 from skae._autoencoder import AutoEncoder
+from skae._components import ComponentsSelection, select_n_components
 from skae._contractive import ContractiveAutoEncoder
 from skae._denoising import DenoisingAutoEncoder
 from skae._dropout import DropoutAutoEncoder
+from skae._estimator.jobs.advice import AdviceWarning
 from skae._files.format import ModelFileError
 from skae._imputer import AutoEncoderImputer
 from skae._load import load
@@ -21,8 +23,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdversarialAutoEncoder",
+    "AdviceWarning",
     "AutoEncoder",
     "AutoEncoderImputer",
+    "ComponentsSelection",
     "ContractiveAutoEncoder",
     "DenoisingAutoEncoder",
     "DropoutAutoEncoder",
@@ -31,4 +35,5 @@ __all__ = [
     "VariationalAutoEncoder",
     "WassersteinAutoEncoder",
     "load",
+    "select_n_components",
 ]

@@ -15,6 +15,7 @@ from skae._estimator.environment import as_if_alone
 from skae._estimator.fit import BaseLatentModel
 from skae._estimator.generative import Generative
 from skae._estimator.impute import Imputing
+from skae._estimator.like_pca.covariance import HasCovariance
 from skae._estimator.missing import rows_for_use
 from skae._estimator.parameters.rules import boolean, estimator, parameter, real
 from skae._estimator.scores import LikelihoodScores
@@ -22,7 +23,7 @@ from skae._files.words import shown
 from skae._model.codes import LinearCodes, OwnAxes, paired_draws, reparameterise, standard_normal
 from skae._model.module import AutoEncoderModule
 from skae._model.prior import require_untied
-from skae.functional import standard_normal_kl, standard_normal_log_density
+from skae.functional import linearly_explained, standard_normal_kl, standard_normal_log_density
 
 # Pairs of draws ε, −ε by which the loss of a validation row is computed.
 VALIDATION_PAIRS = 8
@@ -41,7 +42,7 @@ class VariationalModule(AutoEncoderModule):
 
     axes = OwnAxes(rounding=1e-6)
     has_noise = True
-    draws_codes = True
+    draws_codes = shrinks_codes = True
     outputs_per_component = 2
 
     def __init__(
@@ -115,6 +116,10 @@ class VariationalModule(AutoEncoderModule):
         mean, log_var = self.posterior(x)
         return next(reparameterise(mean, log_var, [standard_normal(mean, self.draws(x))]))
 
+    def explained_variances(self, variances: Tensor, cross_covariance: Tensor) -> Tensor:
+        """Return what codes, which have the prior's units, explain of X linearly."""
+        return linearly_explained(variances, cross_covariance)
+
     def draw_prior(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw codes from N(0, I), on the host."""
         return torch.randn(n, self.n_components, generator=generator, dtype=torch.float32)
@@ -176,7 +181,9 @@ class VariationalModule(AutoEncoderModule):
 
 
 @estimator
-class VariationalAutoEncoder(Imputing, Generative, LikelihoodScores, BaseLatentModel):
+class VariationalAutoEncoder(
+    HasCovariance, Imputing, Generative, LikelihoodScores, BaseLatentModel
+):
     r"""Variational autoencoder that starts at probabilistic PCA.
 
     A model p(x, z) of rows x with codes z, and the posterior q(z|x) = N(m(x), diag s(x)²) that

@@ -27,7 +27,7 @@ ODD += [float("nan"), float("inf"), -float("inf"), 1e308, 5e-324, (), (0,), [-1]
 ODD += [np.int64(2), np.float32(0.5), np.float64("nan"), np.array([1, 2]), b"pca", 1j, print, int]
 
 GOOD = {
-    "n_components": [1, 2, 3, 7, 0.5, 0.9, np.int32(2), np.float64(0.5)],
+    "n_components": [1, 2, 3, 7, 0.5, 0.9, 1.0, None, np.int32(2), np.float64(0.5)],
     "loss": ["squared_error", "absolute_error", "huber", "binary_cross_entropy", "poisson"],
     "hidden_layer_sizes": ["auto", (), (4,), [3, 2], (np.int64(4),)],
     "activation": ["identity", "logistic", "tanh", "relu", "gelu", "silu", "elu"],

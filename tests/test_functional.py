@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
 from torch.distributions import Bernoulli, Normal, Poisson, kl_divergence
 from torch.nn.functional import mse_loss
 
@@ -8,6 +9,7 @@ from skae.functional import (
     bernoulli_log_likelihood,
     gaussian_kl,
     gaussian_log_likelihood,
+    linearly_explained,
     mmd,
     mmd_by_row,
     poisson_log_likelihood,
@@ -112,3 +114,17 @@ def test_mmd_is_zero_in_the_mean_where_samples_agree():
     assert abs(same.mean()) < 4 * same.std() / 20
     x, y = torch.randn(2, 500, 2, generator=draws)
     assert mmd(x, 1.5 * y, scales) > 10 * same.mean().abs()
+
+
+def test_what_a_code_explains_linearly_is_that_of_a_regression(digits):
+    rng = np.random.default_rng(0)
+    codes = digits[:, 20:23] * [1, 50, 0.01] + 0.001 * rng.normal(size=(len(digits), 3))
+    both = np.cov(codes.T, digits.T)
+    found = linearly_explained(
+        *(torch.tensor(each) for each in (both.diagonal()[:3], both[:3, 3:]))
+    )
+    for code, share in zip(codes.T, found.numpy(), strict=True):
+        predicted = LinearRegression().fit(code[:, None], digits).predict(code[:, None])
+        np.testing.assert_allclose(share, predicted.var(axis=0, ddof=1).sum(), rtol=1e-6)
+    none = linearly_explained(torch.tensor([1.0, 1e-12]), torch.tensor([[1.0], [1e-6]]))
+    torch.testing.assert_close(none, torch.tensor([1.0, 0.0]))

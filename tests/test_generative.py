@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from estimators import SHORT
+from estimators import SHORT, cubes
 from scipy.stats import poisson
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
@@ -484,3 +484,48 @@ def test_samples_of_binary_data_are_probabilities(estimator, digits):
 def test_tied_linear_networks_are_refused_in_words(estimator, digits):
     with pytest.raises(ValueError, match=r"tied_weights=True needs hidden layers.*prior"):
         estimator(2, tied_weights=True, hidden_layer_sizes=(), **SHORT).fit(digits)
+
+
+@generative
+def test_samples_with_noise_vary_as_the_data_do(estimator, digits):
+    model = estimator(5, **STAY).fit(digits)
+    assert model.best_iter_ == 0
+    means = model.sample(20_000, random_state=0).astype(np.float64)
+    rows = model.sample(20_000, random_state=0, noise=True).astype(np.float64)
+    np.testing.assert_array_equal(rows, model.sample(20_000, random_state=0, noise=True))
+    noise = rows - means  # of the same codes
+    np.testing.assert_allclose(noise.var(axis=0), model.noise_variance_, rtol=0.05)
+    assert np.abs(np.corrcoef(noise.T) - np.eye(64)).max() < 0.05
+    codes = model.sample_codes(20_000, random_state=0)
+    assert np.abs(np.corrcoef(codes.T, noise.T)[:5, 5:]).max() < 0.05
+    total, of_data = rows.var(axis=0).sum(), digits.var(axis=0).sum()
+    assert means.var(axis=0).sum() < 0.75 * of_data
+    if estimator is VariationalAutoEncoder:
+        np.testing.assert_allclose(total, of_data, rtol=0.02)
+        np.testing.assert_allclose(np.cov(rows.T), PCA(5).fit(digits).get_covariance(), atol=0.01)
+    else:  # codes explain what they do, without the noise that is in PCA's variances
+        np.testing.assert_allclose(total, of_data + 5 * model.noise_variance_, rtol=0.02)
+
+
+@generative
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "poisson"])
+def test_samples_with_noise_are_bits_and_counts(estimator, loss, digits):
+    X = (digits > 0.5).astype(float) if loss == "binary_cross_entropy" else np.round(4 * digits)
+    model = estimator(2, loss=loss, **SHORT).fit(X)
+    rows = model.sample(20_000, random_state=0, noise=True)
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, rows.round())
+    assert rows.min() == 0 and (rows.max() == 1) == (loss == "binary_cross_entropy")
+    means = model.sample(20_000, random_state=0)
+    np.testing.assert_allclose(rows.mean(axis=0), means.mean(axis=0), atol=0.1)
+
+
+@with_prior
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", cubes], ids=str)
+def test_losses_that_are_no_distribution_have_no_noise(estimator, loss, digits):
+    model = estimator(2, loss=loss, **SHORT).fit(digits[:300])
+    assert model.sample(3).shape == (3, 64)
+    with pytest.raises(ValueError, match=r"noise=True needs a loss .*got loss="):
+        model.sample(3, noise=True)
+    with pytest.raises(ValueError, match="noise='yes' is not valid: expected bool"):
+        model.sample(3, noise="yes")

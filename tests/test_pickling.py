@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import pickletools
+import sys
 
 import cloudpickle
 import joblib
@@ -13,6 +14,7 @@ import skops.io
 import skorch
 import torch
 from estimators import SMALL, cubes, trains
+from sklearn.base import clone
 from torch import distributions as d
 from torch import nn
 
@@ -135,6 +137,56 @@ def test_functions_of_modules_are_pickled(spots):
     model = AutoEncoder(2, **SMALL, loss=cubes).fit(spots)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.transform(spots), model.transform(spots))
+
+
+# -- functions of __main__ -------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_main(monkeypatch):
+    """A loss that is defined in __main__, as in a script or a notebook."""
+
+    def users_loss(x, x_hat):
+        return (x - x_hat).abs().sum(dim=1)
+
+    users_loss.__module__, users_loss.__qualname__ = "__main__", "users_loss"
+    monkeypatch.setattr(sys.modules["__main__"], "users_loss", users_loss, raising=False)
+    return users_loss
+
+
+@pytest.mark.parametrize("dump", [pickle.dumps, dump_with_joblib])
+def test_a_function_of_the_script_is_told_to_load_nowhere_else(dump, of_main, spots):
+    model = AutoEncoder(2, **SMALL, loss=of_main)
+    message = r"^loss=.*users_loss.* is defined in __main__.*in a module.*model.save.*cloudpickle"
+    for each in (model, model.fit(spots)):
+        with pytest.warns(UserWarning, match=message) as told:
+            dump(each)
+        assert len(told) == 1
+    assert told[0].filename == __file__ or dump is dump_with_joblib
+
+
+def test_copies_workers_and_caches_are_not_told(of_main, spots, tmp_path):
+    from multiprocessing.reduction import ForkingPickler
+
+    from joblib.externals.loky.backend import reduction
+
+    model = AutoEncoder(2, **SMALL, loss=of_main).fit(spots)
+    for dump in (cloudpickle.dumps, reduction.dumps, ForkingPickler.dumps, joblib.hash):
+        dump(model)
+    copy.copy(model), copy.deepcopy(model), clone(model)
+    joblib.Memory(tmp_path, verbose=0).cache(clone)(model)
+    joblib.Parallel(2, backend="multiprocessing")(joblib.delayed(repr)(m) for m in [model] * 2)
+
+
+def test_workers_of_dask_are_not_told(of_main, spots):
+    serialization = pytest.importorskip("distributed.protocol.pickle")
+    serialization.dumps(AutoEncoder(2, **SMALL, loss=of_main).fit(spots))
+
+
+def test_strings_of_main_are_no_functions(spots):
+    model = AutoEncoder(2, **SMALL)
+    model.note_ = {"by": cubes, "text": "see __main__ for the rest"}
+    pickle.dumps(model)
 
 
 # -- distributions --------------------------------------------------------------------------------

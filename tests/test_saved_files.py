@@ -166,6 +166,8 @@ def of_n_features(n, k, dtype):
 
     def change_arrays(arrays):
         arrays["mean_"] = np.ones(n)
+        for name in ("_code_mean", "explained_variance_", "explained_variance_ratio_"):
+            arrays[name] = np.ones(k)
         wide_gaussian(arrays, "_gaussian", n)
         weights = [name for name in arrays if name.startswith("_weights")]
         arrays.update({name: np.zeros(1, dtype) for name in weights})
@@ -251,6 +253,8 @@ NO_NUMBERS = {
     "_weights.frame.axes": (NAN, INF),
     "_weights.encoder.low": (NAN,),
     "mean_": (NAN, INF),
+    "explained_variance_": (NAN, INF, with_numbers(-1.0)),
+    "_code_mean": (NAN, INF),
     "_gaussian.mean": (NAN, INF),
     "_gaussian.scale": (NAN, INF, with_numbers(-1.0)),
     "_gaussian.matrix": (NAN, INF, with_numbers(-1.0)),

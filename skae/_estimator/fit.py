@@ -15,6 +15,7 @@ from skae._data.units import Units
 from skae._data.world import ALONE, World
 from skae._estimator.checkpoints.folder import checkpoints
 from skae._estimator.environment import all_at_once, resolve_device
+from skae._estimator.jobs.advice import advise_on_result, advise_on_rows, advise_on_size
 from skae._estimator.jobs.choice import choose_rows
 from skae._estimator.jobs.job import Former, Job
 from skae._estimator.jobs.partial_fit import fit_part
@@ -206,7 +207,9 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
             self._train(job, kept, task)
 
     def _train(self, job: Job, kept: Kept | None, task: FitTask | None) -> None:
+        advise_on_rows(self, job)
         training = self._start(job)
+        advise_on_size(self, training)
         net, score = training.net, self._score(training)
         trains = not self.early_stopping or self.init != "pca" or training.validation is not None
         n_epochs, stopped = net.max_epochs if trains else 0, partial(self._stopped, job, training)
@@ -218,6 +221,7 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
                 warn_of_few_rows(self, job.split)
             training.select()
             progress.conclude(net, training.best.epoch_, is_pca=training.ends_at_pca)
+        advise_on_result(self, training, score)
         self._report(training, score)
         self._stream: Stream | None = None
         # What a warm start has to know.
@@ -274,10 +278,8 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
 
     def _start(self, job: Job) -> Training:
         """Build the net, and load the weights at which it starts."""
-        k, whole = resolve_number(self.n_components), None
-        former = job.former
-        if former is not None and isinstance(k, float):
-            k = former.spec.n_components
+        former, whole = job.former, None
+        k = resolve_number(self.n_components, job.rank, former.spec if former else None)
         if isinstance(k, float):
             whole = job.pca(k)
             k = whole.n_components

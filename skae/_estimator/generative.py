@@ -1,7 +1,7 @@
 """What models with a prior can do."""
 
 from inspect import isclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,12 +12,14 @@ from skae._estimator.environment import as_if_alone
 from skae._estimator.parameters.resolve import draw_seed
 from skae._estimator.parameters.rules import (
     Rule,
+    boolean,
     check_argument,
     integer,
     options,
     random_state_rule,
 )
 from skae._estimator.use import FittedAutoEncoder
+from skae._files.words import shown
 from skae._model.prior import PRIORS
 
 prior_rule = options(*PRIORS) | Rule(
@@ -42,6 +44,12 @@ def make_generator(random_state: int | np.random.RandomState | None) -> torch.Ge
 class Generative(FittedAutoEncoder):
     """An autoencoder whose codes have a prior, from which rows can be drawn."""
 
+    _at_pca: ClassVar[str] = (
+        "validation rows do not prefer a network, so that its codes are not brought closer to the "
+        "prior, and sample() draws what a linear model makes of it. More rows help, or fewer "
+        "components; init='random' trains without this guard."
+    )
+
     def sample_codes(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
     ) -> Array:
@@ -59,17 +67,15 @@ class Generative(FittedAutoEncoder):
             In the axes and units in which ``transform`` gives codes of rows.
         """
         fitted = self._fitted()
-        check_argument("n_samples", n_samples, integer(1))
-        check_argument("random_state", random_state, random_state_rule)
-        generator = make_generator(random_state)
-        module = fitted.net_.module_
-        with as_if_alone(inference=True):
-            z = module.draw_prior(int(n_samples), generator).to(fitted.net_.device)
-            codes: Array = module.frame(z).cpu().numpy()
-        return codes
+        check_draws(n_samples, random_state)
+        return fitted._draw_codes(int(n_samples), make_generator(random_state))
 
     def sample(
-        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+        self,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+        *,
+        noise: bool = False,
     ) -> Array:
         """Draw codes from the prior, and return the rows that belong to them.
 
@@ -77,13 +83,59 @@ class Generative(FittedAutoEncoder):
         ----------
         n_samples, random_state
             As in ``sample_codes``, whose codes they are for the same ``random_state``.
+        noise : bool
+            Whether rows are drawn as the data are, and not their means given the codes, which
+            vary less than the data. Noise is drawn from what ``loss`` stands for: "squared_error"
+            from a Gaussian, whose variance is ``noise_variance_`` for each feature;
+            "binary_cross_entropy" zeros and ones, with the decoder's probabilities; "poisson"
+            counts, with its rates. Set it where draws are to stand for rows, as in tests of other
+            software; leave it where they are looked at, as images are.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_in_), float32
+        ndarray of shape (n_samples, n_features_in_), of ``dtype``
             What the decoder makes of the codes, in the units of the training data: the mean
-            of the rows that the model expects there, without their noise.
+            of the rows that the model expects there, and with ``noise=True`` a draw of them.
+
+        Raises
+        ------
+        ValueError
+            For ``noise=True`` and a loss that is no distribution: "absolute_error", "huber" and
+            functions.
+
+        Notes
+        -----
+        Variational autoencoders learn the noise variance, and draws with noise are draws of the
+        model. Adversarial and Wasserstein autoencoders have no likelihood: ``noise_variance_`` is
+        that of their residuals on the training rows, and the noise is the same everywhere.
         """
         fitted = self._fitted()
-        codes: Any = fitted.sample_codes(n_samples, random_state)
-        return fitted.inverse_transform(codes)
+        check_draws(n_samples, random_state)
+        check_argument("noise", noise, boolean)
+        module = fitted.net_.module_
+        if noise and not module.loss.is_likelihood:
+            raise ValueError(
+                "noise=True needs a loss that is a distribution, 'squared_error', "
+                f"'binary_cross_entropy' or 'poisson', and got loss={shown(fitted._spec.loss)}; "
+                "pass noise=False for means."
+            )
+        generator = make_generator(random_state)
+        codes = fitted._draw_codes(int(n_samples), generator)
+        if not noise:
+            return fitted._decode(codes)
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        return fitted._decode(codes, torch.Generator(fitted.net_.device).manual_seed(seed))
+
+    def _draw_codes(self, n_samples: int, generator: torch.Generator) -> Array:
+        """Draw codes from the prior, and turn them as users see codes."""
+        module = self.net_.module_
+        with as_if_alone(inference=True):
+            z = module.draw_prior(n_samples, generator).to(self.net_.device)
+            codes: Array = module.frame(z).cpu().numpy()
+        return codes
+
+
+def check_draws(n_samples: Any, random_state: Any) -> None:
+    """Raise ValueError for what is no number of draws, or no source of them."""
+    check_argument("n_samples", n_samples, integer(1))
+    check_argument("random_state", random_state, random_state_rule)

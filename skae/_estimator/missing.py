@@ -107,14 +107,14 @@ def require_columns(observed: Observed, names: Any) -> None:
     )
 
 
-def warn_of_empty_rows(observed: Observed, consequence: str) -> None:
+def warn_of_empty_rows(observed: Observed, consequence: str, stacklevel: int = 5) -> None:
     """Warn of rows of which no value is known."""
     empty = np.flatnonzero(~observed.rows)
     if len(empty):
         warnings.warn(
             f"X has no value in {len(empty)} of its {len(observed.rows)} rows, the first of "
             f"which is row {empty[0]}: {consequence}.",
-            stacklevel=5,
+            stacklevel=stacklevel,
         )
 
 
@@ -125,6 +125,17 @@ def rows_for_fit(
 
     Where no value is missing, nothing did.
     """
+    source, numbers, lacks = rows_that_count(estimator, X, sample_weight, groups, world)
+    if not lacks:
+        return source, numbers, None
+    source, gaussian = filled_for_fit(estimator, source, seed)
+    return source, numbers, gaussian
+
+
+def rows_that_count(
+    estimator: Any, X: Any, sample_weight: Any, groups: Any, world: World
+) -> tuple[Source, NDArray[np.int64] | None, bool]:
+    """Return the rows of X that count, their groups, and whether values are missing in X."""
     source = read_shard(estimator, X, world)
     numbers = check_groups(groups, source.n_rows, world)
     weights = weights_for_fit(sample_weight, source)
@@ -133,16 +144,19 @@ def rows_for_fit(
     if lacks:
         observed = Observed.of(source)
         require_columns(observed, getattr(estimator, "feature_names_in_", None))
-        warn_of_empty_rows(observed, "they are left out")
+        warn_of_empty_rows(observed, "they are left out", stacklevel=6)
         weights = observed.weigh(weights, world)
     if weights is not None:
         source = source.weighted(weights)
         numbers = numbers if numbers is None else numbers[source.index]
         require_two_rows(sum(world.counts(source.n_rows)))
-    if not lacks:
-        return source, numbers, None
-    filler, gaussian = learn_to_fill(source, seed, resolve_device(estimator.device, world))
-    return fill(source, DomainFiller.for_loss(filler, estimator.loss)), numbers, gaussian
+    return source, numbers, lacks
+
+
+def filled_for_fit(estimator: Any, source: Source, seed: int) -> tuple[Source, Gaussian]:
+    """Return the rows of a fit without missing values, and the Gaussian that fills new rows."""
+    filler, gaussian = learn_to_fill(source, seed, resolve_device(estimator.device, source.world))
+    return fill(source, DomainFiller.for_loss(filler, estimator.loss)), gaussian
 
 
 def weights_for_fit(sample_weight: Any, source: Source) -> Array | None:

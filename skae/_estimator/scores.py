@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from skae._data.batches import RowDataset
-from skae._data.sources import Array
+from skae._data.sources import Array, Source
 from skae._data.units import widest_float
 from skae._estimator.environment import as_if_alone
 from skae._estimator.missing import rows_for_use
@@ -34,6 +34,40 @@ def share_explained(error: float, total: float) -> float:
     if total <= ROUNDING:
         return 1.0 if error <= ROUNDING else 0.0
     return float(1 - error / total)
+
+
+def share_of_means(means: Array) -> float:
+    """Return the share that is explained, from the means of :func:`reconstruction_errors`."""
+    return share_explained(float(means[0]), float(means[1]))
+
+
+def share_text(loss: Any) -> str:
+    """Return what the share is a share of, for the parameter ``loss``."""
+    is_squared = isinstance(loss, str) and loss == "squared_error"
+    return "share of variance explained" if is_squared else "share of the loss explained"
+
+
+def scored_rows(fitted: Any, X: Any) -> Source:
+    """Return the rows of X for a score, or raise ValueError where the loss cannot take them."""
+    source = rows_for_use(fitted, X)
+    require_valid(fitted._spec.loss, source)
+    return source
+
+
+def reconstruction_errors(fitted: Any, source: Source) -> Array:
+    """Return every row's loss, and its loss if reconstructed by the mean: (2, n_rows).
+
+    Both less the loss of a perfect reconstruction, which is not zero for every loss.
+    """
+    module = fitted.net_.module_
+    errors = np.empty((2, source.n_rows))
+    with as_if_alone(inference=True):
+        for rows, x in fitted._batches(source):
+            wide = widest_float(x.device)
+            output, x = module.decoder(module.code(x)).to(wide), x.to(wide)
+            costs = torch.stack([module.loss(x, output), module.loss.at_mean(x)])
+            errors[:, rows] = (costs - module.loss.at_best(x)).cpu().numpy()
+    return errors
 
 
 def weighted_sums(terms: Array, sample_weight: Any, *, may_be_zero: bool) -> tuple[Array, float]:
@@ -90,7 +124,7 @@ class ReconstructionScores(FittedAutoEncoder):
         True
         """
         fitted = self._fitted()
-        errors, _ = fitted._errors(X)
+        errors, _ = reconstruction_errors(fitted, scored_rows(fitted, X))
         loss, scale = fitted.net_.module_.loss, fitted.scale_
         fits = 1 / MAX_SQUARED_SCALE <= scale <= MAX_SQUARED_SCALE
         scores: Array = -errors * loss.multiple * scale**loss.power
@@ -132,27 +166,21 @@ class ReconstructionScores(FittedAutoEncoder):
         self, X: Any, sample_weight: Any, *, may_be_zero: bool = False
     ) -> tuple[Array, float]:
         """Return the weighted sums over rows that a score is made of, and the sum of weights."""
-        return weighted_sums(np.stack(self._errors(X)), sample_weight, may_be_zero=may_be_zero)
+        terms = self._terms(scored_rows(self, X))
+        return weighted_sums(terms, sample_weight, may_be_zero=may_be_zero)
+
+    def _terms(self, source: Source) -> Array:
+        """Return what a score is made of, for every row of a source: (n_terms, n_rows)."""
+        return reconstruction_errors(self, source)
 
     def _score_of(self, means: Array) -> float:
         """Return the score of rows from the means of their terms."""
-        return share_explained(float(means[0]), float(means[1]))
+        return share_of_means(means)
 
-    def _errors(self, X: Any) -> tuple[Array, Array]:
-        """Return every row's loss, and its loss if reconstructed by the mean.
-
-        Both less the loss of a perfect reconstruction, which is not zero for every loss.
-        """
-        source, module = rows_for_use(self, X), self.net_.module_
-        require_valid(self._spec.loss, source)
-        errors = np.empty((2, source.n_rows))
-        with as_if_alone(inference=True):
-            for rows, x in self._batches(source):
-                wide = widest_float(x.device)
-                output, x = module.decoder(module.code(x)).to(wide), x.to(wide)
-                costs = torch.stack([module.loss(x, output), module.loss.at_mean(x)])
-                errors[:, rows] = (costs - module.loss.at_best(x)).cpu().numpy()
-        return errors[0], errors[1]
+    @property
+    def _score_text(self) -> str:
+        """What ``score`` is, in words."""
+        return share_text(self.loss)
 
     def _scorer(self, net: AutoEncoderNet, rows: RowDataset) -> Callable[[dict[str, float]], float]:
         """Return the function that makes ``score`` of rows from the means of their loss terms."""
@@ -197,7 +225,9 @@ class LikelihoodScores(FittedAutoEncoder):
         (150,)
         """
         fitted = self._fitted()
-        return fitted._bounds(X, n_importance_samples).astype(fitted._spec.dtype)
+        check_argument("n_importance_samples", n_importance_samples, integer(1) | options(None))
+        bounds = fitted._bounds(scored_rows(fitted, X), n_importance_samples)
+        return bounds.astype(fitted._spec.dtype)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean of ``score_samples``: comparable with ``PCA.score``.
@@ -232,18 +262,23 @@ class LikelihoodScores(FittedAutoEncoder):
         self, X: Any, sample_weight: Any, *, may_be_zero: bool = False
     ) -> tuple[Array, float]:
         """Return the weighted sums over rows that a score is made of, and the sum of weights."""
-        bounds = self._bounds(X, None)[None]
-        return weighted_sums(bounds, sample_weight, may_be_zero=may_be_zero)
+        terms = self._terms(scored_rows(self, X))
+        return weighted_sums(terms, sample_weight, may_be_zero=may_be_zero)
+
+    def _terms(self, source: Source) -> Array:
+        """Return what a score is made of, for every row of a source: (n_terms, n_rows)."""
+        return self._bounds(source, None)[None]
+
+    @property
+    def _score_text(self) -> str:
+        """What ``score`` is, in words."""
+        return "bound of the log-likelihood, nats a row"
 
     def _score_of(self, means: Array) -> float:
         """Return the score of rows from the means of their terms."""
         return float(means[0])
 
-    def _bounds(self, X: Any, n_importance_samples: int | None) -> Array:
-        n_draws = n_importance_samples
-        check_argument("n_importance_samples", n_draws, integer(1) | options(None))
-        source = rows_for_use(self, X)
-        require_valid(self._spec.loss, source)
+    def _bounds(self, source: Source, n_draws: int | None) -> Array:
         module, shape = self.net_.module_, torch.Size((self.n_components_,))
         generator = torch.Generator("cpu").manual_seed(0)
         bounds = np.empty(source.n_rows)

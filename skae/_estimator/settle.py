@@ -21,6 +21,8 @@ class Settles(FittedAutoEncoder):
 
     # What users know the score as.
     _score_name: ClassVar[str]
+    # What to say where a training has brought nothing; "" where PCA does what the method is for.
+    _at_pca: ClassVar[str] = ""
 
     whiten: bool
 
@@ -69,14 +71,17 @@ class Settles(FittedAutoEncoder):
         module, degrees = self.net_.module_, job.moments.degrees_of_freedom or 1.0
         with as_if_alone(inference=True):
             rows = (x for _, x in self._batches(job.source))
-            squares, variances = module.turn_codes(
-                rows, degrees, whiten=self.whiten, world=job.source.world
-            )
+            codes = module.turn_codes(rows, degrees, whiten=self.whiten, world=job.source.world)
         self.net_.world = ALONE
         if module.noise_variance is None:
             n_left = n_left_out(job.moments, self.n_components_)
-            variance = squares / (degrees * n_left) if n_left > 0 else 0.0
+            variance = codes.squares / (degrees * n_left) if n_left > 0 else 0.0
         else:
             variance = module.noise_variance.item()
         self.noise_variance_ = variance * self.scale_**2
-        self._diagnose(variances.numpy())
+        self.n_samples_ = job.n_counted
+        total = job.moments.variances.sum() * job.moments.total / degrees
+        self.explained_variance_ = codes.explained
+        self.explained_variance_ratio_ = codes.explained / (total or 1.0)
+        self._code_mean = codes.mean
+        self._diagnose(codes.variances)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -17,8 +17,13 @@ from skae._data.checks import check_codes
 from skae._data.sources import Array, Source, rows_at_once, slices
 from skae._data.units import Units
 from skae._estimator.collections import TakesCollections
+from skae._estimator.diagram.summary import Summarised
 from skae._estimator.environment import as_if_alone, device_to_load_on, snapshot
 from skae._estimator.jobs.stream import Stream
+from skae._estimator.like_pca.frames import with_names_of_X
+from skae._estimator.like_pca.instead import SaysWhatInstead
+from skae._estimator.like_pca.slopes import HasSlopes
+from skae._estimator.like_pca.variances import ExplainsVariance
 from skae._estimator.missing import rows_for_use
 from skae._estimator.saving.savable import Savable
 from skae._estimator.saving.schema import (
@@ -42,6 +47,7 @@ N_DRAWN = 5056
 # The names of a fitted state, where the net is its weights and its history.
 FITTED = {
     *("_weights", "_history", "_spec", "_stream", "_gaussian", "_is_pca", "_trained"),
+    *("_code_mean", "explained_variance_", "explained_variance_ratio_", "n_samples_"),
     *("best_iter_", "loss_curve_", "mean_", "n_components_", "n_features_in_", "n_iter_"),
     *("noise_variance_", "pca_score_", "scale_", "validation_scores_"),
 }
@@ -50,9 +56,12 @@ FITTED = {
 class FittedAutoEncoder(
     TakesCollections,
     Savable,
+    ExplainsVariance,
+    HasSlopes,
+    SaysWhatInstead,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    BaseEstimator,
+    Summarised,
 ):
     """What an autoencoder does once :class:`skae._estimator.fit.BaseLatentModel` has fitted it.
 
@@ -68,11 +77,16 @@ class FittedAutoEncoder(
     mean_: Array
     scale_: float
     n_components_: int
+    explained_variance_: Array | None
+    explained_variance_ratio_: Array | None
+    n_samples_: int | None
+    noise_variance_: float
     device: str
     loss: Any
     dtype: str
     _spec: ModelSpec
     _gaussian: dict[str, Any]
+    _code_mean: Array | None
     _stream: Stream | None
     # Where the fit's generator stood when networks of the user's were built of it: what these have
     # drawn and do not count as their state is drawn again when the model is loaded.
@@ -107,7 +121,7 @@ class FittedAutoEncoder(
             )
         return codes
 
-    def inverse_transform(self, X: Any) -> Array:
+    def inverse_transform(self, X: Any) -> Any:
         """Return the rows that belong to codes.
 
         Parameters
@@ -117,18 +131,29 @@ class FittedAutoEncoder(
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_in_), of ``dtype``
-            Rows in the units of the training data.
+        ndarray or frame of shape (n_samples, n_features_in_), of ``dtype``
+            Rows in the units of the training data. Where ``set_output`` asks for frames and the
+            columns of the training data had names, a frame with these; of pandas with the index of
+            the codes, where they are a frame.
         """
         fitted = self._fitted()
-        dtype = fitted._spec.dtype
-        codes = check_codes(fitted, X, fitted.n_components_, dtype)
-        module, n_features = fitted.net_.module_, fitted.n_features_in_
+        codes = check_codes(fitted, X, fitted.n_components_, fitted._spec.dtype)
+        return with_names_of_X(fitted, fitted._decode(codes), X)
+
+    def _decode(self, codes: Array, noise: torch.Generator | None = None) -> Array:
+        """Return the rows that belong to codes, or draws from what the loss expects there."""
+        dtype, module, n_features = self._spec.dtype, self.net_.module_, self.n_features_in_
+        variance = module.noise_variance
+        if variance is None:
+            variance = torch.tensor(self.noise_variance_ / self.scale_**2, dtype=torch.float32)
         X_hat = np.empty((len(codes), n_features), dtype=dtype)
         with as_if_alone(inference=True), np.errstate(over="ignore", invalid="ignore"):
             for rows in slices(len(codes), rows_at_once(n_features)):
-                output = module.decode(torch.tensor(codes[rows], device=fitted.net_.device))
-                X_hat[rows] = module.loss.to_array(output)
+                output = module.decode(torch.tensor(codes[rows], device=self.net_.device))
+                if noise is None:
+                    X_hat[rows] = module.loss.to_array(output)
+                else:
+                    X_hat[rows] = module.loss.draw(output, variance.to(output), noise)
         if not np.isfinite(X_hat).all():
             raise ValueError(
                 f"X has codes of up to {np.abs(codes).max():.1e}, whose rows {dtype} cannot hold; "

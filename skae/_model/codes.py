@@ -8,6 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from skae._data.sources import Array
 from skae._model.plain.layers import FromAxes, ToAxes
 from skae.functional import own_axes, principal_axes
 
@@ -228,6 +229,28 @@ class OwnAxes(Axes):
 
 
 @dataclass(frozen=True)
+class CodeMoments:
+    """What codes and reconstructions of all rows are like, in the axes that users see.
+
+    Attributes
+    ----------
+    squares : float
+        Sum of the squared reconstruction errors, in the module's units.
+    variances : ndarray of shape (n_components,)
+        Of the codes, before whitening.
+    explained : ndarray of shape (n_components,)
+        What they are worth in X's units: see ``AutoEncoderModule.explained_variances``.
+    mean : ndarray of shape (n_components,)
+        Of the codes as users see them.
+    """
+
+    squares: float
+    variances: Array
+    explained: Array
+    mean: Array
+
+
+@dataclass(frozen=True)
 class LinearCodes:
     """How PCA's codes c, in the module's units, become the network's: z = encode ⊙ c + offset.
 
@@ -283,4 +306,20 @@ def paired_draws(n_pairs: int, shape: torch.Size, generator: torch.Generator) ->
         (n_pairs, *shape), generator=generator, device=generator.device, dtype=torch.float32
     )
     half = half / half.square().mean(dim=0).sqrt()
+    return torch.cat([half, -half])
+
+
+def moment_draws(n_pairs: int, n_components: int, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, I) such that the mean of the draws is 0, and their covariance I, exactly.
+
+    So the covariance of linear functions of them is exact.
+
+    Returns
+    -------
+    Tensor of float64 of shape (2 * n_pairs, n_components)
+    """
+    shape = n_pairs, n_components
+    half = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float64)
+    root = torch.linalg.cholesky(half.T @ half / n_pairs)
+    half = torch.linalg.solve_triangular(root, half.T, upper=False).T
     return torch.cat([half, -half])

@@ -12,7 +12,7 @@ from skae._data.batch import observed_values, row_weights
 from skae._data.sources import Array
 from skae._data.units import to_float64
 from skae._data.world import ALONE, World
-from skae._model.codes import Axes, CodeFrame, LinearCodes, PrincipalAxes, whitening
+from skae._model.codes import Axes, CodeFrame, CodeMoments, LinearCodes, PrincipalAxes, whitening
 from skae._model.losses import Loss
 from skae._model.plain.autoencoder import PlainAutoEncoder
 from skae._model.plain.exportable import export
@@ -77,6 +77,8 @@ class AutoEncoderModule(Drawing, ABC):
     has_noise: ClassVar[bool] = False
     # whether it trains on draws of codes, so that its gradients are noisy;
     draws_codes: ClassVar[bool] = False
+    # whether its codes are posterior means, whose reconstructions are nearer to the mean than rows;
+    shrinks_codes: ClassVar[bool] = False
     # whether it trains in the same way in whatever orthonormal axes rows are given, so that few
     # rows of many features may be given in axes of the space that they span.
     is_isotropic: ClassVar[bool] = False
@@ -161,6 +163,21 @@ class AutoEncoderModule(Drawing, ABC):
         others = zeros.repeat(self.outputs_per_component - 1)
         return LinearCodes(1 / deviations, deviations, zeros, others, metric=deviations)
 
+    def explained_variances(self, variances: Tensor, cross_covariance: Tensor) -> Tensor:
+        """Return how much variance of X each code stands for: its own, where it has X's units.
+
+        A method whose codes have other units, such as a prior's, takes
+        :func:`skae.functional.linearly_explained`.
+
+        Parameters
+        ----------
+        variances : Tensor of shape (n_components,)
+            Of the codes, before whitening.
+        cross_covariance : Tensor of shape (n_components, n_features)
+            Covariance of the codes with X.
+        """
+        return variances
+
     def calibrate(self, terms: dict[str, float], n_values: float) -> None:
         """Estimate anew, once training is over, what training rows underestimate; here nothing.
 
@@ -242,7 +259,7 @@ class AutoEncoderModule(Drawing, ABC):
         *,
         whiten: bool,
         world: World = ALONE,
-    ) -> tuple[float, Tensor]:
+    ) -> CodeMoments:
         """Turn the codes into the method's axes, by the moments of all rows.
 
         Parameters
@@ -258,10 +275,8 @@ class AutoEncoderModule(Drawing, ABC):
 
         Returns
         -------
-        squares : float
-            Sum of the squared reconstruction errors, in the module's units.
-        variances : Tensor of shape (n_components,)
-            Of the codes, before whitening; on the host.
+        CodeMoments
+            The same in all processes.
         """
         metric, scale = to_float64(self.frame.metric), self.units.exact_scale
         # Sums over the rows of [z, x, 1]ᵀ[z, 1], from which all that follows is computed.
@@ -285,23 +300,34 @@ class AutoEncoderModule(Drawing, ABC):
         total = sums[-1, -1].item()
         means = sums[:-1, -1] / total
         covariance = (sums[:-1, :-1] - total * means.outer(means[:k])) / degrees_of_freedom
-        rotation, variances = self.axes.find(covariance[:k], covariance[k:].T)
+        cross = covariance[k:].T
+        rotation, variances = self.axes.find(covariance[:k], cross)
         offset = self.axes.centre(means[:k] / metric)
         self.frame.turn(offset, rotation, self.axes.divisor(variances, whiten=whiten))
         for part in (self.frame.offset, self.frame.axes, self.frame.inverse_axes):
             world.take_first(part)  # rounding may turn equal variances otherwise
-        return squares, variances.cpu()
+        explained = self.explained_variances(variances, rotation.T @ cross)
+        mean = (means[:k] / metric - offset) @ self.frame.axes.to(means)
+        found = (each.cpu().numpy() for each in (variances, explained, mean))
+        return world.agree(CodeMoments(squares, *found))
 
-    def align_codes(self, codes: Array, wanted: Array) -> None:
+    def align_codes(self, codes: Array, wanted: Array) -> tuple[Array, Array]:
         """Turn the codes as their axes allow, so that they come closest to others.
 
         Parameters
         ----------
         codes, wanted : ndarray of shape (n_rows, n_components)
             What the module gives some rows, and what it is to give them as nearly as it can.
+
+        Returns
+        -------
+        rotation : ndarray of shape (n_components, n_components)
+        shift : ndarray of shape (n_components,)
+            Codes c have become c rotation + shift.
         """
         rotation, shift = self.axes.align(torch.tensor(codes), torch.tensor(wanted))
         self.frame.rotate(rotation, shift)
+        return rotation.numpy(), shift.numpy()
 
     def draws(self, x: Tensor) -> torch.Generator:
         """Return the source of random draws for ``x``; outside training always the same."""

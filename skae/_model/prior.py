@@ -16,7 +16,7 @@ from skae._model.losses import Loss, Prepared
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.tied import TiedMLP
 from skae._model.seeding import DrawsFrom
-from skae.functional import kernel_sums
+from skae.functional import kernel_sums, linearly_explained
 
 PriorLike = str | Distribution | Callable[[int, Generator], Tensor]
 
@@ -261,6 +261,10 @@ class PriorModule(AutoEncoderModule):
         ratio = self.prior.deviations.to(variances) / whitening(variances)
         mean = self.prior.mean.to(variances)
         return LinearCodes(ratio, 1 / ratio, mean, mean[:0], metric=torch.ones_like(mean))
+
+    def explained_variances(self, variances: Tensor, cross_covariance: Tensor) -> Tensor:
+        """Return what codes, which have the prior's units, explain of X linearly."""
+        return linearly_explained(variances, cross_covariance)
 
     def draw_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw codes from the prior; without a generator, from that of the training."""

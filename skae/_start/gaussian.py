@@ -81,8 +81,9 @@ class Gaussian:
             if not len(rows):
                 continue
             missing, some = missing[rows], X[part][rows]
-            z = model.fill(Incomplete(standardise(some, self.mean, self.scale), missing))
-            expected = np.clip(self.mean + self.scale * z, self.low, self.high)
+            with np.errstate(over="ignore", invalid="ignore"):  # of a forged file's numbers
+                z = model.fill(Incomplete(standardise(some, self.mean, self.scale), missing))
+                expected = np.clip(self.mean + self.scale * z, self.low, self.high)
             filled[part][rows] = np.where(missing, expected.astype(X.dtype), some)
         return filled
 

@@ -22,7 +22,12 @@ from skae.functional._losses import (
     squared_error,
 )
 from skae.functional._mmd import kernel_sums, mmd, mmd_by_row
-from skae.functional._statistics import extremes, own_axes, principal_axes
+from skae.functional._statistics import (
+    extremes,
+    linearly_explained,
+    own_axes,
+    principal_axes,
+)
 
 __all__ = [
     "absolute_error",
@@ -34,6 +39,7 @@ __all__ = [
     "gaussian_log_likelihood",
     "huber",
     "kernel_sums",
+    "linearly_explained",
     "mmd",
     "mmd_by_row",
     "own_axes",

@@ -78,6 +78,28 @@ def own_axes(covariance: Tensor, cross_covariance: Tensor) -> tuple[Tensor, Tens
     return rotation * signs(rotation.T @ cross_covariance), variances.clamp(min=0)
 
 
+def linearly_explained(variances: Tensor, cross_covariance: Tensor) -> Tensor:
+    """Return how much of the variance of the data x each code explains linearly by itself.
+
+    That is the variance of the best linear prediction of x from one code c, whatever unit c
+    has: Σₖ Cov(c, xₖ)² / Var(c). Of codes that do not vary beyond rounding it is 0.
+
+    Parameters
+    ----------
+    variances : Tensor of shape (n_components,)
+        Of the codes.
+    cross_covariance : Tensor of shape (n_components, n_features)
+        Covariance of the codes with x.
+
+    Returns
+    -------
+    Tensor of shape (n_components,)
+    """
+    varies = variances > 1e-10 * variances.max()
+    explained = cross_covariance.square().sum(dim=1) / torch.where(varies, variances, 1.0)
+    return torch.where(varies, explained, 0.0)
+
+
 def extremes(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Return the least and the largest value of each column over batches of rows.
 

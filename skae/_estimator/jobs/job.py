@@ -114,6 +114,16 @@ class Job:
         return self.moments.n_rows
 
     @property
+    def n_counted(self) -> int:
+        """Number of rows that the fit has been given, in all processes."""
+        return self.moments.n_rows
+
+    @property
+    def rank(self) -> int:
+        """The number of components that PCA of all rows has."""
+        return min(self.n_counted, self.source.n_features)
+
+    @property
     def n_training(self) -> int:
         """Number of rows that train, in all processes."""
         return self.split.n_training

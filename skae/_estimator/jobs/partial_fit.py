@@ -59,7 +59,7 @@ def fit_part(estimator: Any, X: Any, sample_weight: Any) -> None:
     estimator._is_pca, estimator._trained = training.ends_at_pca, None
     estimator._settle(job)
     if old is not None:
-        estimator.net_.module_.align_codes(job_codes(estimator, job), old)
+        align(estimator, job_codes(estimator, job), old)
     estimator._stream = stream
 
 
@@ -159,6 +159,15 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     estimator.n_iter_, estimator.loss_curve_ = len(curve), curve
     estimator.validation_scores_ = scores or None
     return replace(job.stream, iterate=iterate, loss_curve=curve, validation_scores=scores)
+
+
+def align(estimator: Any, codes: Any, old: Any) -> None:
+    """Turn codes so that they come closest to older ones, and what is told of their variances."""
+    rotation, shift = estimator.net_.module_.align_codes(codes, old)
+    estimator._code_mean = estimator._code_mean @ rotation + shift
+    # Of codes c that are uncorrelated, cR has the variances Σᵢ Rᵢⱼ² Var(cᵢ).
+    estimator.explained_variance_ = estimator.explained_variance_ @ np.square(rotation)
+    estimator.explained_variance_ratio_ = estimator.explained_variance_ratio_ @ np.square(rotation)
 
 
 def job_codes(estimator: Any, job: StreamJob) -> Any:

@@ -138,6 +138,12 @@ class StreamJob(Job):
         return max(MANY_ROWS, self.stream.whole.n_rows)
 
     @property
+    def n_counted(self) -> int:
+        """Number of rows seen so far."""
+        assert self.stream is not None
+        return self.stream.whole.n_rows
+
+    @property
     def n_training(self) -> int:
         """Number of rows of this part that train."""
         assert self.part is not None

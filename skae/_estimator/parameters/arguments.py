@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from skae._data.split import MIN_VALIDATION, Split
 from skae._data.world import ALONE, World
+from skae._estimator.parameters.rules import resolve_sizes
 from skae._files.words import shown, without_address
 
 # The most numbers of a matrix with a row for each component, where the code is larger than the
@@ -81,7 +82,7 @@ def check_layers(name: str, sizes: Any, n_inputs: int) -> None:
     """Raise ValueError for layers whose weights no memory would hold."""
     if isinstance(sizes, str):
         return
-    for before, after in pairwise([n_inputs, *map(int, sizes)]):
+    for before, after in pairwise([n_inputs, *resolve_sizes(sizes)]):
         if before * after > MAX_WEIGHTS:
             raise ValueError(
                 f"{name}={shown(sizes)} needs {before * after:,} weights between layers of "

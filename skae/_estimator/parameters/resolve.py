@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skae._data.world import World
+from skae._estimator.parameters.rules import resolve_sizes
 from skae._estimator.parameters.shared import SharedParameters
 from skae._files.words import shown
 from skae._model.losses import takes_any_row
@@ -36,9 +37,23 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def resolve_number(n_components: Any) -> int | float:
-    """Return the parameter ``n_components`` as Python's int or, for a share, float."""
-    return int(n_components) if isinstance(n_components, Integral) else float(n_components)
+def resolve_number(n_components: Any, most: int, former: ModelSpec | None) -> int | float:
+    """Return the size of the code as Python's int or, for a share below 1, float.
+
+    Parameters
+    ----------
+    n_components
+        The parameter.
+    most : int
+        The number of all components, which None and 1.0 stand for.
+    former : ModelSpec or None
+        The module that training goes on from: what is no int keeps the size of its code.
+    """
+    if isinstance(n_components, Integral):
+        return int(n_components)
+    if former is not None:
+        return former.n_components
+    return most if n_components in (None, 1) else float(n_components)
 
 
 def resolve_batch_size(estimator: SharedParameters, n_training: int, n_processes: int = 1) -> int:
@@ -53,7 +68,7 @@ def make_spec(
 ) -> ModelSpec:
     """Describe the module with codes of k numbers; what is "auto" stays as it was in ``former``."""
     if estimator.hidden_layer_sizes != "auto":
-        sizes = tuple(map(int, estimator.hidden_layer_sizes))
+        sizes = resolve_sizes(estimator.hidden_layer_sizes)
     elif former is not None:
         sizes = former.hidden_layer_sizes
     elif estimator.image_shape is not None:

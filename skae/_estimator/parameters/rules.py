@@ -171,6 +171,11 @@ sizes = Rule(
 )
 
 
+def resolve_sizes(value: Any) -> tuple[int, ...]:
+    """Return widths of layers, of which an int is one, as a tuple of Python's int."""
+    return (int(value),) if is_integer(value) else tuple(map(int, value))
+
+
 def takes(value: Any, n_arguments: int) -> bool:
     """Tell whether ``value`` can be called with so many arguments, as far as is known."""
     if not callable(value):

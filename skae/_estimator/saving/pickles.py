@@ -1,7 +1,9 @@
 """What pickles cannot hold, said before they are written."""
 
 import pickle
+import pickletools
 import sys
+import warnings
 from contextvars import ContextVar
 from typing import Any
 
@@ -10,11 +12,18 @@ from torch.distributions import Distribution
 
 from skae._estimator.saving.content import names_of_parameters
 from skae._estimator.saving.parts import to_plain
+from skae._estimator.saving.versions import with_later_names
 from skae._files.words import shown
 
 # cloudpickle and dill store a local function's code, and copy keeps the function, so for them it
 # is no error. joblib may bring a cloudpickle of its own.
-TOLERANT = ("cloudpickle", "joblib.externals.cloudpickle", "dill", "copy")
+TOLERANT = ("cloudpickle", "joblib.externals.cloudpickle", "ray.cloudpickle", "dill", "copy")
+# What pickles for this program alone, such as for its workers and its caches, where `__main__` is
+# the same; Dask pickles with cloudpickle where it sees `__main__`.
+FOR_THIS_PROGRAM = (
+    *("multiprocessing", "concurrent.futures", "distributed"),
+    *("joblib.hashing", "joblib.memory", "joblib._store_backends", "joblib.pool"),
+)
 CHECKING: ContextVar[bool] = ContextVar("checking", default=False)
 # What the estimator itself puts into terms that pickle holds.
 OF_A_NET = ("net_",)
@@ -22,7 +31,10 @@ PLAIN = (str, bytes, int, float, complex, bool, type(None), np.ndarray, np.gener
 
 
 def require_picklable(estimator: Any) -> None:
-    """Raise PicklingError where pickle is about to fail, naming the parameter that it fails on."""
+    """Raise PicklingError where pickle is about to fail, naming the parameter that it fails on.
+
+    Warns where it will succeed, and loading in another program will fail.
+    """
     # What holds the estimator itself, such as a pipeline, comes here again.
     values = [] if CHECKING.get() else values_of_users(estimator)
     if not values or is_below(*TOLERANT):
@@ -41,18 +53,36 @@ def check_values(values: list[tuple[str, Any]], parameters: set[str]) -> None:
         if name in parameters:
             advice = "save with model.save(path), and hand it in again at skae.load"
         try:
-            pickle.dumps(value)
+            content = pickle.dumps(value)
         except Exception as error:
             raise pickle.PicklingError(
                 f"{name}={shown(value)} cannot be pickled ({error}). pickle and joblib store "
                 f"functions and classes by name alone: define {name} in a module of yours; or "
                 f"{advice}; or pickle with cloudpickle."
             ) from error
+        if is_of_main(content) and not is_below(*FOR_THIS_PROGRAM):
+            warnings.warn(
+                f"{name}={shown(value)} is defined in __main__, the script or notebook that runs. "
+                "A pickle stores its name alone, so that other programs cannot load it: define "
+                f"{name} in a module that they can import; or {advice}; or pickle with "
+                "cloudpickle.",
+                stacklevel=4,
+            )
         if isinstance(to_plain(value), Distribution) and is_below("skops"):
             raise TypeError(
                 f"{name}={shown(value)} is a distribution that skops cannot hold; save with "
                 f"model.save(path) and hand {name} in again at skae.load, or with pickle."
             )
+
+
+def is_of_main(content: bytes) -> bool:
+    """Tell whether a pickle names functions or classes of the program that runs."""
+    if b"__main__" not in content:
+        return False
+    return any(
+        isinstance(argument, str) and argument.partition(" ")[0] == "__main__"
+        for _, argument, _ in pickletools.genops(content)
+    )
 
 
 def values_of_users(estimator: Any) -> list[tuple[str, Any]]:
@@ -94,14 +124,19 @@ def is_below(*packages: str) -> bool:
     return False
 
 
-def require_complete(cls: Any, state: dict[str, Any], version: str | None) -> None:
-    """Raise ValueError where a pickle of another version lacks what this one needs."""
+def completed(cls: Any, state: dict[str, Any], version: str | None) -> dict[str, Any]:
+    """Return a pickle's state with what later versions have added.
+
+    Raises ValueError where a pickle of another version lacks what this one needs.
+    """
     needed, _ = cls._names_of_state()
     if "n_features_in_" not in state and not needed & state.keys():
-        return  # not fitted
+        return state  # not fitted
+    state = with_later_names(state, needed)
     missing = sorted(needed - state.keys())
     if missing:
         raise ValueError(
             f"this pickle of {cls.__name__} was written with skae {version or 'before 0.1.0'} and "
             f"lacks {', '.join(missing)}: load it with that version, and fit or save anew."
         )
+    return state

@@ -11,6 +11,7 @@ from skae._estimator.environment import as_if_alone, resolve_device
 from skae._estimator.parameters.rules import check_argument
 from skae._estimator.saving.content import Content, is_of_skae, names_of_parameters, rules_of
 from skae._estimator.saving.savable import Savable
+from skae._estimator.saving.versions import with_later_names
 from skae._estimator.saving.write import KIND
 from skae._files.format import ModelFileError, StoredFile, open_file
 from skae._files.words import shown, shown_error
@@ -36,6 +37,8 @@ def read_model(
             cls = class_of(stored.document, classes, estimator)
         check_call(stored, cls, estimator, handed_in)
         with refusing(stored):
+            needed, _ = cls._names_of_state()
+            stored.document["state"] = with_later_names(stored.document["state"], needed)
             require_parts(stored.document["parts"], cls, handed_in)
             # First with arrays that have no memory: what does not fit together is not read.
             stand_ins = {

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._estimator.environment import as_if_alone, snapshot
 from skae._estimator.saving.parts import plain_parameters, restored_parameters
-from skae._estimator.saving.pickles import require_complete, require_picklable
+from skae._estimator.saving.pickles import completed, require_picklable
 from skae._estimator.saving.versions import own_version
 from skae._estimator.saving.write import write_model
 
@@ -103,5 +103,4 @@ class Savable(ABC):
         with as_if_alone():
             state = restored_parameters(dict(state))
             version = state.pop("_skae_version", None)
-            require_complete(type(self), state, version)
-            self._set_state(state)
+            self._set_state(completed(type(self), state, version))

@@ -98,9 +98,14 @@ def check_model(state: dict[str, Any], diagnosed: tuple[str, ...]) -> ModelSpec:
     n, k = spec.n_features, spec.n_components
     count, losses = integer(0), curve(n_trainings(state["_stream"]))
     keys = array_of(None, dtype=np.uint64)
+    # None in files of versions that did not have them.
+    of_codes, variances = array_of(k) | nothing, array_of(k, low=0) | nothing
     schema: dict[str, Schema] = {
         "n_features_in_": Rule(f"{n}, as n_features", lambda v: is_integer(v) and v == n),
         "n_components_": Rule(f"{k}, as n_components", lambda v: is_integer(v) and v == k),
+        **dict.fromkeys(("explained_variance_", "explained_variance_ratio_"), variances),
+        "_code_mean": of_codes,
+        "n_samples_": count | nothing,
         "mean_": array_of(n),
         "scale_": positive,
         "noise_variance_": variance,

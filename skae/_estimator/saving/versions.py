@@ -2,7 +2,10 @@
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
+# What a fitted state of an older version may lack, and has as None then.
+LATER = ("_code_mean", "explained_variance_", "explained_variance_ratio_", "n_samples_")
 PACKAGES = ("skae", "torch", "numpy", "scikit-learn", "skorch")
 
 
@@ -12,6 +15,11 @@ def version_of(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "unknown"
+
+
+def with_later_names(state: dict[str, Any], needed: set[str]) -> dict[str, Any]:
+    """Return a fitted state, of this version or an older one, with all names of this version."""
+    return {**{name: None for name in LATER if name in needed}, **state}
 
 
 def own_version() -> str:

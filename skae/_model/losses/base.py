@@ -127,6 +127,13 @@ class Loss(Prepared):
         """Draw rows from p(row | output), in X's units, where it is a likelihood."""
         raise NotImplementedError(f"{type(self).__name__} is no likelihood.")
 
+    def variances(self, output: Tensor, noise_variance: Tensor | None) -> Tensor:
+        """Return the variances of p(row | output), in squares of the module's units.
+
+        Of shape (n_rows, n_features) and float64, where it is a likelihood.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is no likelihood.")
+
     def start_noise(self, noise_variance: float, variances: Tensor) -> float:
         """Return the noise variance to start at, given probabilistic PCA's and its variances."""
         return noise_variance

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skae import functional
 from skae._data.batch import extremes_over_rows, observed_values
 from skae._data.sources import Array
-from skae._data.units import Units, widest_float
+from skae._data.units import Units, to_float64, widest_float
 from skae._model.losses.base import Loss
 from skae._model.plain.layers import Rates
 
@@ -80,6 +80,10 @@ class BinaryCrossEntropy(LinkedLoss):
         coin = COIN_VARIANCE / self.units.scale.item() ** 2
         return max(noise_variance, min(coin, variances.max().item() / 2))
 
+    def variances(self, output: Tensor, noise_variance: Tensor | None) -> Tensor:
+        output = to_float64(output)
+        return output.sigmoid() * (-output).sigmoid() / self.units.exact_scale**2
+
     def draw(
         self, output: Tensor, noise_variance: Tensor | None, generator: torch.Generator
     ) -> Array:
@@ -140,6 +144,9 @@ class Poisson(LinkedLoss):
             wide = widest_float(x.device)
             data, log_rate = data.to(wide), log_rate.to(wide)
         return functional.poisson_log_likelihood(data, log_rate, observed_values())
+
+    def variances(self, output: Tensor, noise_variance: Tensor | None) -> Tensor:
+        return to_float64(self.inverse_link(output)) / self.units.exact_scale**2
 
     def draw(
         self, output: Tensor, noise_variance: Tensor | None, generator: torch.Generator

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from skae import functional
 from skae._data.batch import observed_values
 from skae._data.sources import Array
-from skae._data.units import Units
+from skae._data.units import Units, to_float64
 from skae._files.words import shown
 from skae._model.losses.base import Loss
 from skae._model.plain.layers import FromUnits
@@ -59,6 +59,10 @@ class SquaredError(Substitutable, PlainLoss):
         # Of rows in the span of few, x has some numbers, all others being zero.
         zeros = 0.5 * (n_features - x.shape[1]) * (2 * math.pi * noise_variance).log()
         return scaled - zeros - n_features * self.units.scale.log()
+
+    def variances(self, output: Tensor, noise_variance: Tensor | None) -> Tensor:
+        assert noise_variance is not None
+        return to_float64(noise_variance).expand(output.shape)
 
     def draw(
         self, output: Tensor, noise_variance: Tensor | None, generator: torch.Generator

@@ -1,0 +1,1 @@
+"""What notebooks show of a fitted autoencoder, in scikit-learn's diagram."""

@@ -1,0 +1,1 @@
+"""What PCA's users look for in a fitted estimator: shares of variance, loadings, names."""

@@ -1,0 +1,1 @@
+"""What several displays draw: PCA beside a model, rows as pictures, y as colours."""
