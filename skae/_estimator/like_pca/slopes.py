@@ -29,6 +29,7 @@ class HasSlopes:
         Parameters
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            NaN is a missing value, which is filled as in ``transform``.
 
         Returns
         -------
@@ -75,6 +76,7 @@ class HasSlopes:
         Parameters
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            NaN is a missing value, which is filled as in ``transform``.
 
         Returns
         -------
