@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import skorch.callbacks
 import torch
+from estimators import ResidualNetwork, cubes
 from sklearn.decomposition import PCA
 from torch import nn
 from watching import WatchGradients, find
 
+import skae
 from skae import AutoEncoder
+from skae._training.engine import proof
 from skae.base import AutoEncoderModule, BaseAutoEncoder, estimator
 from skae.functional import squared_error
 
@@ -338,3 +341,56 @@ def test_what_breaks_the_contract_of_a_method_is_said_in_words(returned, message
 
     with pytest.raises(ValueError, match=message):
         make_estimator(Broken)(2, max_iter=2, random_state=0).fit(digits[:100])
+
+
+class Tries:
+    """Counts how often written-out gradients are tried against autograd's."""
+
+    def __init__(self, patch):
+        self.n, own = 0, proof.try_both
+
+        def count(*args):
+            self.n += 1
+            return own(*args)
+
+        patch.setattr(proof, "try_both", count)
+        patch.setattr(proof, "_PROVED", {})
+
+
+@pytest.mark.parametrize("estimator", [skae.AutoEncoder, skae.VariationalAutoEncoder])
+def test_what_was_proved_once_is_not_tried_again(estimator, spots, monkeypatch):
+    tries, model = Tries(monkeypatch), estimator(2, max_iter=1, random_state=0)
+    model.fit(spots)
+    model.set_params(random_state=1).fit(spots + 1)
+    assert tries.n == 1
+    model.set_params(activation="tanh").fit(spots)
+    model.set_params(hidden_layer_sizes=(9,)).fit(spots)
+    model.fit(spots[:, :50])
+    assert tries.n == 4
+
+
+def test_parameters_of_a_method_are_tried_anew(spots, monkeypatch):
+    tries = Tries(monkeypatch)
+    for alpha in (0.1, 0.2, 0.1):
+        skae.ContractiveAutoEncoder(2, alpha=alpha, max_iter=1, random_state=0).fit(spots)
+    assert tries.n == 2
+
+
+def watch_hidden(net, **kwargs):
+    net.module_.encoder.register_forward_hook(lambda *args: None)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"loss": cubes},
+        {"decoder": ResidualNetwork},
+        {"callbacks": [type("Watch", (), {"on_train_begin": staticmethod(watch_hidden)})()]},
+    ],
+    ids=["loss", "network", "hook"],
+)
+def test_what_users_bring_is_tried_in_each_fit(parameters, spots, monkeypatch):
+    tries = Tries(monkeypatch)
+    for _ in range(2):
+        skae.AutoEncoder(2, max_iter=1, random_state=0, **parameters).fit(spots)
+    assert tries.n == 2

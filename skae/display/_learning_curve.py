@@ -33,8 +33,8 @@ class LearningCurveDisplay:
         The epoch whose weights were kept; 0 is the start.
     is_pca : bool
         Whether the result is PCA, because no epoch was better.
-    estimator_name : str or None
-        What the model is called.
+    score_name, estimator_name : str or None
+        What the score and the model are called.
 
     Attributes
     ----------
@@ -65,6 +65,7 @@ class LearningCurveDisplay:
         pca_score: float | None = None,
         best_iter: int = 0,
         is_pca: bool = False,
+        score_name: str | None = None,
         estimator_name: str | None = None,
     ) -> None:
         self.training_losses = training_losses
@@ -73,6 +74,7 @@ class LearningCurveDisplay:
         self.pca_score = pca_score
         self.best_iter = best_iter
         self.is_pca = is_pca
+        self.score_name = score_name
         self.estimator_name = estimator_name
 
     @classmethod
@@ -108,6 +110,7 @@ class LearningCurveDisplay:
             pca_score=model.pca_score_,
             best_iter=model.best_iter_,
             is_pca=model._is_pca,
+            score_name=model._score_name,
             estimator_name=type(model).__name__,
         )
         return display.plot(ax=ax)
@@ -137,6 +140,7 @@ class LearningCurveDisplay:
         for panel in axes[:, 0]:
             panel.set_xlim(0, max(1, len(self.training_losses)) * 1.02)
             panel.legend()
+        self.figure_.align_ylabels(axes[:, 0])
         axes[0, 0].set_title(self._title())
         axes[-1, 0].set_xlabel("Epoch")
         return self
@@ -166,7 +170,7 @@ class LearningCurveDisplay:
             marks = {"marker": "o", "linestyle": "none", "clip_on": False, "zorder": 4}
             colour = OF_PCA if self.is_pca else OF_MODEL
             ax.plot([self.best_iter], [kept], color=colour, **marks, label="kept")
-        ax.set_ylabel("Score")
+        ax.set_ylabel("Score" if self.score_name is None else f"Score ({self.score_name})")
 
     def _plot_losses(self, ax: Any, line_kw: dict[str, Any]) -> None:
         train = {"color": FAINT, "label": "training rows", **line_kw}

@@ -130,9 +130,9 @@ class ReconstructionDisplay:
         pca : bool or fitted sklearn.decomposition.PCA, default=True
             True fits PCA, with as many components as the code has numbers, to ``X_train``. Without
             ``X_train`` it is fitted to X, and has then seen the rows that are shown, which is in
-            its favour: it is called "PCA of these rows", and is left out where X has fewer
-            than ten rows for each component. A fitted PCA is shown as it is; in a pipeline
-            it must be one of what the autoencoder sees. False shows none.
+            its favour if the autoencoder has not: it is called "PCA of these rows", and is left out
+            where X has fewer than ten rows for each component. A fitted PCA is shown as it is; in a
+            pipeline it must be one of what the autoencoder sees. False shows none.
         X_train : array-like or sparse matrix of shape (n_train_samples, n_features) or None
             Rows that PCA is fitted to. Pass those that the autoencoder was fitted to, and as X
             others. Missing values are filled as the autoencoder fills them.

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.mlp import MLP
-from skae._training.engine.tape import Substitute, Tape, proves
+from skae._training.engine.proof import proves
+from skae._training.engine.tape import Substitute, Tape
 
 # Weights in the largest layer from which on bfloat16 pays: see benchmarks/README.md.
 BFLOAT16_SIZE = 2**18

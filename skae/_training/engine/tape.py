@@ -1,6 +1,5 @@
 """Backpropagation with the formulas written out."""
 
-import copy
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -11,15 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from skae._model.losses import SquaredError
-from skae._model.module import AutoEncoderModule
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.networks.mlp import MLP, Linear
 from skae._model.networks.tied import TiedLinear
-from skae._model.seeding import Drawing
 from skae._model.substitute import Substitutable
 
-# Rows on which a tape is tried: enough for gradients, and for what compares rows.
-N_TRIED = 16
 # Each activation, and the gradient at its input a, given the gradient g at its output h.
 ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     nn.Identity: (lambda a: a, lambda g, a, h: g),
@@ -293,55 +288,3 @@ def run_autograd(outputs: list[Tensor], grads: list[Tensor]) -> None:
 def add_grad(leaf: Tensor, grad: Tensor) -> None:
     """Add to the gradient of a leaf."""
     leaf.grad = grad if leaf.grad is None else leaf.grad + grad
-
-
-def proves(module: AutoEncoderModule, x: Tensor) -> bool:
-    """Tell whether a tape has autograd's gradients and pays, by a step of either on copies.
-
-    A method may do anything in its ``forward``, such as differentiate what its networks give.
-    The copies have random weights: at the start some gradients are zero. A tape that leaves a
-    network to autograd within a step is slower than autograd alone.
-    """
-    x = x[:N_TRIED]
-    try:
-        ours, torchs = copy.deepcopy(module), copy.deepcopy(module)
-        for progress in (0.0, 1.0):  # a method may change its loss as it trains
-            ours.progress = torchs.progress = progress
-            expected, _ = gradients(torchs, x, with_tape=False)
-            found, pays = gradients(ours, x, with_tape=True)
-            pairs = zip(expected, found, strict=True)
-            if not pays or any((a - b).norm() > 1e-3 * (a.norm() + 1e-6) for a, b in pairs):
-                return False
-    except Exception:  # the training itself will say what a user's part does not bear
-        return False
-    return True
-
-
-def gradients(
-    module: AutoEncoderModule, x: Tensor, *, with_tape: bool
-) -> tuple[list[Tensor], bool]:
-    """Return the gradients of the loss at random weights, and whether a tape did all networks."""
-    module.train()
-    draws = torch.Generator(x.device).manual_seed(0)
-    trained = [p for p in module.parameters() if p.requires_grad]
-    with torch.no_grad():
-        for p in trained:
-            bound = (p[0].numel() if p.dim() > 1 else 1) ** -0.5
-            p.uniform_(-bound, bound, generator=draws)
-            p.grad = torch.zeros_like(p)
-    for part in module.modules():
-        if isinstance(part, Drawing):
-            part.generator = draws
-    if not with_tape:
-        _, terms = module(x)
-        total = torch.stack([term.mean() for term in terms.values()]).sum()
-        total.backward()
-        return [p.grad for p in trained if p.grad is not None], False
-    tape = Tape(module.modules())
-    _, terms = module(x)
-    tape.close()
-    watched = any(step.y._backward_hooks for step in tape.steps)
-    tape.backward(terms.values())
-    left = any(layers.was_left for layers in tape.layers.values())
-    pays = bool(tape.layers) and not left and not watched
-    return [p.grad for p in trained if p.grad is not None], pays
