@@ -160,5 +160,6 @@ class ComponentsDisplay:
         ax.set_ylabel(label[0].upper() + label[1:])
         name = self.estimator_name or "autoencoder"
         pca = self.n_components_pca or f"none up to {sizes.max()}"
-        ax.set_title(f"{name}: {self.n_components} components, PCA: {pca}")
+        plural = "s" if self.n_components > 1 else ""
+        ax.set_title(f"{name}: {self.n_components} component{plural}, PCA: {pca}")
         ax.legend(loc="lower right")
