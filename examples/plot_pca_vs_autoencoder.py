@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from skae import AutoEncoder
 from skae.datasets import fetch_mnist
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description="PCA and AutoEncoder side by side.")
 parser.add_argument("--data", choices=["digits", "mnist"], default="digits")
 parser.add_argument("--out", default="pca_vs_autoencoder.png", help="where the picture goes")
 options = parser.parse_args()
