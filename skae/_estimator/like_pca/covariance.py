@@ -70,6 +70,17 @@ class HasCovariance:
         -------
         ndarray of shape (n_features_in_, n_features_in_), float64
             In units of 1 / X².
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import VariationalAutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> product = vae.get_covariance() @ vae.get_precision()
+        >>> np.allclose(product, np.eye(4), atol=1e-6)
+        True
         """
         covariance = self.get_covariance()
         deviations = np.sqrt(np.diagonal(covariance))
