@@ -32,9 +32,9 @@ if folder is not None and (folder / "ecg5000").is_dir():
 # %%
 # Is PCA enough?
 # --------------
-# An AUC of 1 puts all outliers before all normal rows. PCA does that with heartbeats as well as the
-# autoencoder, and not with eights: eight straight directions leave as much of any other digit.
-# At the threshold about one normal row in twenty is flagged. Pictured are the six worst test rows.
+# An AUC of 1 puts all outliers before all normal rows. PCA's is 0.98 for heartbeats, nearly the
+# autoencoder's 0.99. It is lower for eights: eight straight directions leave as much of any other
+# digit. At the threshold about one normal row in twenty is flagged. The six worst rows are shown.
 for name, (X, is_outlier, shape) in tables.items():
     split = train_test_split(X, is_outlier, random_state=0, stratify=is_outlier)
     X_rest, X_test, rest_is_outlier, is_outlier = split

@@ -274,7 +274,7 @@ class AutoEncoderModule(Drawing, ABC):
         for part in (self.frame.offset, self.frame.axes, self.frame.inverse_axes):
             world.take_first(part)  # rounding may turn equal variances otherwise
         explained = self.explained_variances(variances, rotation.T @ cross)
-        mean = (means[:k] / metric - offset) @ self.frame.axes.to(means)
+        mean = (means[:k] / metric - offset) @ to_float64(self.frame.axes)
         found = (each.cpu().numpy() for each in (variances, explained, mean))
         return world.agree(CodeMoments(squares, *found))
 

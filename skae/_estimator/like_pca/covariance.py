@@ -51,11 +51,11 @@ class HasCovariance:
             for rows in slices(len(draws), rows_at_once(n)):
                 output = module.decoder(draws[rows].to(fitted.net_.device))
                 # In the module's units, in which no number is so large that digits are lost.
-                x = module.loss.reconstruct(output).double().cpu().numpy()
+                x = module.loss.reconstruct(output).cpu().double().numpy()
                 mean += x.sum(axis=0)
                 products += x.T @ x
                 variances = module.loss.variances(output, module.noise_variance)
-                noise += variances.double().cpu().numpy().sum(axis=0)
+                noise += variances.cpu().numpy().sum(axis=0)
         mean, noise, products = (part / len(draws) for part in (mean, noise, products))
         covariance: Array = products - np.outer(mean, mean) + np.diag(noise)
         return covariance * fitted.scale_**2
