@@ -82,12 +82,14 @@ class ComponentsDisplay:
         Parameters
         ----------
         selection : ComponentsSelection
+            What it returned.
         ax : matplotlib Axes or None
             None makes a figure.
 
         Returns
         -------
         ComponentsDisplay
+            The display, which has drawn.
 
         Raises
         ------
@@ -116,6 +118,7 @@ class ComponentsDisplay:
         Returns
         -------
         ComponentsDisplay
+            The display, which has drawn.
         """
         self.ax_ = ax = several_axes(self, ax, shape=(1, 1))[0, 0]
         sizes, scores, errors, pca = (
