@@ -5,7 +5,6 @@ worker processes of a search. One switch turns all of it off, the filter of ``Ad
 """
 
 import multiprocessing
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skae._data.sources import Array, Source
 from skae._estimator.jobs.job import Job
+from skae._files.caller import caller_level
 from skae._files.words import shown
 from skae._training.outside.progress import Score
 from skae._training.selection import Training
@@ -72,19 +72,6 @@ def without_advice() -> Iterator[None]:
         yield
     finally:
         _QUIET.reset(token)
-
-
-def caller_level() -> int:
-    """Return the ``stacklevel`` at which a warning of :func:`advise` names the user's line."""
-    frame, level = sys._getframe(2), 2
-    while frame.f_back is not None and is_library(frame.f_globals.get("__name__", "")):
-        frame, level = frame.f_back, level + 1
-    return level
-
-
-def is_library(module: str) -> bool:
-    """Tell whether a module is of skae, or of what calls it in a pipeline or a search."""
-    return module.partition(".")[0] in ("skae", "sklearn", "joblib", "contextlib")
 
 
 # -- before a training ---------------------------------------------------------------------
