@@ -1,5 +1,6 @@
 """Displays: they show the numbers that they say they show, wherever they are drawn."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -450,6 +451,16 @@ def test_the_learning_curve_says_that_the_result_is_pca():
     assert model.best_iter_ == 0
     display = LearningCurveDisplay.from_estimator(model)
     assert display.axes_[0, 0].get_title().startswith("AutoEncoder: the result is PCA\n")
+
+
+def test_displays_are_found_without_an_import_of_their_own():
+    script = (
+        "import sys, skae\nassert 'skae.display' not in sys.modules\n"
+        "skae.display.LatentSpaceDisplay\nassert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    with pytest.raises(AttributeError, match="module 'skae' has no attribute 'Autoencoder'"):
+        _ = skae.Autoencoder
 
 
 def test_ten_classes_have_ten_colours():
