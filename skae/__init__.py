@@ -5,6 +5,10 @@ from skae import AutoEncoder
 codes = AutoEncoder(8).fit_transform(X)  # where PCA(8).fit_transform(X) stood
 """
 
+import sys as _sys
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from skae._adversarial import AdversarialAutoEncoder
 from skae._autoencoder import AutoEncoder
 from skae._components import ComponentsSelection, select_n_components
@@ -37,3 +41,13 @@ __all__ = [
     "load",
     "select_n_components",
 ]
+
+# Modules that `import skae` leaves out, and `skae.display` finds all the same.
+_MODULES = ("base", "dask", "datasets", "display", "distributed", "functional", "onnx")
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _MODULES:
+        return _import_module(f"skae.{name}")
+    text = f"module 'skae' has no attribute {name!r}"
+    raise AttributeError(text, name=name, obj=_sys.modules[__name__])

@@ -19,6 +19,7 @@ from skae._estimator.like_pca.covariance import HasCovariance
 from skae._estimator.missing import rows_for_use
 from skae._estimator.parameters.rules import boolean, estimator, parameter, real
 from skae._estimator.scores import LikelihoodScores
+from skae._files.caller import caller_level
 from skae._files.words import shown
 from skae._model.codes import LinearCodes, OwnAxes, paired_draws, reparameterise, standard_normal
 from skae._model.module import AutoEncoderModule
@@ -337,5 +338,5 @@ class VariationalAutoEncoder(
                 "are the same for every row, so that the model ignores them. Lower n_components to "
                 f"{max(1, self.active_units_)}; or, for more codes in use, lower "
                 f"beta={shown(self.beta)} or raise kl_warm_up={shown(self.kl_warm_up)}.",
-                stacklevel=5,
+                stacklevel=caller_level(),
             )

@@ -148,6 +148,15 @@ def test_a_training_that_was_still_gaining_is_told_to_go_on(spots):
     assert not heard(lambda: trains(AutoEncoder, max_iter=100).fit(spots))
 
 
+def test_a_budget_that_is_over_before_the_training_is_told(spots):
+    X = np.where(np.random.default_rng(0).random(spots.shape) < 0.02, np.nan, spots)
+    with pytest.warns(ConvergenceWarning, match=r"max_time=0.001 .* epoch 1 of .*Raise max_time"):
+        model = AutoEncoder(2, max_time=1e-3, random_state=0).fit(X[:100, :12])
+    assert model.n_iter_ == 1
+    assert model.best_iter_ == 0
+    assert not heard(lambda: AutoEncoder(2, max_time=100, **SHORT).fit(spots))
+
+
 @pytest.mark.parametrize(
     ("losses", "start", "share"),
     [
@@ -167,6 +176,11 @@ def test_advice_is_not_given_twice():
     fit = AutoEncoder(1, **SHORT).fit
     assert len(heard(lambda: fit(make_houses()))) == 1
     assert not heard(lambda: fit(make_houses()))
+
+
+def test_rows_that_show_another_feature_too_are_no_new_advice():
+    wine = load_wine(as_frame=True).data
+    assert len(heard(lambda: cross_val_score(AutoEncoder(2, **SHORT), wine, cv=3))) == 1
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
@@ -190,3 +204,12 @@ def test_one_filter_turns_all_advice_off(spots):
         AutoEncoder(1, **SHORT).fit(make_houses())
         AutoEncoder(5, **SHORT).fit(X)
         trains(AutoEncoder, max_iter=10).fit(spots)
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline])
+def test_warnings_of_a_fit_name_the_line_of_the_user(wrap):
+    X = np.random.default_rng(0).normal(size=(12, 4))
+    X[3] = np.nan
+    with pytest.warns(UserWarning, match=r"no value in 1 of|too few to validate") as caught:
+        wrap(AutoEncoder(1, **SHORT)).fit(X)
+    assert [w.filename for w in caught] == [__file__] * 2

@@ -1,5 +1,6 @@
 """Displays: they show the numbers that they say they show, wherever they are drawn."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -449,7 +450,30 @@ def test_the_learning_curve_says_that_the_result_is_pca():
     model = skae.AutoEncoder(2, **SHORT).fit(rows)
     assert model.best_iter_ == 0
     display = LearningCurveDisplay.from_estimator(model)
-    assert display.axes_[0, 0].get_title() == "AutoEncoder: the result is PCA"
+    assert display.axes_[0, 0].get_title().startswith("AutoEncoder: the result is PCA\n")
+
+
+def test_displays_are_found_without_an_import_of_their_own():
+    script = (
+        "import sys, skae\nassert 'skae.display' not in sys.modules\n"
+        "skae.display.LatentSpaceDisplay\nassert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    with pytest.raises(AttributeError, match="module 'skae' has no attribute 'Autoencoder'"):
+        _ = skae.Autoencoder
+
+
+def test_ten_classes_have_ten_colours():
+    codes = np.random.default_rng(0).normal(size=(40, 2))
+    display = LatentSpaceDisplay(codes=codes, y=np.arange(40) % 10).plot()
+    colours = {tuple(points.get_facecolor()[0]) for points in display.ax_.collections}
+    assert len(colours) == 10
+
+
+def test_a_traversal_says_that_features_are_left_out(trained, spots):
+    made = LatentTraversalDisplay.from_estimator(trained(skae.AutoEncoder(2)), spots, kind="table")
+    label = f"the 15 of {spots.shape[1]} features that change most"
+    assert made.axes_[0, 0].get_ylabel() == label
 
 
 # -- what is refused, and where displays are drawn ----------------------------------------------

@@ -470,6 +470,15 @@ def test_only_models_of_rows_have_a_covariance(estimator, name):
         getattr(estimator(), name)
 
 
+@every_estimator
+@pytest.mark.parametrize("name", ["sample", "impute"])
+def test_what_only_models_of_rows_do_names_them(estimator, name):
+    if hasattr(estimator, name):
+        return
+    with pytest.raises(AttributeError, match=f"has no {name}: .*VariationalAutoEncoder"):
+        getattr(estimator(), name)
+
+
 def test_other_names_have_the_errors_of_python():
     with pytest.raises(AttributeError, match="'AutoEncoder' object has no attribute 'component_'"):
         _ = AutoEncoder().component_

@@ -8,7 +8,7 @@ import rich.console
 from estimators import ESTIMATORS, make_spots, trains
 
 from skae import AutoEncoder, AutoEncoderImputer
-from skae._training.outside.progress import as_time
+from skae._training.outside.progress import as_number, as_time
 
 
 def cells(line):
@@ -49,6 +49,22 @@ def test_the_last_line_says_that_pca_is_kept(capsys):
     X = np.random.default_rng(0).normal(size=(100, 8))  # nothing to learn
     AutoEncoder(2, n_iter_no_change=3, learning_rate_init=1e-30, verbose=1, random_state=0).fit(X)
     assert "PCA is kept, because none of 3 epochs is better" in capsys.readouterr().out
+    AutoEncoder(2, max_iter=1, learning_rate_init=1e-30, verbose=1, random_state=0).fit(X)
+    assert "PCA is kept, because its only epoch is not better" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.5, "0.5000"),
+        (-12.34567, "-12.3457"),
+        (3e-5, "3.00e-05"),
+        (0.99998, "0.9999800"),
+        (0, "0.0000"),
+    ],
+)
+def test_numbers_near_zero_and_near_one_have_digits(value, shown):
+    assert as_number(value) == shown
 
 
 def test_each_part_and_the_imputer_show_their_trainings(spots, capsys):

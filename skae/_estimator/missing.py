@@ -21,6 +21,7 @@ from skae._data.sources import (
 from skae._data.world import ALONE, World
 from skae._estimator.environment import resolve_device
 from skae._estimator.parameters.arguments import check_groups, check_weights, require_two_rows
+from skae._files.caller import caller_level
 from skae._model.losses import loss_class, require_valid
 from skae._start.gaussian import Gaussian, fit_gaussian
 from skae._training.defaults import SHALLOW
@@ -107,14 +108,14 @@ def require_columns(observed: Observed, names: Any, where: str = "") -> None:
     )
 
 
-def warn_of_empty_rows(observed: Observed, consequence: str, stacklevel: int = 5) -> None:
+def warn_of_empty_rows(observed: Observed, consequence: str) -> None:
     """Warn of rows of which no value is known."""
     empty = np.flatnonzero(~observed.rows)
     if len(empty):
         warnings.warn(
             f"X has no value in {len(empty)} of its {len(observed.rows)} rows, the first of "
             f"which is row {empty[0]}: {consequence}.",
-            stacklevel=stacklevel,
+            stacklevel=caller_level(),
         )
 
 
@@ -144,7 +145,7 @@ def rows_that_count(
     if lacks:
         observed = Observed.of(source)
         require_columns(observed, getattr(estimator, "feature_names_in_", None))
-        warn_of_empty_rows(observed, "they are left out", stacklevel=6)
+        warn_of_empty_rows(observed, "they are left out")
         weights = observed.weigh(weights, world)
     if weights is not None:
         source = source.weighted(weights)

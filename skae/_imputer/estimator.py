@@ -23,6 +23,7 @@ from skae._estimator.parameters.rules import (
     resolve_sizes,
     sizes,
 )
+from skae._files.caller import caller_level
 from skae._imputer.fitted import FittedImputer
 from skae._training.imputer.filler import N_STEPS, fit_filler
 
@@ -233,7 +234,7 @@ class AutoEncoderImputer(FittedImputer):
             f"Columns without any observed value are dropped: {', '.join(map(str, names))}. "
             "keep_empty_features=True would fill them with zeros.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=caller_level(),
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 
+from skae._files.caller import caller_level
 from skae._model.networks.users import UsersNetwork
 
 # Evidence for these numbers: see benchmarks/README.md. A twentieth of the epochs, 20 at least,
@@ -66,7 +67,7 @@ def report_divergence(net: NeuralNet, diverged_at: int, kept: int, *, has_start:
         f"The loss was not finite in epoch {diverged_at}: the weights of epoch "
         f"{kept} are kept (0 is the start). To train further, {remedy}.",
         ConvergenceWarning,
-        stacklevel=5,
+        stacklevel=caller_level(),
     )
 
 
@@ -75,5 +76,5 @@ def report_interrupt(net: NeuralNet, kept: int) -> None:
     warnings.warn(
         f"Ctrl-C ended the training in epoch {len(net.history)} of {net.max_epochs}: the weights "
         f"of epoch {kept} are kept (0 is the start), because keep_interrupted=True.",
-        stacklevel=5,
+        stacklevel=caller_level(),
     )

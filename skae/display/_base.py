@@ -13,6 +13,8 @@ import numpy as np
 # Okabe and Ito's colours, which people who see no red or green tell apart, but for the yellow,
 # which is pale on white. The first two are those of a model and of PCA in every display.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Of up to ten classes each has a colour of its own, as points are too small to show by their forms.
+CLASS_COLOURS = (*COLOURS, "#882255", "#999933", "#7A4FBF")
 OF_MODEL, OF_PCA, OF_ROWS, FAINT = COLOURS[0], COLOURS[1], "#000000", "#999999"
 # What a line of text takes of a figure's height, in inches.
 LINE = 0.22

@@ -3,7 +3,6 @@
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from skae.display._base import FAINT, OF_MODEL, OF_PCA, several_axes
 
@@ -56,10 +55,10 @@ class ComponentsDisplay:
     def __init__(
         self,
         *,
-        sizes: ArrayLike,
-        scores: ArrayLike,
-        standard_errors: ArrayLike,
-        pca_scores: ArrayLike,
+        sizes: Any,
+        scores: Any,
+        standard_errors: Any,
+        pca_scores: Any,
         n_components: int,
         n_components_pca: int | None = None,
         threshold: float,

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skae._data.sources import Array
 from skae._estimator.parameters.rules import check_argument, options
-from skae.display._base import COLOURS, OF_MODEL, several_axes
+from skae.display._base import CLASS_COLOURS, OF_MODEL, several_axes
 from skae.display._fitted import choose_components, last_step, require, short
 from skae.display._parts.colouring import SCALE, Colouring
 
@@ -182,7 +182,8 @@ class LatentSpaceDisplay:
             ax.hist(codes, bins=bins, color=OF_MODEL)
         style: dict[str, Any] = {"bins": bins, "histtype": "step", "linewidth": 1.5}
         for i, (name, where) in enumerate(classes.items()):
-            line = {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS)]}
+            round_, nth = divmod(i, len(CLASS_COLOURS))
+            line = {"color": CLASS_COLOURS[nth], "linestyle": LINES[round_]}
             ax.hist(codes[where], label=short(name), **line, **style)
         ax.set_xlabel(self._name(0))
         ax.set_ylabel("rows")

@@ -255,6 +255,8 @@ class LatentTraversalDisplay:
             panel.set_yticks(range(len(shown)), [names[j] for j in shown])
             panel.tick_params(labelleft=i == 0)
             panel.set_title(self._names()[i], fontsize="medium")
+        if len(shown) < len(names):
+            axes.flat[0].set_ylabel(f"the {len(shown)} of {len(names)} features that change most")
         axes.flat[n // 2].set_xlabel("standard deviations of the code")
         bar = self.figure_.colorbar(drawn, ax=list(axes.flat))
         bar.set_label("standard deviations of the feature")

@@ -148,7 +148,8 @@ class LearningCurveDisplay:
     def _title(self) -> str:
         name = "" if self.estimator_name is None else f"{self.estimator_name}: "
         if self.is_pca:
-            return f"{name}the result is PCA"
+            why = "\n(no epoch is better on the validation rows beyond chance)"
+            return f"{name}the result is PCA{why if self.validation_scores else ''}"
         if not self.best_iter:
             return f"{name}the weights of the start were kept"
         return f"{name}the weights of epoch {self.best_iter} were kept"

@@ -90,7 +90,8 @@ def remedy(role: str, names: list[Any], library: str) -> str:
         frame = " on X.to_pandas()" if library == "pyarrow" else ""
         return (
             "encode categories, as with ColumnTransformer([('categories', OneHotEncoder("
-            f"sparse_output=False), {names[:NAMED]!r})], remainder='passthrough'){frame}"
+            f"sparse_output=False), {names[:NAMED]!r})], remainder='passthrough'){frame}, "
+            "and leave free text out"
         )
     if library not in REMEDIES[role]:
         return f"leave out {names[:NAMED]!r}"

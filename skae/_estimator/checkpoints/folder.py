@@ -19,6 +19,7 @@ from skae._estimator.checkpoints.identity import (
     differences,
     key_of,
 )
+from skae._files.caller import caller_level
 from skae._files.format import ModelFileError, open_file
 from skae._files.replace import remove_unfinished
 from skae._training.resume.checkpoint import Checkpoint
@@ -129,7 +130,7 @@ class Folder:
                 f"{path.name}, and this fit begins anew, because these differ: "
                 f"{', '.join(differing)}. To go on with that fit, pass its parameters and rows; "
                 "or delete the file.",
-                stacklevel=5,
+                stacklevel=caller_level(),
             )
 
 

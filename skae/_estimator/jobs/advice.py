@@ -5,7 +5,6 @@ worker processes of a search. One switch turns all of it off, the filter of ``Ad
 """
 
 import multiprocessing
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skae._data.sources import Array, Source
 from skae._estimator.jobs.job import Job
+from skae._files.caller import caller_level
 from skae._files.words import shown
 from skae._training.outside.progress import Score
 from skae._training.selection import Training
@@ -34,6 +34,8 @@ SHARE_OF_ZEROS, SHARE_OF_LARGEST = 0.2, 0.001
 # such trainings on digits, a swiss roll and a made table, nine gained 27 % or more from twice the
 # epochs; fifteen with a smaller part gained 21 % at most.
 LAST, STILL_GAINED = 0.2, 0.04
+# A training of a smaller part of its epochs says nothing of what a network could gain.
+FEW_EPOCHS = 0.1
 # A loss below this, in the module's units, is rounding.
 NOTHING = 1e-5
 # Whether fits in this thread are trials, of which nobody wants to hear.
@@ -45,6 +47,7 @@ _SAID: set[tuple[Any, ...]] = set()
 class AdviceWarning(UserWarning):
     """Says that an autoencoder is of little use as it is, and what to change.
 
+    Each piece of advice is given once in a process, and not in the worker processes of a search.
     ``warnings.filterwarnings("ignore", category=skae.AdviceWarning)`` turns all advice off.
     """
 
@@ -71,19 +74,6 @@ def without_advice() -> Iterator[None]:
         _QUIET.reset(token)
 
 
-def caller_level() -> int:
-    """Return the ``stacklevel`` at which a warning of :func:`advise` names the user's line."""
-    frame, level = sys._getframe(2), 2
-    while frame.f_back is not None and is_library(frame.f_globals.get("__name__", "")):
-        frame, level = frame.f_back, level + 1
-    return level
-
-
-def is_library(module: str) -> bool:
-    """Tell whether a module is of skae, or of what calls it in a pipeline or a search."""
-    return module.partition(".")[0] in ("skae", "sklearn", "joblib", "contextlib")
-
-
 # -- before a training ---------------------------------------------------------------------
 
 
@@ -103,7 +93,7 @@ def advise_on_rows(estimator: Any, job: Job) -> None:
                 f"variance, so that {name} hardly sees the other {others} features. Where features "
                 "have different units, standardise them: "
                 f"make_pipeline(StandardScaler(), {name}(...)).",
-                *("scale", job.source.n_features, names),
+                *("scale", job.source.n_features, int(few[0])),
             )
     if estimator.loss == "squared_error":
         kind = kind_of_values(sample_values(job.source))
@@ -197,6 +187,7 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
     ended = len(net.history) >= net.max_epochs or net.limits.are_reached()
     if not ended or net.limits.interrupted or training.best.diverged_at_ is not None:
         return
+    advise_on_time(estimator, training)
     gained = gained_last(training.best.losses_, training.best.start_loss_)
     if gained > STILL_GAINED and not training.ends_at_pca:
         how = "max_time" if net.limits.max_time is not None else "max_iter"
@@ -206,6 +197,21 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
             f"{len(net.history)} epochs: training was still making it better. Raise {how}, now "
             f"{now:g}.",
             *("epochs", type(estimator).__name__, training.table.n_features, how, now),
+            category=TrainFurther,
+        )
+
+
+def advise_on_time(estimator: Any, training: Training) -> None:
+    """Advise on a training that stayed at PCA because ``max_time`` left it hardly an epoch."""
+    net, n_epochs = training.net, len(training.net.history)
+    # Where the budget is not spent, patience has ended the training.
+    few = net.limits.are_reached() and n_epochs < FEW_EPOCHS * net.max_epochs
+    if few and training.ends_at_pca:
+        name, now = type(estimator).__name__, net.limits.max_time
+        advise(
+            f"max_time={now:g} seconds were over in epoch {n_epochs} of {net.max_epochs}, so that "
+            f"{name} has stayed at PCA. Raise max_time; filling missing values takes of it too.",
+            *("time", name, training.table.n_features, now),
             category=TrainFurther,
         )
 

@@ -18,6 +18,14 @@ INSTEAD = {
     "get_covariance": "VariationalAutoEncoder, which is a model of the rows, has it",
     "get_precision": "VariationalAutoEncoder, which is a model of the rows, has it",
 }
+# What only some autoencoders have: models of the rows.
+ELSEWHERE = {
+    "sample": (
+        "new rows are drawn by VariationalAutoEncoder, AdversarialAutoEncoder and "
+        "WassersteinAutoEncoder, whose codes have a distribution"
+    ),
+    "impute": "missing values are filled by AutoEncoderImputer and VariationalAutoEncoder",
+}
 
 
 class SaysWhatInstead:
@@ -27,6 +35,9 @@ class SaysWhatInstead:
 
         def __getattr__(self, name: str) -> Any:
             advice = INSTEAD.get(name)
+            if name in ELSEWHERE:
+                text = f"{type(self).__name__} has no {name}: {ELSEWHERE[name]}."
+                raise AttributeError(text, name=name, obj=self)
             if advice is None:  # the error of Python, or of the property that has just failed
                 return super().__getattribute__(name)
             kind, fitted = type(self).__name__, "net_" in vars(self)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from skae._data.split import MIN_VALIDATION, Split
 from skae._data.world import ALONE, World
 from skae._estimator.parameters.rules import resolve_sizes
+from skae._files.caller import caller_level
 from skae._files.words import shown, without_address
 
 # The most numbers of a matrix with a row for each component, where the code is larger than the
@@ -199,7 +200,7 @@ def warn_of_few_rows(estimator: Any, split: Split) -> None:
         f"{MIN_VALIDATION}, too few to validate a network: {type(estimator).__name__} stays at "
         "PCA. Raise validation_fraction, or pass early_stopping=False to train on all rows "
         "without a guard.",
-        stacklevel=4,
+        stacklevel=caller_level(),
     )
 
 
@@ -210,5 +211,5 @@ def warn_of_known_rows(estimator: Any) -> None:
         "rows of X are known to be new to the weights of the last fit, too few to validate what "
         "comes of them. Set warm_start=True before the first fit, so that it keeps validation "
         "rows, and pass rows that have not trained; or early_stopping=False to go on without.",
-        stacklevel=6,
+        stacklevel=caller_level(),
     )

@@ -40,7 +40,7 @@ class Score:
 
     def beside(self) -> str:
         """Return PCA's score in brackets, to be put after another one."""
-        return "" if self.pca is None else f" (PCA {self.pca:.4f})"
+        return "" if self.pca is None else f" (PCA {as_number(self.pca)})"
 
 
 class Progress(Callback):
@@ -81,15 +81,15 @@ class Progress(Callback):
         )
         shown: dict[str, str] = {
             "epoch": f"{epoch}/{net.max_epochs}",
-            "training": f"{row['train_loss']:.4f}",
+            "training": as_number(row["train_loss"]),
             "best": "best" if dict(net.callbacks_)["_keep_best"].epoch_ == epoch else "",
             "seconds": as_time(seconds),
             "left": as_time(left if budget is None else min(left, budget)),
         }
         if "valid_loss" in row:
-            shown["validation"] = f"{row['valid_loss']:.4f}"
+            shown["validation"] = as_number(row["valid_loss"])
             if self.score is not None:
-                shown["score"] = f"{self.score.of_validation(row):.4f}"
+                shown["score"] = as_number(self.score.of_validation(row))
         if self.view is not None:
             self.view.epoch(epoch, shown)
 
@@ -105,9 +105,11 @@ class Progress(Callback):
         n = len(net.history)
         which = f"epoch {kept} of {n} is kept" if kept else "the start is kept"
         if is_pca:
-            which = f"PCA is kept, because none of {n} epochs is better beyond chance"
+            epochs = f"none of {n} epochs is" if n > 1 else "its only epoch is not"
+            which = f"PCA is kept, because {epochs} better beyond chance"
         elif kept and self.score is not None and "valid_loss" in net.history[kept - 1]:
-            which += f": {self.score.name} {self.score.of_validation(net.history[kept - 1]):.4f}"
+            best = self.score.of_validation(net.history[kept - 1])
+            which += f": {self.score.name} {as_number(best)}"
             which += self.score.beside()
         self.view.end()
         print(f"{self.title}: {which}; {as_time(time.monotonic() - self.started)}", flush=True)
@@ -125,7 +127,7 @@ class Lines:
         names = {name: name for name in self.widths if name != "best"}
         self._print(names if score is None else names | {"score": score.name})
         if score is not None and score.pca is not None:
-            self._print({"epoch": "PCA", "score": f"{score.pca:.4f}"})
+            self._print({"epoch": "PCA", "score": as_number(score.pca)})
 
     def epoch(self, number: int, shown: dict[str, str]) -> None:
         """Print the line of an epoch."""
@@ -207,3 +209,10 @@ def as_time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def as_number(value: float) -> str:
+    """Return a loss or a score with the digits that tell it from 0, and from 1."""
+    if 0 < abs(value) < 0.001:
+        return f"{value:.2e}"
+    return f"{value:.7f}" if 0.999 < value < 1 else f"{value:.4f}"

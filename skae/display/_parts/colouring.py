@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skae.display._base import COLOURS, FAINT, OF_MODEL
+from skae.display._base import CLASS_COLOURS, FAINT, OF_MODEL
 from skae.display._fitted import short
 
 # Numbers of y of so many different values, or more, are shown as a scale and not as classes.
 MANY_VALUES = 20
 # A legend has room for so many classes; those of the fewest rows are grey together.
-MOST_CLASSES = 3 * len(COLOURS)
+MOST_CLASSES = 21
 MARKERS = "os^"
 SCALE = "viridis"
 
@@ -85,7 +85,8 @@ class Colouring:
             scale = {"c": self.values[where], "cmap": SCALE}
             self.drawn = ax.scatter(x[where], y[where], **{**scale, **options})
         for i, (name, where) in enumerate(self.classes.items()):
-            style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i // len(COLOURS)]}
+            round_, nth = divmod(i, len(CLASS_COLOURS))
+            style = {"color": CLASS_COLOURS[nth], "marker": MARKERS[round_]}
             ax.scatter(x[where], y[where], **{**style, **options}, label=short(name))
 
 
