@@ -1,5 +1,6 @@
 """What ``verbose`` shows of a training: a line an epoch, or a bar."""
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ WIDTHS = {
     **{"best": 6, "seconds": 10, "left": 9},
 }
 VALID = "valid_"
+# Numbers smaller or longer than these are written as 1.234e-05.
+TINY, LONGEST = 1e-3, 11
+# How wide a terminal is in which a bar, and all that is told beside it, are not cut short.
+WITH_BAR, WITH_ALL = 72, 104
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Score:
 
     def beside(self) -> str:
         """Return PCA's score in brackets, to be put after another one."""
-        return "" if self.pca is None else f" (PCA {self.pca:.4f})"
+        return "" if self.pca is None else f" (PCA {as_number(self.pca)})"
 
 
 class Progress(Callback):
@@ -81,15 +86,15 @@ class Progress(Callback):
         )
         shown: dict[str, str] = {
             "epoch": f"{epoch}/{net.max_epochs}",
-            "training": f"{row['train_loss']:.4f}",
+            "training": as_number(row["train_loss"]),
             "best": "best" if dict(net.callbacks_)["_keep_best"].epoch_ == epoch else "",
             "seconds": as_time(seconds),
             "left": as_time(left if budget is None else min(left, budget)),
         }
         if "valid_loss" in row:
-            shown["validation"] = f"{row['valid_loss']:.4f}"
+            shown["validation"] = as_number(row["valid_loss"])
             if self.score is not None:
-                shown["score"] = f"{self.score.of_validation(row):.4f}"
+                shown["score"] = as_number(self.score.of_validation(row))
         if self.view is not None:
             self.view.epoch(epoch, shown)
 
@@ -105,12 +110,13 @@ class Progress(Callback):
         n = len(net.history)
         which = f"epoch {kept} of {n} is kept" if kept else "the start is kept"
         if is_pca:
-            which = f"PCA is kept, because none of {n} epochs is better beyond chance"
+            which = "PCA is kept"
+            which += f", because none of {n} epochs is better beyond chance" if n else ""
         elif kept and self.score is not None and "valid_loss" in net.history[kept - 1]:
-            which += f": {self.score.name} {self.score.of_validation(net.history[kept - 1]):.4f}"
-            which += self.score.beside()
+            reached = self.score.of_validation(net.history[kept - 1])
+            which += f": {self.score.name} {as_number(reached)}{self.score.beside()}"
         self.view.end()
-        print(f"{self.title}: {which}; {as_time(time.monotonic() - self.started)}", flush=True)
+        say(f"{self.title}: {which}; {as_time(time.monotonic() - self.started)}")
 
 
 class Lines:
@@ -121,11 +127,11 @@ class Lines:
         left_out = {"score"} if score is None else set()
         left_out |= {"validation"} if net.train_split is None else set()
         self.widths = {name: width for name, width in WIDTHS.items() if name not in left_out}
-        print(text, flush=True)
+        say(text)
         names = {name: name for name in self.widths if name != "best"}
         self._print(names if score is None else names | {"score": score.name})
         if score is not None and score.pca is not None:
-            self._print({"epoch": "PCA", "score": f"{score.pca:.4f}"})
+            self._print({"epoch": "PCA", "score": as_number(score.pca)})
 
     def epoch(self, number: int, shown: dict[str, str]) -> None:
         """Print the line of an epoch."""
@@ -136,7 +142,7 @@ class Lines:
 
     def _print(self, cells: dict[str, str]) -> None:
         line = "".join(f"{cells.get(name, ''):>{width}}" for name, width in self.widths.items())
-        print(line.rstrip(), flush=True)
+        say(line.rstrip())
 
 
 class Bar:
@@ -146,13 +152,16 @@ class Bar:
 
     def begin(self, text: str, score: Score | None, net: Any) -> None:
         """Show an empty bar."""
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich import get_console
+        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
-        print(text, flush=True)
-        self.score, self.best = score, ""
-        columns = ("epoch {task.fields[epoch]}", "{task.fields[told]}", "{task.fields[left]} left")
-        first, *rest = map(TextColumn, columns)
-        self.bars = Progress(first, BarColumn(bar_width=24), *rest)
+        say(text)
+        self.score, self.best, self.width = score, "", get_console().width
+        texts = ("epoch {task.fields[epoch]}", "{task.fields[told]}", "{task.fields[left]} left")
+        columns: list[ProgressColumn] = [TextColumn(text) for text in texts]
+        if self.width >= WITH_BAR:
+            columns.insert(1, BarColumn(bar_width=24 if self.width >= WITH_ALL else 10))
+        self.bars = Progress(*columns)
         self.task = self.bars.add_task("", total=net.max_epochs, epoch="0", told="", left="?")
         self.bars.start()
 
@@ -160,9 +169,11 @@ class Bar:
         """Fill the bar up to an epoch."""
         told = f"loss {shown.get('validation', shown['training'])}"
         if self.score is not None and "score" in shown:
-            told = f"{self.score.name} {shown['score']}{self.score.beside()}"
+            beside = self.score.beside() if self.width >= WITH_BAR else ""
+            told = f"{self.score.name} {shown['score']}{beside}"
         self.best = str(number) if shown["best"] else self.best
-        told += f", best in epoch {self.best}" if self.best else ""
+        if self.best and self.width >= WITH_ALL:
+            told += f", best in epoch {self.best}"
         fields = {"epoch": shown["epoch"], "told": told, "left": shown["left"]}
         self.bars.update(self.task, completed=number, **fields)
 
@@ -191,13 +202,30 @@ def showing(net: Any, title: str, score: Score | None = None) -> Iterator[Progre
 
 
 def can_show_bars() -> bool:
-    """Tell whether rich is installed, and what is printed goes to a terminal or a notebook."""
+    """Tell whether rich is installed, and what is printed goes to a terminal or a notebook.
+
+    The bars of worker processes would be drawn over each other.
+    """
+    if multiprocessing.parent_process() is not None:
+        return False
     try:
         from rich import get_console
     except ImportError:
         return False
     console = get_console()
     return bool(console.is_terminal or console.is_jupyter)
+
+
+def say(text: str) -> None:
+    """Print a line, whole: other threads may print meanwhile."""
+    print(f"{text}\n", end="", flush=True)
+
+
+def as_number(value: float) -> str:
+    """Return a loss or a score in at most eleven characters, so that columns stay columns."""
+    text = f"{value:.4f}"
+    is_tiny = 0 < abs(value) < TINY
+    return f"{value:.3e}" if is_tiny or len(text) > LONGEST else text
 
 
 def as_time(seconds: float) -> str:
