@@ -19,10 +19,14 @@ ROOT = Path(__file__).parents[1]
 # Methods of these are hooks for methods of one's own, shown together in the example of the class.
 HOOKS = {"AutoEncoderModule", "OwnAxes", "PrincipalAxes", "Prepared"}
 OF_HOOKS = {"EX01", "PR01", "RT01"}
-# The first has the parameters of all estimators, which have their text, and its
-# example is the module's; of the second numpydoc
-# takes the only parameter for that of a class method.
-SPARED = {"skae.base.BaseAutoEncoder": {"PR01", "EX01"}, "skae.base.estimator": {"PR02"}}
+SPARED = {
+    # A result, which users are given and do not make: in the example of the function.
+    "skae.ComponentsSelection": {"PR01", "EX01"},
+    # Its parameters are those of all estimators, and its example is the module's.
+    "skae.base.BaseAutoEncoder": {"PR01", "EX01"},
+    # numpydoc takes its only parameter for that of a class method.
+    "skae.base.estimator": {"PR02"},
+}
 
 
 def public_modules():
@@ -41,9 +45,16 @@ def public_names():
             is_error = inspect.isclass(item) and issubclass(item, BaseException)
             yield path, {"EX01"} if is_error else SPARED.get(path, set())
             if inspect.isclass(item) and not is_error:
-                for method, function in inspect.getmembers(item, inspect.isfunction):
-                    if not method.startswith("_") and function.__module__.startswith("skae"):
-                        yield f"{path}.{method}", OF_HOOKS if name in HOOKS else set()
+                yield from methods_of(item, path)
+
+
+def methods_of(item, path):
+    """Yield the path of each public method of a class, and the checks that it is spared."""
+    for name, method in inspect.getmembers(item, inspect.isroutine):
+        if not name.startswith("_") and str(method.__module__).startswith("skae"):
+            spared = OF_HOOKS if item.__name__ in HOOKS else set()
+            # Displays are made and drawn in the example of their class.
+            yield f"{path}.{name}", {"EX01"} if item.__name__.endswith("Display") else spared
 
 
 def main():

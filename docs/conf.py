@@ -11,6 +11,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 # The examples of the gallery and the pages compute on small tables.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import skae
 
@@ -59,10 +60,10 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     # Only these are run: the others need a cluster or packages that skae does without.
     "filename_pattern": "/plot_",
+    "within_subsection_order": "gallery_order.in_order_of_readme",
     "download_all_examples": False,
     "show_memory": False,
     "min_reported_time": 1,
-    "reference_url": {"skae": None},
     "doc_module": ("skae",),
     "backreferences_dir": "generated/backreferences",
 }

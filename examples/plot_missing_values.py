@@ -1,15 +1,16 @@
-"""What becomes of a code when pixels are missing?
+"""What becomes of a code when values are missing?
+===============================================
 
-Pixels of digits are hidden at random, in training and in test images. AutoEncoder takes the
-holes as they are; PCA needs an imputer before it. The table has each code's accuracy under the
-same classifier, and the error of what comes back, on hidden pixels and on all of them.
+Pixels of digits are hidden at random, in training and in test images. ``AutoEncoder`` takes the
+holes as they are; PCA needs an imputer before it. Each code is judged by the accuracy of the same
+classifier, and by the error of the hidden pixels when they come back.
 """
 
-import argparse
-
-import matplotlib
-
-matplotlib.use("Agg")
+# %%
+# NaN is not observed
+# -------------------
+# Holes are filled with what the observed pixels of the image let expect, and only observed ones
+# count in scores. Imputers are steps of the pipeline, so that test images teach them nothing.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -22,46 +23,35 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import AutoEncoder
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--k", type=int, default=8, help="numbers of a code")
-parser.add_argument("--out", default="missing_values.png", help="where the picture goes")
-options = parser.parse_args()
-
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0, stratify=y)
 models = {
-    "PCA, mean": (SimpleImputer(), PCA(options.k, random_state=0)),
-    "PCA, neighbours": (KNNImputer(), PCA(options.k, random_state=0)),
-    "AutoEncoder": (AutoEncoder(options.k, random_state=0),),
+    "PCA after the mean": (SimpleImputer(), PCA(8, random_state=0)),
+    "PCA after neighbours": (KNNImputer(), PCA(8, random_state=0)),
+    "AutoEncoder": (AutoEncoder(8, random_state=0),),
 }
-print(f"{len(X_train)} images to train, {len(X_test)} to test; codes of {options.k} numbers")
-print("hidden  code              accuracy   RMSE of hidden pixels   of all pixels")
-pictures = {}
-for hidden in (0.1, 0.3, 0.5):
+for share in (0.1, 0.5):
     rng = np.random.default_rng(0)
-    with_holes = np.where(rng.random(X_train.shape) < hidden, np.nan, X_train)
-    is_hidden = rng.random(X_test.shape) < hidden
+    with_holes = np.where(rng.random(X_train.shape) < share, np.nan, X_train)
+    is_hidden = rng.random(X_test.shape) < share
     test_with_holes = np.where(is_hidden, np.nan, X_test)
-    pictures[hidden] = {"seen": test_with_holes}
+    pictures = {"original": X_test, "seen": test_with_holes}
     for name, steps in models.items():
-        coder = make_pipeline(*steps).fit(with_holes)
-        judge = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
-        judge.fit(coder.transform(with_holes), y_train)
-        codes = coder.transform(test_with_holes)
-        X_hat = pictures[hidden][name] = steps[-1].inverse_transform(codes)
-        errors = np.square(X_hat - X_test)
-        rmse, all_rmse = np.sqrt(errors[is_hidden].mean()), np.sqrt(errors.mean())
-        accuracy = judge.score(codes, y_test)
-        print(f"{hidden:6.0%}  {name:17} {accuracy:8.3f} {rmse:23.3f} {all_rmse:15.3f}")
+        judge = make_pipeline(*steps, StandardScaler(), LogisticRegression(max_iter=500))
+        accuracy = judge.fit(with_holes, y_train).score(test_with_holes, y_test)
+        codes = judge[: len(steps)].transform(test_with_holes)
+        pictures[name] = X_hat = steps[-1].inverse_transform(codes)
+        rmse = np.sqrt(np.square(X_hat - X_test)[is_hidden].mean())
+        print(f"{share:.0%} hidden  {name:20}  accuracy {accuracy:.3f}  RMSE {rmse:.3f}")
 
-rows = {"original": X_test, **pictures[0.5]}
-figure, axes = plt.subplots(len(rows), 10, figsize=(10, 5.4), layout="constrained")
-figure.suptitle(f"Test images of which half is hidden, back from {options.k} numbers each")
-for line, (name, images) in zip(axes, rows.items(), strict=True):
+# %%
+# Half of each image
+# ------------------
+# Hidden pixels are orange. All reconstructions are made of eight numbers.
+figure, axes = plt.subplots(len(pictures), 10, figsize=(9, 4.6), layout="constrained")
+for line, (name, images) in zip(axes, pictures.items(), strict=True):
+    line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     for digit, axis in enumerate(line):
-        image = images[y_test == digit][0].reshape(8, 8)
-        axis.imshow(image, cmap="gray_r", vmin=0, vmax=1)
+        axis.imshow(images[y_test == digit][0].reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
         axis.set(xticks=[], yticks=[], facecolor="tab:orange")  # behind what is hidden
-    line[0].set_ylabel(name.replace(", ", ",\n"))
-figure.savefig(options.out, dpi=120)
-print(f"The picture is in {options.out}")
+plt.show()

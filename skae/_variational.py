@@ -299,12 +299,23 @@ class VariationalAutoEncoder(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            NaN is a missing value, which is filled as in ``transform``.
 
         Returns
         -------
         mean, std : ndarray of shape (n_samples, n_components_), of ``dtype``
             Means, which ``transform`` returns too, and standard deviations.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import VariationalAutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> mean, std = vae.posterior(X)
+        >>> std.shape
+        (150, 2)
         """
         fitted = self._fitted()
         source, module = rows_for_use(fitted, X), fitted.net_.module_

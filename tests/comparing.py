@@ -22,7 +22,10 @@ def results(model, X):
         with_holes[::2, 0] = np.nan
         found += [*model.posterior(X), model.score_samples(X, 10)]
         found.append(model.impute(with_holes, n_importance_samples=5))
-    return found
+        found.append(model.get_covariance())
+    if hasattr(model, "sample") and model.net_.module_.loss.is_likelihood:
+        found.append(model.sample(4, random_state=0, noise=True))
+    return [*found, model.components_at(X[:20]), model.cumulative_explained_variance(X[:20])]
 
 
 def assert_same(actual, expected):

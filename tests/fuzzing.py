@@ -165,7 +165,10 @@ def use(model, X):
         found.append(model.sample(3, random_state=0))
     if hasattr(model, "posterior"):
         found += [*model.posterior(X), model.impute(X, n_importance_samples=3)]
-    return found
+        found += [model.get_covariance(), model.get_precision()]
+    if len(X) > 1:
+        found.append(model.cumulative_explained_variance(X))
+    return [*found, model.jacobian(X), model.components_at(X)]
 
 
 def check(model, X, how=("fit", None)):
@@ -173,6 +176,7 @@ def check(model, X, how=("fit", None)):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", skae.AdviceWarning)
         # Of few rows, and of codes that are not in use.
         for words in ("X has .* rows", "Of .* codes", "warm_start=True"):
             warnings.filterwarnings("ignore", words, UserWarning)

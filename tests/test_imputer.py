@@ -331,3 +331,13 @@ def test_checks_outside_scikit_learns_list_pass(check):
 def test_tags_say_that_it_takes_nan():
     assert get_tags(AutoEncoderImputer()).input_tags.allow_nan
     assert isinstance(AutoEncoderImputer().fit(spots(5))._filler.gaussian, Gaussian)
+
+
+def test_one_width_is_one_hidden_layer(curved):
+    filled = [
+        AutoEncoderImputer(hidden_layer_sizes=sizes, max_iter=2, random_state=0).fit_transform(
+            curved
+        )
+        for sizes in (8, (8,))
+    ]
+    np.testing.assert_array_equal(*filled)

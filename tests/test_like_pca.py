@@ -19,6 +19,7 @@ from sklearn.metrics import explained_variance_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from worlds import fit_together, shards_of
 
 import skae
 from skae import AutoEncoder, VariationalAutoEncoder
@@ -168,6 +169,34 @@ def test_explained_variances_follow_codes_that_partial_fit_turns(estimator, spot
         np.testing.assert_allclose(model.explained_variance_, codes.var(axis=0), rtol=0.3)
     pca = PCA(2).fit(spots)
     assert 0.3 < model.explained_variance_ratio_.sum() / pca.explained_variance_ratio_.sum() < 2
+
+
+@every_estimator
+@pytest.mark.parametrize("whiten", [False, True])
+def test_explained_variances_of_parts_at_pca_are_those_of_all_rows(estimator, whiten, digits):
+    model = at_pca(estimator, whiten=whiten)
+    for part in (digits[:300], digits[300:900], digits[900:]):
+        model.partial_fit(part)
+    pca = PCA(3).fit(digits)
+    assert model.best_iter_ == 0 and model.n_samples_ == len(digits)
+    found = np.sort(model.explained_variance_)[::-1]
+    # Codes are turned to what they were, so only nearly PCA's; whitened, to other angles too.
+    np.testing.assert_allclose(found, pca.explained_variance_, rtol=0.05)
+    exact = 0.01 if whiten else 1e-4
+    np.testing.assert_allclose(found.sum(), pca.explained_variance_.sum(), rtol=exact)
+    total = model.explained_variance_ratio_.sum()
+    np.testing.assert_allclose(total, pca.explained_variance_ratio_.sum(), rtol=exact)
+
+
+@pytest.mark.parametrize("estimator", SOME)
+def test_explained_variances_of_several_processes_are_those_of_one(estimator, spots):
+    model = at_pca(estimator, 2)
+    one, shards = clone(model).fit(spots), shards_of(spots, 100, 40, 100)
+    for other in fit_together(model, shards):
+        np.testing.assert_allclose(other.explained_variance_, one.explained_variance_, rtol=1e-4)
+        ratio = one.explained_variance_ratio_
+        np.testing.assert_allclose(other.explained_variance_ratio_, ratio, rtol=1e-4)
+        assert other.n_samples_ == len(spots)
 
 
 @every_estimator
@@ -348,9 +377,9 @@ def test_the_covariance_is_that_of_samples(loss, trained, spots):
     model = trained(trains(VariationalAutoEncoder, loss=loss))
     covariance = model.get_covariance()
     np.testing.assert_array_equal(covariance, model.get_covariance())
-    rows = model.sample(200_000, random_state=1, noise=True)
+    rows = model.sample(50_000, random_state=1, noise=True)
     size = np.abs(covariance).max()
-    np.testing.assert_allclose(np.cov(rows.T), covariance, atol=0.04 * size)
+    np.testing.assert_allclose(np.cov(rows.T), covariance, atol=0.05 * size)
     inverse = model.get_precision() @ covariance
     np.testing.assert_allclose(inverse, np.eye(64), atol=1e-6)
 

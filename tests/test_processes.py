@@ -134,10 +134,14 @@ from skae import AdversarialAutoEncoder, AutoEncoder
 
 for now, then in zip(state(), before, strict=True):
     assert now == then, ("import", [entry for entry in now if entry not in then])
-X = np.random.default_rng(0).normal(size=(100, 5))
-for estimator in (AutoEncoder, AdversarialAutoEncoder):
-    model = estimator(2, max_iter=3, early_stopping=False, random_state=0).fit(X)
-    model.transform(X)
+X = np.random.default_rng(0).uniform(size=(100, 5))
+options = {"max_iter": 3, "early_stopping": False, "random_state": 0}
+for model in (
+    AutoEncoder(2, **options),
+    AutoEncoder(2, loss="binary_cross_entropy", **options),
+    AdversarialAutoEncoder(2, **options),
+):
+    model.fit(X).transform(X)
 for name, now, then in zip(("environment", "filters", "files"), state(), before, strict=True):
     if now != then:
         print("new", name, [entry for entry in now if entry not in then])

@@ -10,9 +10,16 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 import skae
-from skae import AutoEncoder, AutoEncoderImputer, VariationalAutoEncoder, select_n_components
+from skae import (
+    AdviceWarning,
+    AutoEncoder,
+    AutoEncoderImputer,
+    VariationalAutoEncoder,
+    select_n_components,
+)
 from skae._components.search import doubles, first_that_passes, halve, halves, refine
 from skae._components.trials import Measure, make_trials, score_and_error
+from skae._estimator.jobs import advice
 from skae._estimator.jobs.sizes import most_components
 from skae._estimator.parameters.resolve import draw_seed
 from skae.display import ComponentsDisplay
@@ -175,12 +182,14 @@ def test_fits_take_a_quarter_of_the_steps(spots, monkeypatch):
     epochs = []
     train = AutoEncoder._train
 
-    def watched(self, job, kept):
+    def watched(self, *arguments):
         epochs.append(self.max_iter)
-        return train(self, job, kept)
+        assert self.max_time in (None, 25)
+        return train(self, *arguments)
 
     monkeypatch.setattr(AutoEncoder, "_train", watched)
-    select_n_components(spots, 0.5, estimator=trains(AutoEncoder, max_iter=10), random_state=0)
+    model = trains(AutoEncoder, max_iter=10, max_time=100)
+    select_n_components(spots, 0.5, estimator=model, random_state=0)
     assert set(epochs) == {3}
     epochs.clear()
     select_n_components(spots, 0.5, estimator=AutoEncoder(n_iter_no_change=1), sizes=(2,))
@@ -311,6 +320,17 @@ def test_the_same_random_state_finds_the_same(spots):
     assert not hasattr(estimator, "net_")
 
 
+def test_advice_is_on_the_rows_and_not_on_the_trials(spots, monkeypatch):
+    monkeypatch.setattr(advice, "_SAID", set())
+    X = spots.copy()
+    X[:, 0] *= 1000
+    with pytest.warns(AdviceWarning) as caught:
+        select_n_components(X, 0.999, estimator=trains(AutoEncoder), random_state=0)
+    (said,) = [str(one.message) for one in caught]
+    assert "Feature 0 of X holds" in said
+    assert caught[0].filename == __file__
+
+
 def test_a_wide_table_needs_what_its_rows_show():
     X = make_linear(2, n_rows=60, n_features=300)
     found = select_n_components(X, 0.99, estimator=AutoEncoder(max_iter=4), random_state=0)
@@ -395,6 +415,20 @@ def test_too_few_or_equal_rows_are_refused():
         select_n_components(few)
     with pytest.raises(ValueError, match="X has 60 rows in 1 groups"):
         select_n_components(np.ones((60, 4)))
+
+
+def test_a_column_that_only_rows_held_out_have_is_named(spots):
+    X = spots.copy()
+    X[:, 5] = np.nan
+    held_out = make(spots, trains(AutoEncoder), seed=draw_seed(0)).held_out.index
+    X[held_out, 5] = spots[held_out, 5]
+    words = "no value in 1 of its 64 columns in the rows that are fitted: 5; drop them"
+    with pytest.raises(ValueError, match=words):
+        select_n_components(X, estimator=trains(AutoEncoder), random_state=0)
+    with pytest.raises(ValueError, match=words):
+        weights = np.ones(len(X))
+        weights[held_out] = 0
+        trains(AutoEncoder).fit(X, sample_weight=weights)
 
 
 def test_noise_of_all_dimensions_keeps_no_share():

@@ -84,7 +84,8 @@ def select_n_components(
         of the rows that it has seen, fits this and all halves, and bisects. Sizes in a
         tuple or a list are all fitted, such as for a whole curve.
     steps : float in (0, 1], default=0.25
-        Share of the estimator's epochs that each fit takes; 1 for full fits.
+        Share of the estimator's epochs, and of its ``max_time``, that each fit takes; 1 for full
+        fits.
     sample_weight : array-like of shape (n_samples,) or None
         How much each row counts, in fits and scores; None means 1 each.
     groups : array-like of shape (n_samples,) or None
@@ -148,7 +149,9 @@ def select_n_components(
     source_of_draws = estimator.random_state if random_state is None else random_state
     seed = draw_seed(source_of_draws)
     is_share = rule == "share"
-    own = clone(estimator).set_params(warm_start=False, checkpoint=None, random_state=seed)
+    own = clone(estimator).set_params(
+        warm_start=False, checkpoint=None, keep_interrupted=False, random_state=seed
+    )
     with as_if_alone():
         trials = make_trials(
             own,

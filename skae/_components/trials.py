@@ -16,6 +16,7 @@ from skae._data.split import MAX_VALIDATION, MIN_VALIDATION, Split, group_rows, 
 from skae._data.world import ALONE
 from skae._estimator.environment import snapshot
 from skae._estimator.fit import BaseLatentModel
+from skae._estimator.jobs.advice import advise_on_rows, without_advice
 from skae._estimator.jobs.sizes import SizesJob
 from skae._estimator.missing import DomainFiller, filled_for_fit, rows_that_count
 from skae._estimator.parameters.resolve import resolve_batch_size, resolve_epochs
@@ -118,7 +119,8 @@ class Trials:
         if n_components not in self.scores:
             fitted = snapshot(self.estimator)
             fitted.n_components = n_components
-            fitted._train(self.job.anew(), None)
+            with without_advice():  # that of the fit to come
+                fitted._train(self.job.anew(), None, None)
             self.scores[n_components] = self._score_of(fitted)
         return self.scores[n_components].value
 
@@ -187,7 +189,7 @@ def make_trials(
         As in ``fit``.
     seed : int
     steps : float
-        The share of an estimator's epochs that each fit takes.
+        The share of the estimator's epochs, and of ``max_time``, that each fit takes.
     largest : callable
         Gives the size of the largest code from the rows of the fits.
     measure : Measure
@@ -201,9 +203,12 @@ def make_trials(
         train, gaussian = filled_for_fit(estimator, train, seed)
     own_groups = None if labels is None else labels[split.training]
     job = estimator._check(train, own_groups, gaussian, seed, False)
+    advise_on_rows(estimator, job)
     batch_size = resolve_batch_size(estimator, job.n_training)
     n_epochs, _ = resolve_epochs(estimator, job.n_training, batch_size)
     estimator.max_iter = math.ceil(steps * n_epochs)
+    if estimator.max_time is not None:
+        estimator.max_time *= steps
     held_out = source.subset(split.validation)
     if has_missing(held_out):
         filler = DomainFiller.for_loss(Gaussian(**estimator._gaussian), estimator.loss)

@@ -58,6 +58,7 @@ class Generative(FittedAutoEncoder):
         Parameters
         ----------
         n_samples : int
+            How many codes to draw.
         random_state : int, RandomState or None
             Source of the draws. None draws from the operating system.
 
@@ -65,6 +66,20 @@ class Generative(FittedAutoEncoder):
         -------
         ndarray of shape (n_samples, n_components_), float32
             In the axes and units in which ``transform`` gives codes of rows.
+
+        Raises
+        ------
+        ValueError
+            For arguments that are not as described.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import VariationalAutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> vae.sample_codes(3, random_state=0).shape
+        (3, 2)
         """
         fitted = self._fitted()
         check_draws(n_samples, random_state)
@@ -81,7 +96,9 @@ class Generative(FittedAutoEncoder):
 
         Parameters
         ----------
-        n_samples, random_state
+        n_samples : int
+            How many rows to draw.
+        random_state : int, RandomState or None
             As in ``sample_codes``, whose codes they are for the same ``random_state``.
         noise : bool
             Whether rows are drawn as the data are, and not their means given the codes, which
@@ -108,6 +125,15 @@ class Generative(FittedAutoEncoder):
         Variational autoencoders learn the noise variance, and draws with noise are draws of the
         model. Adversarial and Wasserstein autoencoders have no likelihood: ``noise_variance_`` is
         that of their residuals on the training rows, and the noise is the same everywhere.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import VariationalAutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> vae.sample(3, random_state=0).shape
+        (3, 4)
         """
         fitted = self._fitted()
         check_draws(n_samples, random_state)

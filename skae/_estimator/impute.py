@@ -58,6 +58,19 @@ class Imputing(FittedAutoEncoder):
         ----------
         .. [1] Mattei, P.-A. and Frellsen, J., "MIWAE: deep generative modelling and imputation of
            incomplete data sets", ICML 2019.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import VariationalAutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> X_with_nan = np.where(np.arange(4) == 1, np.nan, X[:3])
+        >>> bool(np.isfinite(vae.impute(X_with_nan)).all())
+        True
+        >>> vae.impute(X_with_nan, n_samples=5).shape
+        (5, 3, 4)
         """
         fitted = self._fitted()
         check_argument("n_samples", n_samples, integer(1) | options(None))

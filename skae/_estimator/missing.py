@@ -94,15 +94,15 @@ class Observed:
         return self.rows * (np.ones(len(self.rows)) if weights is None else weights)
 
 
-def require_columns(observed: Observed, names: Any) -> None:
-    """Raise ValueError for columns of which no value is known."""
+def require_columns(observed: Observed, names: Any, where: str = "") -> None:
+    """Raise ValueError for columns of which no value is known; ``where`` says in which rows."""
     empty = np.flatnonzero(~observed.columns)
     if not len(empty):
         return
     shown = [str(i) if names is None else repr(str(names[i])) for i in empty[:5]]
     more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
     raise ValueError(
-        f"X has no value in {len(empty)} of its {len(observed.columns)} columns: "
+        f"X has no value in {len(empty)} of its {len(observed.columns)} columns{where}: "
         f"{', '.join(shown)}{more}; drop them."
     )
 
@@ -155,6 +155,8 @@ def rows_that_count(
 
 def filled_for_fit(estimator: Any, source: Source, seed: int) -> tuple[Source, Gaussian]:
     """Return the rows of a fit without missing values, and the Gaussian that fills new rows."""
+    names = getattr(estimator, "feature_names_in_", None)
+    require_columns(Observed.of(source), names, " in the rows that are fitted")
     filler, gaussian = learn_to_fill(source, seed, resolve_device(estimator.device, source.world))
     return fill(source, DomainFiller.for_loss(filler, estimator.loss)), gaussian
 

@@ -106,6 +106,20 @@ class FittedAutoEncoder(
             The largest variance over the training rows first, in X's units, or of unit
             variance with ``whiten=True``. Centred and uncorrelated, unless the method's
             codes keep their own axes; in the prior's units where codes have one.
+
+        Raises
+        ------
+        ValueError
+            For rows that are not as those of the fit, or have codes that ``dtype`` cannot hold.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> model = AutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> model.transform(X).shape
+        (150, 2)
         """
         fitted = self._fitted()
         source = rows_for_use(fitted, X)
@@ -135,6 +149,20 @@ class FittedAutoEncoder(
             Rows in the units of the training data. Where ``set_output`` asks for frames and the
             columns of the training data had names, a frame with these; of pandas with the index of
             the codes, where they are a frame.
+
+        Raises
+        ------
+        ValueError
+            For codes of another size than the fit's, or whose rows ``dtype`` cannot hold.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> model = AutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> model.inverse_transform(model.transform(X)).shape
+        (150, 4)
         """
         fitted = self._fitted()
         codes = check_codes(fitted, X, fitted.n_components_, fitted._spec.dtype)

@@ -20,6 +20,7 @@ from skae._estimator.parameters.rules import (
     options,
     parameter,
     random_state_rule,
+    resolve_sizes,
     sizes,
 )
 from skae._imputer.fitted import FittedImputer
@@ -104,12 +105,12 @@ class AutoEncoderImputer(FittedImputer):
         dropped.
         """,
     )
-    hidden_layer_sizes: tuple[int, ...] = parameter(
+    hidden_layer_sizes: tuple[int, ...] | int = parameter(
         (128, 128),
-        sizes,
+        sizes | integer(1),
         """
-        Widths of the encoder's hidden layers, which the decoder has in reverse. () means
-        no network: the Gaussian alone, many times faster.
+        Widths of the encoder's hidden layers, which the decoder has in reverse. 64 is (64,), and
+        () means no network: the Gaussian alone, many times faster.
         """,
     )
     max_iter: int | str = parameter(
@@ -216,7 +217,7 @@ class AutoEncoderImputer(FittedImputer):
                 table,
                 weights[counts] / weights[counts].mean(),
                 draw_seed(self.random_state),
-                sizes=tuple(map(int, self.hidden_layer_sizes)),
+                sizes=resolve_sizes(self.hidden_layer_sizes),
                 max_iter=self.max_iter,
                 device=device,
                 verbose=int(self.verbose),

@@ -195,50 +195,17 @@ class AutoEncoderModule(Drawing, ABC):
     # -- what every module has -------------------------------------------------------------
 
     def code(self, x: Tensor) -> Tensor:
-        """Return the codes of ``x`` in the network's axes, deterministic.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n_rows, n_features)
-            Rows in the module's units.
-
-        Returns
-        -------
-        Tensor of shape (n_rows, n_components)
-            In the network's axes.
-        """
+        """Return the codes of ``x`` in the network's axes, deterministic."""
         z: Tensor = self.encoder(x)[:, : self.n_components]
         return z
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the codes of ``x`` as users see them, deterministic.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n_rows, n_features)
-            Rows in the module's units.
-
-        Returns
-        -------
-        Tensor of shape (n_rows, n_components)
-            What ``transform`` returns.
-        """
+        """Return the codes of ``x`` as users see them, deterministic."""
         codes: Tensor = self.frame(self.code(x))
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Return the decoder's output for codes as users see them.
-
-        Parameters
-        ----------
-        codes : Tensor of shape (n_rows, n_components)
-            As :meth:`encode` returns them.
-
-        Returns
-        -------
-        Tensor of shape (n_rows, n_features)
-            The reconstruction in the module's units, or what the loss has in its place.
-        """
+        """Return the decoder's output for codes as users see them."""
         output: Tensor = self.decoder(self.frame.inverse(codes))
         return output
 
@@ -307,7 +274,7 @@ class AutoEncoderModule(Drawing, ABC):
         for part in (self.frame.offset, self.frame.axes, self.frame.inverse_axes):
             world.take_first(part)  # rounding may turn equal variances otherwise
         explained = self.explained_variances(variances, rotation.T @ cross)
-        mean = (means[:k] / metric - offset) @ self.frame.axes.to(means)
+        mean = (means[:k] / metric - offset) @ to_float64(self.frame.axes)
         found = (each.cpu().numpy() for each in (variances, explained, mean))
         return world.agree(CodeMoments(squares, *found))
 
@@ -322,6 +289,7 @@ class AutoEncoderModule(Drawing, ABC):
         Returns
         -------
         rotation : ndarray of shape (n_components, n_components)
+            Orthogonal.
         shift : ndarray of shape (n_components,)
             Codes c have become c rotation + shift.
         """

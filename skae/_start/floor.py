@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from skae._data.batches import RowDataset
+from skae._data.sources import Array
+from skae._data.units import to_float64
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.floored import FlooredNetwork
 from skae._model.networks.tied import is_tied
@@ -76,6 +78,21 @@ def load_pca(module: AutoEncoderModule, pca: PCA, rows: RowDataset) -> None:
     if not module.loss.reconstructs:
         module.eval()
         fit_linear_decoder(module, rows, pca.n_samples)
+
+
+def variances_along_codes(module: AutoEncoderModule, pca: PCA) -> Array:
+    """Return PCA's variance along each number of the code of ``module``, which is that PCA.
+
+    Codes may have been turned since. Of shape (n_components,), in squared units of X.
+    """
+    k, kind = module.n_components, module.frame.axes
+    with torch.no_grad():
+        ends = module.decode(torch.eye(k).to(kind)) - module.decode(torch.zeros(1, k).to(kind))
+    directions = to_float64(ends).cpu().numpy()
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = directions / np.where(lengths > 0, lengths, 1)
+    variances: Array = pca.variances @ np.square(pca.components @ directions.T)
+    return variances
 
 
 def floor_state(module: AutoEncoderModule) -> dict[str, Tensor]:

@@ -1,17 +1,21 @@
 """The best linear decoder for a loss under which PCA's output is no reconstruction."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from scipy.optimize import minimize
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from skae._data.batches import RowDataset
+from skae._data.sources import Array
 from skae._model.losses import LinkedLoss
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.tied import TiedLinear
 
 # How many numbers a linear decoder is fitted on: more change it little.
-DECODER_SIZE, N_STEPS = 2**22, 60
+DECODER_SIZE, N_STEPS, MOST_CALLS = 2**22, 60, 75
 
 
 def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float) -> None:
@@ -56,17 +60,35 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float
     were_trained = [p.requires_grad for p in fitted]
     for p in fitted:
         p.requires_grad_()
-    optimizer = torch.optim.LBFGS(fitted, max_iter=N_STEPS, line_search_fn="strong_wolfe")
 
     def objective() -> Tensor:
-        optimizer.zero_grad()
         prior = decoder.weight.square().sum() + (decoder.bias - usual).square().sum()
         losses = loss(x, decoder(module.code(x) if tied else codes))
-        mean = (add_up(losses) + 0.5 * prior) / x.numel()
-        mean.backward()
-        return mean
+        return (add_up(losses) + 0.5 * prior) / x.numel()
 
-    optimizer.step(objective)
+    minimise(objective, fitted)
     for p, was_trained in zip(fitted, were_trained, strict=True):
-        p.requires_grad_(was_trained).grad = None
+        p.requires_grad_(was_trained)
         world.take_first(p.data)
+
+
+def minimise(objective: Callable[[], Tensor], fitted: list[nn.Parameter]) -> None:
+    """Let parameters minimise a smooth function of them, by L-BFGS.
+
+    That is SciPy's, for torch's makes torch import its compiler, which takes seconds.
+    """
+
+    def load(flat: Array) -> None:
+        with torch.no_grad():
+            vector_to_parameters(torch.from_numpy(flat).to(fitted[0]), fitted)
+
+    def value_and_gradient(flat: Array) -> tuple[float, Array]:
+        load(flat)
+        value = objective()
+        gradient = torch.autograd.grad(value, fitted)
+        return value.item(), torch.cat([g.flatten() for g in gradient]).double().cpu().numpy()
+
+    start = parameters_to_vector(fitted).detach().double().cpu().numpy()
+    options = {"maxiter": N_STEPS, "maxfun": MOST_CALLS}
+    found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
+    load(found.x)

@@ -83,12 +83,14 @@ class ComponentsDisplay:
         Parameters
         ----------
         selection : ComponentsSelection
+            What it returned.
         ax : matplotlib Axes or None
             None makes a figure.
 
         Returns
         -------
         ComponentsDisplay
+            The display, which has drawn.
 
         Raises
         ------
@@ -117,6 +119,7 @@ class ComponentsDisplay:
         Returns
         -------
         ComponentsDisplay
+            The display, which has drawn.
         """
         self.ax_ = ax = several_axes(self, ax, shape=(1, 1))[0, 0]
         sizes, scores, errors, pca = (
@@ -157,5 +160,6 @@ class ComponentsDisplay:
         ax.set_ylabel(label[0].upper() + label[1:])
         name = self.estimator_name or "autoencoder"
         pca = self.n_components_pca or f"none up to {sizes.max()}"
-        ax.set_title(f"{name}: {self.n_components} components, PCA: {pca}")
+        plural = "s" if self.n_components > 1 else ""
+        ax.set_title(f"{name}: {self.n_components} component{plural}, PCA: {pca}")
         ax.legend(loc="lower right")

@@ -88,7 +88,9 @@ class LatentSpaceDisplay:
         Parameters
         ----------
         estimator : fitted transformer, such as an autoencoder or PCA, or pipeline or search of one
+            Whose codes are shown.
         X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows whose codes are shown.
         y : array-like of shape (n_samples,) or None
             What colours the points. Words, and numbers of fewer than 20 different values, are
             classes, which a legend names; other numbers have a colour bar. NaN and None are grey.
@@ -104,6 +106,7 @@ class LatentSpaceDisplay:
         Returns
         -------
         LatentSpaceDisplay
+            The display, which has drawn.
 
         Raises
         ------
@@ -141,6 +144,7 @@ class LatentSpaceDisplay:
         Returns
         -------
         LatentSpaceDisplay
+            The display, which has drawn.
         """
         check_argument("kind", kind, options(*KINDS))
         n = self.codes.shape[1]

@@ -48,9 +48,11 @@ class LatentTraversalDisplay:
     limits : tuple of float
         The least and the largest value of X: black and white of "images".
     kind : {"images", "curves", "table"}
+        How rows are shown.
     image_shape : tuple of int or None
-        Of "images".
+        Of "images"; otherwise None.
     feature_names, code_names : list of str or None
+        What features and codes are called.
 
     Attributes
     ----------
@@ -136,6 +138,7 @@ class LatentTraversalDisplay:
         Returns
         -------
         LatentTraversalDisplay
+            The display, which has drawn.
 
         Raises
         ------
@@ -187,6 +190,7 @@ class LatentTraversalDisplay:
         Returns
         -------
         LatentTraversalDisplay
+            The display, which has drawn.
         """
         draw = {"images": self._plot_images, "curves": self._plot_curves, "table": self._plot_table}
         draw[self.kind](ax, cmap)

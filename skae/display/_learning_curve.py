@@ -84,12 +84,14 @@ class LearningCurveDisplay:
         Parameters
         ----------
         estimator : fitted autoencoder, or pipeline or search that ends in one
+            Whose training is shown.
         ax : matplotlib Axes, array of two of them, or None
             Two are for score and loss, or one is for both. None makes a figure.
 
         Returns
         -------
         LearningCurveDisplay
+            The display, which has drawn.
 
         Raises
         ------
@@ -126,6 +128,7 @@ class LearningCurveDisplay:
         Returns
         -------
         LearningCurveDisplay
+            The display, which has drawn.
         """
         has_scores = self.validation_scores is not None
         axes = several_axes(self, ax, shape=(1 + has_scores, 1), sharex=True)

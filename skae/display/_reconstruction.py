@@ -35,6 +35,7 @@ class ReconstructionDisplay:
     rows, reconstructions : ndarray of shape (n_rows, n_features)
         Missing values of rows are NaN.
     pca_reconstructions : ndarray of shape (n_rows, n_features) or None
+        The same of PCA; None where it is not shown.
     positions : sequence of int
         Where the rows are in X.
     mean, deviation : ndarray of shape (n_features,)
@@ -42,9 +43,11 @@ class ReconstructionDisplay:
     limits : tuple of float
         The least and the largest value of X: black and white of "images".
     kind : {"images", "curves", "table"}
+        How rows are shown.
     image_shape : tuple of int or None
-        Of "images".
+        Of "images"; otherwise None.
     feature_names : list of str or None
+        What the features are called.
     estimator_name, pca_name : str
         What the reconstructions are called.
 
@@ -144,6 +147,7 @@ class ReconstructionDisplay:
         Returns
         -------
         ReconstructionDisplay
+            The display, which has drawn.
 
         Raises
         ------
@@ -195,6 +199,7 @@ class ReconstructionDisplay:
         Returns
         -------
         ReconstructionDisplay
+            The display, which has drawn.
         """
         if self.kind == "images":
             self._plot_images(ax, cmap)

@@ -40,9 +40,11 @@ class ReconstructionErrorDisplay:
     n_worst : int
         How many rows are marked.
     kind : {"images", "curves", "table"}
+        How rows are shown.
     image_shape : tuple of int or None
-        Of "images".
+        Of "images"; otherwise None.
     feature_names : list of str or None
+        What the features are called.
     estimator_name, pca_name : str
         What the errors are those of.
 
@@ -144,6 +146,7 @@ class ReconstructionErrorDisplay:
         Returns
         -------
         ReconstructionErrorDisplay
+            The display, which has drawn.
 
         Raises
         ------
@@ -192,6 +195,7 @@ class ReconstructionErrorDisplay:
         Returns
         -------
         ReconstructionErrorDisplay
+            The display, which has drawn.
         """
         n_panels = 2
         if self.kind == "images" and self.pca_feature_errors is not None:

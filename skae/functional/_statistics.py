@@ -94,6 +94,14 @@ def linearly_explained(variances: Tensor, cross_covariance: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (n_components,)
+        In squared units of x.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.functional import linearly_explained
+    >>> linearly_explained(torch.tensor([4.0, 0.0]), torch.tensor([[4.0, 2.0], [0.0, 0.0]]))
+    tensor([5., 0.])
     """
     varies = variances > 1e-10 * variances.max()
     explained = cross_covariance.square().sum(dim=1) / torch.where(varies, variances, 1.0)

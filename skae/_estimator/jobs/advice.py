@@ -7,6 +7,9 @@ worker processes of a search. One switch turns all of it off, the filter of ``Ad
 import multiprocessing
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -33,6 +36,8 @@ SHARE_OF_ZEROS, SHARE_OF_LARGEST = 0.2, 0.001
 LAST, STILL_GAINED = 0.2, 0.04
 # A loss below this, in the module's units, is rounding.
 NOTHING = 1e-5
+# Whether fits in this thread are trials, of which nobody wants to hear.
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 # What has been said in this process.
 _SAID: set[tuple[Any, ...]] = set()
 
@@ -50,10 +55,20 @@ class TrainFurther(AdviceWarning, ConvergenceWarning):
 
 def advise(text: str, *key: Any, category: type[AdviceWarning] = AdviceWarning) -> None:
     """Warn, unless this process has said what the key stands for, or nobody reads it."""
-    if key in _SAID or multiprocessing.parent_process() is not None:
+    if _QUIET.get() or key in _SAID or multiprocessing.parent_process() is not None:
         return
     _SAID.add(key)
     warnings.warn(text, category, stacklevel=caller_level())
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Give no advice on fits inside this context."""
+    token = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(token)
 
 
 def caller_level() -> int:

@@ -30,7 +30,9 @@ from skae._estimator.parameters.arguments import check_networks
 from skae._estimator.parameters.resolve import draw_seed, resolve_batch_size
 from skae._estimator.parameters.rules import check_parameters
 from skae._model.weights import weights_to_arrays
+from skae._start.floor import variances_along_codes
 from skae._start.gaussian import gaussian_of_complete
+from skae._start.pca import PCA
 from skae._training.iterate import train_and_keep
 from skae._training.outside.progress import showing
 from skae._training.selection import Training
@@ -60,6 +62,8 @@ def fit_part(estimator: Any, X: Any, sample_weight: Any) -> None:
     estimator._settle(job)
     if old is not None:
         align(estimator, job_codes(estimator, job), old)
+    if training.ends_at_pca and training.floor is not None:
+        tell_variances(estimator, training.floor.whole)
     estimator._stream = stream
 
 
@@ -168,6 +172,16 @@ def align(estimator: Any, codes: Any, old: Any) -> None:
     # Of codes c that are uncorrelated, cR has the variances Σᵢ Rᵢⱼ² Var(cᵢ).
     estimator.explained_variance_ = estimator.explained_variance_ @ np.square(rotation)
     estimator.explained_variance_ratio_ = estimator.explained_variance_ratio_ @ np.square(rotation)
+
+
+def tell_variances(estimator: Any, whole: PCA) -> None:
+    """Tell the variances over all rows seen so far, which are known where the model is PCA."""
+    module, moments = estimator.net_.module_, whole.moments
+    if module.loss.reconstructs:
+        variances = variances_along_codes(module, whole)
+        total = moments.variances.sum() * moments.total / (moments.degrees_of_freedom or 1)
+        estimator.explained_variance_ = variances
+        estimator.explained_variance_ratio_ = variances / (total or 1)
 
 
 def job_codes(estimator: Any, job: StreamJob) -> Any:

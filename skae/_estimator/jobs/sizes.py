@@ -1,5 +1,6 @@
 """Many fits of the same rows, with codes of other sizes."""
 
+import time
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
@@ -47,6 +48,7 @@ class SizesJob(Job):
     def anew(self) -> Self:
         """Return the job as it was before its draws: every size then has the same ones."""
         own = copy(self)
+        own.started = time.monotonic()
         own.generator = torch.Generator("cpu")
         own.generator.set_state(self.generator.get_state())
         return own

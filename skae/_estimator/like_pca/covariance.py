@@ -51,11 +51,11 @@ class HasCovariance:
             for rows in slices(len(draws), rows_at_once(n)):
                 output = module.decoder(draws[rows].to(fitted.net_.device))
                 # In the module's units, in which no number is so large that digits are lost.
-                x = module.loss.reconstruct(output).double().cpu().numpy()
+                x = module.loss.reconstruct(output).cpu().double().numpy()
                 mean += x.sum(axis=0)
                 products += x.T @ x
                 variances = module.loss.variances(output, module.noise_variance)
-                noise += variances.double().cpu().numpy().sum(axis=0)
+                noise += variances.cpu().numpy().sum(axis=0)
         mean, noise, products = (part / len(draws) for part in (mean, noise, products))
         covariance: Array = products - np.outer(mean, mean) + np.diag(noise)
         return covariance * fitted.scale_**2
@@ -70,6 +70,17 @@ class HasCovariance:
         -------
         ndarray of shape (n_features_in_, n_features_in_), float64
             In units of 1 / X².
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import VariationalAutoEncoder
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(X)
+        >>> product = vae.get_covariance() @ vae.get_precision()
+        >>> np.allclose(product, np.eye(4), atol=1e-6)
+        True
         """
         covariance = self.get_covariance()
         deviations = np.sqrt(np.diagonal(covariance))

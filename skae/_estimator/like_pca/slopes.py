@@ -29,13 +29,14 @@ class HasSlopes:
         Parameters
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            NaN is a missing value, which is filled as in ``transform``.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_in_, n_components_), of ``dtype``
             In X's units per unit of the code that ``transform`` returns, inverse link included:
             derivatives of probabilities and rates where ``loss`` is cross-entropy and Poisson.
-            The result takes n_components_ times the memory of X, and what else is needed is
+            The result takes ``n_components_`` times the memory of X, and what else is needed is
             bounded.
 
         Raises
@@ -75,6 +76,7 @@ class HasSlopes:
         Parameters
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            NaN is a missing value, which is filled as in ``transform``.
 
         Returns
         -------

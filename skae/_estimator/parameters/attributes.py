@@ -9,9 +9,9 @@ explained_variance_ : ndarray of shape (n_components_,)
     Variance of each code over the training rows, before whitening, in squared units of X, with
     the degrees of freedom that PCA has (n_samples − 1). Of codes in a prior's units, which are no
     units of X, it is the variance of the best linear prediction of the rows from that code alone.
-    For PCA's own codes either is PCA's ``explained_variance_``. After ``partial_fit`` it is that
-    of the rows by which codes are turned: validation rows, and some of the last part. None in
-    a model that was saved before there was this attribute.
+    For PCA's own codes either is PCA's ``explained_variance_``. After ``partial_fit`` it is that of
+    all rows seen so far where the model is PCA, and otherwise that of validation rows and some
+    of the last part. None in a model that was saved before there was this attribute.
 explained_variance_ratio_ : ndarray of shape (n_components_,)
     ``explained_variance_`` over the variance of the training rows. It says how large codes are,
     **not** what share of the rows they explain, unless the model is PCA: a curved code is no
