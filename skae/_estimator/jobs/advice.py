@@ -176,7 +176,7 @@ def advise_on_size(estimator: Any, training: Training) -> None:
     if start.pca_terms is None or module.has_noise or training.net.world.rank > 0:
         return
     k, n_features = estimator.n_components_, training.table.n_features
-    if k >= n_features and sum(start.pca_terms.values()) <= NOTHING:
+    if k >= n_features > 1 and sum(start.pca_terms.values()) <= NOTHING:
         advise(
             f"n_components={k} numbers keep all of the {n_features} features of X: PCA loses "
             f"nothing, and {type(estimator).__name__} has nothing to learn. Pass fewer; "
@@ -190,8 +190,17 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
     net = training.net
     if net.world.rank > 0:
         return
+    name = type(estimator).__name__
+    if training.ends_at_pca and net.limits.is_spent() and len(net.history) < net.max_epochs:
+        now, n_epochs = net.limits.max_time, len(net.history)
+        advise(
+            f"max_time={now:g} has ended the training of {name} in epoch {n_epochs} of "
+            f"{net.max_epochs}, and the result is PCA. Raise it.",
+            *("max_time", name, training.table.n_features, now),
+            category=TrainFurther,
+        )
+        return
     if training.ends_at_pca and estimator._at_pca:
-        name = type(estimator).__name__
         text = f"{name} has stayed at PCA: {estimator._at_pca}"
         advise(text, "prior", name, training.table.n_features)
     ended = len(net.history) >= net.max_epochs or net.limits.are_reached()
@@ -202,10 +211,10 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
         how = "max_time" if net.limits.max_time is not None else "max_iter"
         now = net.limits.max_time if how == "max_time" else net.max_epochs
         advise(
-            f"{gained:.0%} of what {type(estimator).__name__} gained came in the last fifth of its "
+            f"{gained:.0%} of what {name} gained came in the last fifth of its "
             f"{len(net.history)} epochs: training was still making it better. Raise {how}, now "
             f"{now:g}.",
-            *("epochs", type(estimator).__name__, training.table.n_features, how, now),
+            *("epochs", name, training.table.n_features, how, now),
             category=TrainFurther,
         )
 

@@ -3,6 +3,7 @@
 Their interface is experimental, so nothing else in skae knows it.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -108,3 +109,14 @@ def telling(task: FitTask | None, net: Any, n_epochs: int, stopped: Stopped) -> 
         yield
     finally:
         net.callbacks_.remove(("_fit_task", task))
+
+
+def warn_of_silence(estimator: Any) -> None:
+    """Warn that callbacks hear nothing of a fit by many processes, or to a collection of Dask."""
+    if getattr(estimator, CALLBACKS, None):
+        warnings.warn(
+            f"The callbacks of {type(estimator).__name__} hear nothing of this fit: those of "
+            "set_callbacks are told of fits to rows of this process. Drop them by "
+            "set_callbacks(), and pass verbose=1, or callbacks of skorch's as callbacks=[...].",
+            stacklevel=6,
+        )
