@@ -15,7 +15,9 @@ from skae._files.caller import caller_level
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # a later scikit-learn, in which they may have another place
-    CallbackSupportMixin = object
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
         """Return a method as it is."""
