@@ -18,9 +18,9 @@ from skae import (
     select_n_components,
 )
 from skae._components.search import doubles, first_that_passes, halve, halves, refine
+from skae._components.sizes import most_components
 from skae._components.trials import Measure, make_trials, score_and_error
 from skae._estimator.jobs import advice
-from skae._estimator.jobs.sizes import most_components
 from skae._estimator.parameters.resolve import draw_seed
 from skae.display import ComponentsDisplay
 

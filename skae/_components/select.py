@@ -16,9 +16,9 @@ from skae._components.search import (
     halves,
     refine,
 )
+from skae._components.sizes import most_components
 from skae._components.trials import Measure, Score, Trials, make_trials, require_autoencoder
 from skae._estimator.environment import as_if_alone
-from skae._estimator.jobs.sizes import most_components
 from skae._estimator.parameters.resolve import draw_seed
 from skae._estimator.parameters.rules import (
     Rule,
