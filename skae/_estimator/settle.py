@@ -19,11 +19,11 @@ from skae._training.selection import Training
 class Settles(FittedAutoEncoder):
     """An estimator that takes over what a training has reached."""
 
-    # What users know the score as.
-    _score_name: ClassVar[str]
     # What to say where a training has brought nothing; "" where PCA does what the method is for.
     _at_pca: ClassVar[str] = ""
 
+    early_stopping: bool
+    init: str
     whiten: bool
 
     @abstractmethod
@@ -33,6 +33,11 @@ class Settles(FittedAutoEncoder):
     @abstractmethod
     def _diagnose(self, variances: Array) -> None:
         """Say what the variances of the codes tell, the largest first."""
+
+    def _may_train(self, training: Training) -> bool:
+        """Tell whether to train: without rows that validate, a guarded fit stays at PCA."""
+        is_guarded = self.early_stopping and self.init == "pca"
+        return training.validation is not None or not is_guarded
 
     def _title(self) -> str:
         """Return what is shown to be trained."""
