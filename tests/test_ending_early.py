@@ -149,7 +149,7 @@ def test_limits_without_a_budget_are_never_reached():
 
 def test_a_budget_that_leaves_nothing_but_pca_is_told():
     model, X = trains(AutoEncoder, max_time=1e-9), make_spots()
-    with pytest.warns(ConvergenceWarning, match="max_time=1e-09 seconds were over in epoch 1 of 12"):
+    with pytest.warns(ConvergenceWarning, match="max_time=1e-09 seconds were over in epoch 1 of"):
         model.fit(X)
     assert model.best_iter_ == 0
 
