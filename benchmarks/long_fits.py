@@ -4,8 +4,10 @@ kills       SIGKILL at twenty random moments of fits in processes of their own, 
             another process goes on; at the end, the bits of an uninterrupted fit.
 cost        seconds of epochs with checkpoints over those without, in turns, in one fit.
 interrupts  seconds from SIGINT to the end of ``fit``, at random moments of fits of several kinds.
+budgets     ``max_time`` of shares of the time that the default training takes: seconds until the
+            end of ``fit``, and the squared error on test rows over that of a fit of as many epochs.
 
-    SKAE_DATA=… python benchmarks/long_fits.py [--only kills cost interrupts] [--seed 0]
+    SKAE_DATA=… python benchmarks/long_fits.py [--only kills cost interrupts budgets] [--seed 0]
 """
 
 import argparse
@@ -192,9 +194,42 @@ def interrupts(rng, n=4):
         print(f"| {name} | {', '.join(f'{s:.2f}' for s in sorted(found))} |", flush=True)
 
 
+def budgets(shares=(0.1, 0.25, 0.5)):
+    """Compare trainings that a budget ends with trainings of as many epochs."""
+    print("rows      share  budget  fit took  epochs  error over that of as many epochs")
+    for name in ("digits", "mnist"):
+        X = rows_of(name)
+        n_test = len(X) // 5
+        train, test = X[n_test:], X[:n_test]
+        kind, parameters = FITS[name]
+        parameters = {**parameters, "max_iter": "auto", "random_state": 0}
+
+        def fit(train=train, kind=kind, parameters=parameters, **others):
+            model = getattr(skae, kind)(**{**parameters, **others})
+            begin = time.monotonic()
+            model.fit(train)
+            return model, time.monotonic() - begin
+
+        def error(model, test=test):
+            X_hat = model.inverse_transform(model.transform(test))
+            return np.square(X_hat - test).sum(axis=1).mean()
+
+        fit(max_iter=1)  # warm up
+        _, seconds = fit()
+        for share in shares:
+            limited, took = fit(max_time=share * seconds)
+            as_many, _ = fit(max_iter=limited.n_iter_)
+            ratio = error(limited) / error(as_many)
+            print(
+                f"{name:8}  {share:5.0%}  {share * seconds:6.2f}  {took:8.2f}"
+                f"  {limited.n_iter_:6}  {ratio:.3f}",
+                flush=True,
+            )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", default=["kills", "cost", "interrupts"])
+    parser.add_argument("--only", nargs="*", default=["kills", "cost", "interrupts", "budgets"])
     parser.add_argument("--killed", nargs="*", default=KILLED, choices=KILLED)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run", help=argparse.SUPPRESS)
@@ -211,6 +246,8 @@ def main():
         cost()
     if "interrupts" in options.only:
         interrupts(rng)
+    if "budgets" in options.only:
+        budgets()
 
 
 if __name__ == "__main__":

@@ -118,6 +118,8 @@ def test_kinds_of_values(X, kind):
 
 
 def test_a_code_as_large_as_the_rows_has_nothing_to_learn():
+    one = np.random.default_rng(0).normal(size=(100, 1))
+    assert not heard(lambda: AutoEncoder(1, **SHORT).fit(one))  # no smaller code exists
     X = np.random.default_rng(0).normal(size=(100, 5))
     with pytest.warns(AdviceWarning, match="n_components=5 numbers keep all of the 5 features"):
         AutoEncoder(5, **SHORT).fit(X)

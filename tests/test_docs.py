@@ -38,6 +38,7 @@ PAGES = [
     "docs/reproducibility.md",
     "docs/saving.md",
     "docs/the_floor.md",
+    "docs/watching_fits.md",
     "docs/which_estimator.md",
 ]
 

@@ -8,7 +8,7 @@ import rich.console
 from estimators import ESTIMATORS, make_spots, trains
 
 from skae import AutoEncoder, AutoEncoderImputer
-from skae._training.outside.progress import as_number, as_time
+from skae._training.outside.progress import as_number, as_time, can_show_bars
 
 
 def cells(line):
@@ -58,7 +58,7 @@ def test_the_last_line_says_that_pca_is_kept(capsys):
     [
         (0.5, "0.5000"),
         (-12.34567, "-12.3457"),
-        (3e-5, "3.00e-05"),
+        (3e-5, "3.000e-05"),
         (0.99998, "0.9999800"),
         (0, "0.0000"),
     ],
@@ -127,3 +127,35 @@ def test_a_fit_that_fails_takes_its_bar_away(monkeypatch):
 )
 def test_times_are_told_as_people_read_them(seconds, text):
     assert as_time(seconds) == text
+
+
+@pytest.mark.parametrize("width", [48, 72, 80, 104])
+def test_a_bar_is_cut_short_in_no_terminal(width, spots, monkeypatch, capsys):
+    terminal = io.StringIO()
+    console = rich.console.Console(file=terminal, force_terminal=True, width=width)
+    monkeypatch.setattr("rich._console", console)
+    trains(AutoEncoder, verbose=1).fit(spots)
+    drawn = terminal.getvalue()
+    assert "…" not in drawn
+    assert "epoch 12/12" in drawn
+    assert "0.0 s left" in drawn
+
+
+def test_worker_processes_draw_no_bars(monkeypatch):
+    console = rich.console.Console(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr("rich._console", console)
+    assert can_show_bars()
+    monkeypatch.setattr("multiprocessing.parent_process", object)
+    assert not can_show_bars()
+
+
+def test_a_table_too_small_to_train_on_is_told_to_be_pca(capsys):
+    with pytest.warns(UserWarning, match="stays at PCA"):
+        AutoEncoder(2, verbose=1).fit(make_spots(12))
+    assert capsys.readouterr().out.startswith("AutoEncoder(2): PCA is kept; ")
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -868.229, 1e-9, -123456.789, 1.5e20, -1e-300, np.inf])
+def test_numbers_fit_into_their_columns(value):
+    assert len(as_number(value)) <= 11
+    assert float(as_number(value)) == pytest.approx(value, rel=1e-3)

@@ -1,5 +1,8 @@
 """scikit-learn's callbacks: what they are told of a fit, its epochs, and what is around it."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from estimators import ESTIMATORS, SOME, make_spots, trains
@@ -137,3 +140,60 @@ def test_a_fitted_model_with_callbacks_is_saved_without_them(spots, tmp_path):
     loaded = skae.load(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(loaded.transform(spots), model.transform(spots))
     assert not hasattr(loaded, "_skl_callbacks")
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_what_an_epoch_hands_over_is_a_model_like_any_other(estimator, spots, tmp_path):
+    record = RecordTasks()
+    trains(estimator, max_iter=4).set_callbacks(record).fit(spots)
+    for fitted in record.fitted:
+        fitted.save(tmp_path / "model.safetensors")
+        others = [pickle.loads(pickle.dumps(fitted)), copy.copy(fitted), copy.deepcopy(fitted)]
+        for other in (*others, skae.load(tmp_path / "model.safetensors")):
+            np.testing.assert_array_equal(other.transform(spots), fitted.transform(spots))
+        assert fitted._repr_html_()
+        events = len(record.events)
+        fitted.set_params(max_iter=1).fit(spots)
+        assert len(record.events) == events
+
+
+def test_what_a_pipeline_hands_over_knows_nothing_of_the_pipeline(spots):
+    record = RecordedModels()
+    y = spots[:, 0] > spots[:, -1]
+    pipe = Pipeline([("ae", trains(AutoEncoder, max_iter=2)), ("clf", LogisticRegression())])
+    pipe.set_callbacks(record).fit(spots, y)
+    assert len(record.models) == 3
+    for fitted in record.models:
+        pickled = vars(pickle.loads(pickle.dumps(fitted)))
+        assert not [name for name in pickled if "callback_ctx" in name or "fit_ctx" in name]
+
+
+class RecordedModels(RecordTasks):
+    """Keeps the autoencoders that it is handed, and what no pickle holds."""
+
+    max_propagation_depth = None
+
+    def __init__(self):
+        super().__init__()
+        self.models, self.unpicklable = [], lambda: None
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        if isinstance(fitted_estimator, AutoEncoder):
+            self.models.append(fitted_estimator)
+
+
+def test_callbacks_that_no_pickle_holds_are_named_with_the_remedy(spots):
+    model = trains(AutoEncoder, max_iter=2).set_callbacks(RecordedModels()).fit(spots)
+    with pytest.raises(
+        pickle.PicklingError, match=r"or drop them, as in `model.set_callbacks\(\)`"
+    ):
+        pickle.dumps(model)
+    assert pickle.loads(pickle.dumps(model.set_callbacks())).n_iter_ == 2
+
+
+def test_callbacks_that_hear_nothing_of_a_fit_to_a_collection_are_warned_of(spots):
+    collection = pytest.importorskip("dask.array").from_array(spots, chunks=(60, 64))
+    model = trains(AutoEncoder, max_iter=2).set_callbacks(RecordTasks())
+    with pytest.warns(UserWarning, match="callbacks of AutoEncoder hear nothing of this fit"):
+        model.fit(collection)
+    model.set_callbacks().fit(collection)

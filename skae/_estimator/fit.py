@@ -43,7 +43,13 @@ from skae._start.gaussian import Gaussian, gaussian_of_complete
 from skae._training.make_net import make_net
 from skae._training.outside.limits import Limits
 from skae._training.outside.progress import showing
-from skae._training.outside.tasks import CallbackSupportMixin, FitTask, telling, with_callbacks
+from skae._training.outside.tasks import (
+    CallbackSupportMixin,
+    FitTask,
+    telling,
+    warn_of_silence,
+    with_callbacks,
+)
 from skae._training.resume.kept import Kept, keeping
 from skae._training.selection import KeepBest, Training
 from skae._training.span import in_span
@@ -123,6 +129,8 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
             What a training goes on from when a process was lost.
         """
         require_same_parameters(self, world)
+        if world.rank == 0:
+            warn_of_silence(self)
         with all_at_once(self) as fitted:
             fitted._fit(X, sample_weight, groups, world, kept)
         return self
@@ -145,7 +153,8 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         the same rows. They are uncorrelated and ordered by variance only after the first call.
 
         The first part decides the size of the code where ``n_components`` is a share, and what
-        fills missing values. After ``fit``, the first call starts anew.
+        fills missing values. After ``fit``, the first call starts anew. Callbacks of
+        ``set_callbacks`` hear of ``fit`` alone.
 
         Parameters
         ----------

@@ -149,7 +149,8 @@ class Generative(FittedAutoEncoder):
         codes = fitted._draw_codes(int(n_samples), generator)
         if not noise:
             return fitted._decode(codes)
-        seed = int(torch.randint(2**31, (1,), generator=generator))
+        with as_if_alone():
+            seed = int(torch.randint(2**31, (1,), generator=generator))
         return fitted._decode(codes, torch.Generator(fitted.net_.device).manual_seed(seed))
 
     def _draw_codes(self, n_samples: int, generator: torch.Generator) -> Array:

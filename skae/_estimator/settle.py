@@ -52,6 +52,7 @@ class Settles(FittedAutoEncoder):
         stopped.best_iter_, history = stopped.n_iter_, training.net.history
         stopped.net_ = self._load_net(training.state())
         stopped.net_.history.extend(history)
+        stopped._stream, stopped._trained, stopped._is_pca = None, job.trained, False
         stopped._settle(job)
         return dict(vars(stopped))
 

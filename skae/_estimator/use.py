@@ -171,11 +171,11 @@ class FittedAutoEncoder(
     def _decode(self, codes: Array, noise: torch.Generator | None = None) -> Array:
         """Return the rows that belong to codes, or draws from what the loss expects there."""
         dtype, module, n_features = self._spec.dtype, self.net_.module_, self.n_features_in_
-        variance = module.noise_variance
-        if variance is None:
-            variance = torch.tensor(self.noise_variance_ / self.scale_**2, dtype=torch.float32)
         X_hat = np.empty((len(codes), n_features), dtype=dtype)
         with as_if_alone(inference=True), np.errstate(over="ignore", invalid="ignore"):
+            variance = module.noise_variance
+            if variance is None:
+                variance = torch.tensor(self.noise_variance_ / self.scale_**2, dtype=torch.float32)
             for rows in slices(len(codes), rows_at_once(n_features)):
                 output = module.decode(torch.tensor(codes[rows], device=self.net_.device))
                 if noise is None:

@@ -26,8 +26,8 @@ from skae._training.selection import Training
 IN_UNITS = ("squared_error", "absolute_error", "huber")
 # So few features that hold so much of the variance leave the others unseen.
 FEW_FEATURES, MOST_VARIANCE = 3, 0.99
-# How many numbers of X are looked at, at most, in how many places.
-N_LOOKED_AT, N_PLACES = 200_000, 4
+# How many numbers and rows of X are looked at, at most, in how many places.
+N_LOOKED_AT, MOST_ROWS, N_PLACES = 200_000, 1000, 4
 # Counts have many zeros, and their largest value is rare; codes of categories and pixels do not.
 SHARE_OF_ZEROS, SHARE_OF_LARGEST = 0.2, 0.001
 # The part of the gain over PCA that comes in the last fifth of a training that should go on. Of ten
@@ -133,7 +133,7 @@ def shown_share(share: float) -> str:
 
 def sample_values(source: Source) -> Array:
     """Return rows from some places of a table as they were given; NaN is missing."""
-    n = max(1, min(source.n_rows, N_LOOKED_AT // source.n_features))
+    n = max(1, min(source.n_rows, MOST_ROWS, N_LOOKED_AT // source.n_features))
     size = max(1, n // N_PLACES)
     starts = np.unique(np.linspace(0, source.n_rows - size, min(N_PLACES, n)).astype(int))
     return np.vstack([given_rows(source, slice(start, start + size)) for start in starts])
@@ -166,7 +166,7 @@ def advise_on_size(estimator: Any, training: Training) -> None:
     if start.pca_terms is None or module.has_noise or training.net.world.rank > 0:
         return
     k, n_features = estimator.n_components_, training.table.n_features
-    if k >= n_features and sum(start.pca_terms.values()) <= NOTHING:
+    if k >= n_features > 1 and sum(start.pca_terms.values()) <= NOTHING:
         advise(
             f"n_components={k} numbers keep all of the {n_features} features of X: PCA loses "
             f"nothing, and {type(estimator).__name__} has nothing to learn. Pass fewer; "
@@ -180,8 +180,17 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
     net = training.net
     if net.world.rank > 0:
         return
+    name = type(estimator).__name__
+    if training.ends_at_pca and net.limits.is_spent() and len(net.history) < net.max_epochs:
+        now, n_epochs = net.limits.max_time, len(net.history)
+        advise(
+            f"max_time={now:g} has ended the training of {name} in epoch {n_epochs} of "
+            f"{net.max_epochs}, and the result is PCA. Raise it.",
+            *("max_time", name, training.table.n_features, now),
+            category=TrainFurther,
+        )
+        return
     if training.ends_at_pca and estimator._at_pca:
-        name = type(estimator).__name__
         text = f"{name} has stayed at PCA: {estimator._at_pca}"
         advise(text, "prior", name, training.table.n_features)
     ended = len(net.history) >= net.max_epochs or net.limits.are_reached()
@@ -193,10 +202,10 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
         how = "max_time" if net.limits.max_time is not None else "max_iter"
         now = net.limits.max_time if how == "max_time" else net.max_epochs
         advise(
-            f"{gained:.0%} of what {type(estimator).__name__} gained came in the last fifth of its "
+            f"{gained:.0%} of what {name} gained came in the last fifth of its "
             f"{len(net.history)} epochs: training was still making it better. Raise {how}, now "
             f"{now:g}.",
-            *("epochs", type(estimator).__name__, training.table.n_features, how, now),
+            *("epochs", name, training.table.n_features, how, now),
             category=TrainFurther,
         )
 

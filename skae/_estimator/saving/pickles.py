@@ -14,6 +14,7 @@ from skae._estimator.saving.content import names_of_parameters
 from skae._estimator.saving.parts import to_plain
 from skae._estimator.saving.versions import with_later_names
 from skae._files.words import shown
+from skae._training.outside.tasks import CALLBACKS, without_run
 
 # cloudpickle and dill store a local function's code, and copy keeps the function, so for them it
 # is no error. joblib may bring a cloudpickle of its own.
@@ -50,6 +51,8 @@ def check_values(values: list[tuple[str, Any]], parameters: set[str]) -> None:
     """Raise PicklingError for the first of some values, given by name, that pickle cannot hold."""
     for name, value in values:
         advice = f"delete it, as in `del model.{name}`"
+        if name == CALLBACKS:
+            name, advice = "set_callbacks", "drop them, as in `model.set_callbacks()`"
         if name in parameters:
             advice = "save with model.save(path), and hand it in again at skae.load"
         try:
@@ -98,7 +101,7 @@ def values_of_users(estimator: Any) -> list[tuple[str, Any]]:
         fitted = {**vars(spec), **spec.parameters}
         values += [(n, v) for n, v in fitted.items() if n in parameters and v is not parameters[n]]
     known = {*parameters, *OF_A_NET}.union(*estimator._names_of_state())
-    values += [(n, v) for n, v in vars(estimator).items() if n not in known]
+    values += [(n, v) for n, v in without_run(vars(estimator)).items() if n not in known]
     return [(name, value) for name, value in values if not is_plain(value)]
 
 

@@ -11,6 +11,7 @@ from skae._estimator.saving.parts import plain_parameters, restored_parameters
 from skae._estimator.saving.pickles import completed, require_picklable
 from skae._estimator.saving.versions import own_version
 from skae._estimator.saving.write import write_model
+from skae._training.outside.tasks import without_run
 
 
 class Savable(ABC):
@@ -97,7 +98,8 @@ class Savable(ABC):
     def __getstate__(self) -> dict[str, Any]:
         with as_if_alone():
             require_picklable(self)
-            return {**plain_parameters(self._get_state()), "_skae_version": own_version()}
+            state = without_run(self._get_state())
+            return {**plain_parameters(state), "_skae_version": own_version()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         with as_if_alone():

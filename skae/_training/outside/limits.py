@@ -44,7 +44,11 @@ class Limits:
 
     def are_reached(self) -> bool:
         """Tell whether the training is to end."""
-        return self.interrupted or (self.max_time is not None and self.spent() >= 1)
+        return self.interrupted or self.is_spent()
+
+    def is_spent(self) -> bool:
+        """Tell whether there is a budget, and it is spent."""
+        return self.max_time is not None and self.spent() >= 1
 
     def end_epoch(self) -> bool:
         """Tell at the end of an epoch, in all processes, whether the training is to end."""

@@ -1,5 +1,6 @@
 """What ``verbose`` shows of a training: a line an epoch, or a bar."""
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ WIDTHS = {
     **{"best": 6, "seconds": 10, "left": 9},
 }
 VALID = "valid_"
+# Numbers smaller or longer than these are written as 1.234e-05.
+TINY, LONGEST = 1e-3, 11
+# How wide a terminal is in which a bar, and all that is told beside it, are not cut short.
+WITH_BAR, WITH_ALL = 72, 104
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,8 @@ class Progress(Callback):
         """Show the epoch."""
         row, epoch = net.history[-1], len(net.history)
         seconds = time.monotonic() - self.started
-        left, budget = (
-            seconds * (net.max_epochs - epoch) / (epoch - self.n_before),
-            net.limits.left(),
-        )
+        left = seconds * (net.max_epochs - epoch) / (epoch - self.n_before)
+        budget = net.limits.left()
         shown: dict[str, str] = {
             "epoch": f"{epoch}/{net.max_epochs}",
             "training": as_number(row["train_loss"]),
@@ -106,13 +109,12 @@ class Progress(Callback):
         which = f"epoch {kept} of {n} is kept" if kept else "the start is kept"
         if is_pca:
             epochs = f"none of {n} epochs is" if n > 1 else "its only epoch is not"
-            which = f"PCA is kept, because {epochs} better beyond chance"
+            which = "PCA is kept" + (f", because {epochs} better beyond chance" if n else "")
         elif kept and self.score is not None and "valid_loss" in net.history[kept - 1]:
-            best = self.score.of_validation(net.history[kept - 1])
-            which += f": {self.score.name} {as_number(best)}"
-            which += self.score.beside()
+            reached = self.score.of_validation(net.history[kept - 1])
+            which += f": {self.score.name} {as_number(reached)}{self.score.beside()}"
         self.view.end()
-        print(f"{self.title}: {which}; {as_time(time.monotonic() - self.started)}", flush=True)
+        say(f"{self.title}: {which}; {as_time(time.monotonic() - self.started)}")
 
 
 class Lines:
@@ -123,7 +125,7 @@ class Lines:
         left_out = {"score"} if score is None else set()
         left_out |= {"validation"} if net.train_split is None else set()
         self.widths = {name: width for name, width in WIDTHS.items() if name not in left_out}
-        print(text, flush=True)
+        say(text)
         names = {name: name for name in self.widths if name != "best"}
         self._print(names if score is None else names | {"score": score.name})
         if score is not None and score.pca is not None:
@@ -138,7 +140,7 @@ class Lines:
 
     def _print(self, cells: dict[str, str]) -> None:
         line = "".join(f"{cells.get(name, ''):>{width}}" for name, width in self.widths.items())
-        print(line.rstrip(), flush=True)
+        say(line.rstrip())
 
 
 class Bar:
@@ -148,13 +150,16 @@ class Bar:
 
     def begin(self, text: str, score: Score | None, net: Any) -> None:
         """Show an empty bar."""
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich import get_console
+        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
-        print(text, flush=True)
-        self.score, self.best = score, ""
-        columns = ("epoch {task.fields[epoch]}", "{task.fields[told]}", "{task.fields[left]} left")
-        first, *rest = map(TextColumn, columns)
-        self.bars = Progress(first, BarColumn(bar_width=24), *rest)
+        say(text)
+        self.score, self.best, self.width = score, "", get_console().width
+        texts = ("epoch {task.fields[epoch]}", "{task.fields[told]}", "{task.fields[left]} left")
+        columns: list[ProgressColumn] = [TextColumn(text) for text in texts]
+        if self.width >= WITH_BAR:
+            columns.insert(1, BarColumn(bar_width=24 if self.width >= WITH_ALL else 10))
+        self.bars = Progress(*columns)
         self.task = self.bars.add_task("", total=net.max_epochs, epoch="0", told="", left="?")
         self.bars.start()
 
@@ -162,9 +167,11 @@ class Bar:
         """Fill the bar up to an epoch."""
         told = f"loss {shown.get('validation', shown['training'])}"
         if self.score is not None and "score" in shown:
-            told = f"{self.score.name} {shown['score']}{self.score.beside()}"
+            beside = self.score.beside() if self.width >= WITH_BAR else ""
+            told = f"{self.score.name} {shown['score']}{beside}"
         self.best = str(number) if shown["best"] else self.best
-        told += f", best in epoch {self.best}" if self.best else ""
+        if self.best and self.width >= WITH_ALL:
+            told += f", best in epoch {self.best}"
         fields = {"epoch": shown["epoch"], "told": told, "left": shown["left"]}
         self.bars.update(self.task, completed=number, **fields)
 
@@ -193,13 +200,33 @@ def showing(net: Any, title: str, score: Score | None = None) -> Iterator[Progre
 
 
 def can_show_bars() -> bool:
-    """Tell whether rich is installed, and what is printed goes to a terminal or a notebook."""
+    """Tell whether rich is installed, and what is printed goes to a terminal or a notebook.
+
+    The bars of worker processes would be drawn over each other.
+    """
+    if multiprocessing.parent_process() is not None:
+        return False
     try:
         from rich import get_console
     except ImportError:
         return False
     console = get_console()
     return bool(console.is_terminal or console.is_jupyter)
+
+
+def say(text: str) -> None:
+    """Print a line, whole: other threads may print meanwhile."""
+    print(f"{text}\n", end="", flush=True)
+
+
+def as_number(value: float) -> str:
+    """Return a loss or a score with the digits that tell it from 0, and from 1.
+
+    In at most eleven characters, so that columns stay columns.
+    """
+    text = f"{value:.7f}" if 0.999 < value < 1 else f"{value:.4f}"
+    is_tiny = 0 < abs(value) < TINY
+    return f"{value:.3e}" if is_tiny or len(text) > LONGEST else text
 
 
 def as_time(seconds: float) -> str:
@@ -209,10 +236,3 @@ def as_time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def as_number(value: float) -> str:
-    """Return a loss or a score with the digits that tell it from 0, and from 1."""
-    if 0 < abs(value) < 0.001:
-        return f"{value:.2e}"
-    return f"{value:.7f}" if 0.999 < value < 1 else f"{value:.4f}"

@@ -3,6 +3,7 @@
 Their interface is experimental, so nothing else in skae knows it.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,17 +20,18 @@ except ImportError:  # a later scikit-learn, in which they may have another plac
         return method
 
 
-__all__ = ["CallbackSupportMixin", "FitTask", "telling", "with_callbacks"]
-
 # Makes the fitted attributes of an estimator whose fit has ended after the last epoch.
 Stopped = Callable[[], dict[str, Any]]
 # The attributes of an estimator in which scikit-learn keeps its callbacks and tasks.
+CALLBACKS = "_skl_callbacks"
 OWN_ATTRIBUTES = (
-    "_skl_callbacks",
+    CALLBACKS,
     "_skl_callbacks_to_teardown",
     "_callback_fit_ctx",
     "_parent_callback_ctx",
 )
+# Those that are about the fit that runs, and no part of what it leaves.
+OF_A_RUN = OWN_ATTRIBUTES[1:]
 
 
 class FitTask(Callback):
@@ -76,9 +78,22 @@ class FitTask(Callback):
 
     def _end(self, task: Any) -> bool:
         stop = task.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes=self.stopped, **self.told
+            estimator=self.estimator, reconstruction_attributes=self._left, **self.told
         )
         return bool(stop)
+
+    def _left(self) -> dict[str, Any]:
+        """Return the attributes of a fitted model that is handed over, which has no callbacks.
+
+        So a callback can pickle it, and refit it without hearing of that.
+        """
+        assert self.stopped is not None
+        return without_run(self.stopped()) | {CALLBACKS: []}
+
+
+def without_run(state: dict[str, Any]) -> dict[str, Any]:
+    """Return an estimator's attributes without those that are about a fit that runs."""
+    return {name: value for name, value in state.items() if name not in OF_A_RUN}
 
 
 @contextmanager
@@ -94,3 +109,14 @@ def telling(task: FitTask | None, net: Any, n_epochs: int, stopped: Stopped) -> 
         yield
     finally:
         net.callbacks_.remove(("_fit_task", task))
+
+
+def warn_of_silence(estimator: Any) -> None:
+    """Warn that callbacks hear nothing of a fit by many processes, or to a collection of Dask."""
+    if getattr(estimator, CALLBACKS, None):
+        warnings.warn(
+            f"The callbacks of {type(estimator).__name__} hear nothing of this fit: those of "
+            "set_callbacks are told of fits to rows of this process. Drop them by "
+            "set_callbacks(), and pass verbose=1, or callbacks of skorch's as callbacks=[...].",
+            stacklevel=6,
+        )
