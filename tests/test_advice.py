@@ -159,6 +159,11 @@ def test_a_budget_that_is_over_before_the_training_is_told(spots):
     assert not heard(lambda: AutoEncoder(2, max_time=100, **SHORT).fit(spots))
 
 
+def test_a_training_that_its_epochs_ended_is_not_told_of_its_budget(spots):
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter, now 10"):
+        trains(AutoEncoder, max_iter=10, max_time=1000).fit(spots)
+
+
 @pytest.mark.parametrize(
     ("losses", "start", "share"),
     [

@@ -230,7 +230,7 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
                 warn_of_few_rows(self, job.split)
             training.select()
             progress.conclude(net, training.best.epoch_, is_pca=training.ends_at_pca)
-        advise_on_result(self, training, score)
+        advise_on_result(self, training)
         self._report(training, score)
         self._stream: Stream | None = None
         # What a warm start has to know.

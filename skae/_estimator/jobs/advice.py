@@ -19,7 +19,6 @@ from skae._data.sources import Array, Source
 from skae._estimator.jobs.job import Job
 from skae._files.caller import caller_level
 from skae._files.words import shown
-from skae._training.outside.progress import Score
 from skae._training.selection import Training
 
 # Losses that are in the units of X, so that features of large numbers rule them.
@@ -34,8 +33,6 @@ SHARE_OF_ZEROS, SHARE_OF_LARGEST = 0.2, 0.001
 # such trainings on digits, a swiss roll and a made table, nine gained 27 % or more from twice the
 # epochs; fifteen with a smaller part gained 21 % at most.
 LAST, STILL_GAINED = 0.2, 0.04
-# A training of a smaller part of its epochs says nothing of what a network could gain.
-FEW_EPOCHS = 0.1
 # A loss below this, in the module's units, is rounding.
 NOTHING = 1e-5
 # Whether fits in this thread are trials, of which nobody wants to hear.
@@ -175,44 +172,41 @@ def advise_on_size(estimator: Any, training: Training) -> None:
         )
 
 
-def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
+def advise_on_result(estimator: Any, training: Training) -> None:
     """Advise on a training that ended too early, and on codes that a prior has not shaped."""
-    net = training.net
-    if net.world.rank > 0:
+    net, is_pca = training.net, training.ends_at_pca
+    if net.world.rank > 0 or net.limits.interrupted or not net.history:
         return
-    name = type(estimator).__name__
-    if training.ends_at_pca and has_hardly_trained(training):
-        now, n, most = net.limits.max_time, len(net.history), net.max_epochs
+    name, cut = type(estimator).__name__, net.limits.ended
+    told = name, training.table.n_features
+    if is_pca and cut:
+        now = net.limits.max_time
         advise(
-            f"max_time={now:g} seconds were over in epoch {n} of {most}, so that {name} has stayed "
-            "at PCA. Raise max_time; filling missing values takes of it too.",
-            *("time", name, training.table.n_features, now),
+            f"max_time={now:g} seconds were over in epoch {len(net.history)} of {net.max_epochs}, "
+            f"so that {name} has stayed at PCA. Raise max_time; filling missing values takes of "
+            "it too.",
+            *("time", *told, now),
             category=TrainFurther,
         )
-        return
-    if training.ends_at_pca and estimator._at_pca:
-        text = f"{name} has stayed at PCA: {estimator._at_pca}"
-        advise(text, "prior", name, training.table.n_features)
-    ended = len(net.history) >= net.max_epochs or net.limits.are_reached()
-    if not ended or net.limits.interrupted or training.best.diverged_at_ is not None:
-        return
-    gained = gained_last(training.best.losses_, training.best.start_loss_)
-    if gained > STILL_GAINED and not training.ends_at_pca:
-        how = "max_time" if net.limits.max_time is not None else "max_iter"
-        now = net.limits.max_time if how == "max_time" else net.max_epochs
-        advise(
-            f"{gained:.0%} of what {name} gained came in the last fifth of its "
-            f"{len(net.history)} epochs: training was still making it better. Raise {how}, now "
-            f"{now:g}.",
-            *("epochs", name, training.table.n_features, how, now),
-            category=TrainFurther,
-        )
+    elif is_pca and estimator._at_pca:
+        advise(f"{name} has stayed at PCA: {estimator._at_pca}", "prior", *told)
+    elif not is_pca and (cut or len(net.history) >= net.max_epochs):
+        advise_on_gains(name, training, told, cut=cut)
 
 
-def has_hardly_trained(training: Training) -> bool:
-    """Tell whether ``max_time`` has left a training few of its epochs."""
-    net = training.net
-    return net.limits.is_spent() and len(net.history) < FEW_EPOCHS * net.max_epochs
+def advise_on_gains(name: str, training: Training, told: tuple[str, int], *, cut: bool) -> None:
+    """Advise on a training that was ended, by ``max_time`` if it was cut, while it still gained."""
+    net, best = training.net, training.best
+    gained = gained_last(best.losses_, best.start_loss_)
+    if gained <= STILL_GAINED or best.diverged_at_ is not None:
+        return
+    how, now = ("max_time", net.limits.max_time) if cut else ("max_iter", net.max_epochs)
+    advise(
+        f"{gained:.0%} of what {name} gained came in the last fifth of its {len(net.history)} "
+        f"epochs: training was still making it better. Raise {how}, now {now:g}.",
+        *("epochs", *told, how, now),
+        category=TrainFurther,
+    )
 
 
 def gained_last(losses: list[float], start: float) -> float:

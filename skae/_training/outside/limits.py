@@ -25,6 +25,10 @@ class Limits:
         Whether Ctrl-C ends the training only. A second one is a ``KeyboardInterrupt``.
     interrupted : bool
         Whether Ctrl-C has been pressed.
+    world : World
+        The processes that train together.
+    ended : bool
+        Whether the budget or Ctrl-C has ended the training.
     """
 
     max_time: float | None = None
@@ -32,6 +36,7 @@ class Limits:
     keep_interrupted: bool = False
     interrupted: bool = False
     world: World = ALONE
+    ended: bool = False
     _spent: float = 0.0
 
     def spent(self) -> float:
@@ -44,17 +49,14 @@ class Limits:
 
     def are_reached(self) -> bool:
         """Tell whether the training is to end."""
-        return self.interrupted or self.is_spent()
-
-    def is_spent(self) -> bool:
-        """Tell whether there is a budget, and it is spent."""
-        return self.max_time is not None and self.spent() >= 1
+        return self.interrupted or (self.max_time is not None and self.spent() >= 1)
 
     def end_epoch(self) -> bool:
         """Tell at the end of an epoch, in all processes, whether the training is to end."""
         if self.max_time is not None:
             self._spent = self.world.agree(self._look())
-        return self.are_reached()
+        self.ended = self.are_reached()
+        return self.ended
 
     def left(self) -> float | None:
         """Return the seconds that are left, or None where there is no budget."""
