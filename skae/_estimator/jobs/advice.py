@@ -34,8 +34,6 @@ SHARE_OF_ZEROS, SHARE_OF_LARGEST = 0.2, 0.001
 # such trainings on digits, a swiss roll and a made table, nine gained 27 % or more from twice the
 # epochs; fifteen with a smaller part gained 21 % at most.
 LAST, STILL_GAINED = 0.2, 0.04
-# A training of a smaller part of its epochs says nothing of what a network could gain.
-FEW_EPOCHS = 0.1
 # A loss below this, in the module's units, is rounding.
 NOTHING = 1e-5
 # Whether fits in this thread are trials, of which nobody wants to hear.
@@ -185,7 +183,8 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
         now, n_epochs = net.limits.max_time, len(net.history)
         advise(
             f"max_time={now:g} has ended the training of {name} in epoch {n_epochs} of "
-            f"{net.max_epochs}, and the result is PCA. Raise it.",
+            f"{net.max_epochs}, and the result is PCA. Raise it; filling missing values takes of "
+            "it too.",
             *("max_time", name, training.table.n_features, now),
             category=TrainFurther,
         )
@@ -196,7 +195,6 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
     ended = len(net.history) >= net.max_epochs or net.limits.are_reached()
     if not ended or net.limits.interrupted or training.best.diverged_at_ is not None:
         return
-    advise_on_time(estimator, training)
     gained = gained_last(training.best.losses_, training.best.start_loss_)
     if gained > STILL_GAINED and not training.ends_at_pca:
         how = "max_time" if net.limits.max_time is not None else "max_iter"
@@ -206,21 +204,6 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
             f"{len(net.history)} epochs: training was still making it better. Raise {how}, now "
             f"{now:g}.",
             *("epochs", name, training.table.n_features, how, now),
-            category=TrainFurther,
-        )
-
-
-def advise_on_time(estimator: Any, training: Training) -> None:
-    """Advise on a training that stayed at PCA because ``max_time`` left it hardly an epoch."""
-    net, n_epochs = training.net, len(training.net.history)
-    # Where the budget is not spent, patience has ended the training.
-    few = net.limits.are_reached() and n_epochs < FEW_EPOCHS * net.max_epochs
-    if few and training.ends_at_pca:
-        name, now = type(estimator).__name__, net.limits.max_time
-        advise(
-            f"max_time={now:g} seconds were over in epoch {n_epochs} of {net.max_epochs}, so that "
-            f"{name} has stayed at PCA. Raise max_time; filling missing values takes of it too.",
-            *("time", name, training.table.n_features, now),
             category=TrainFurther,
         )
 
