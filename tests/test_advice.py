@@ -213,12 +213,3 @@ def test_one_filter_turns_all_advice_off(spots):
         AutoEncoder(1, **SHORT).fit(make_houses())
         AutoEncoder(5, **SHORT).fit(X)
         trains(AutoEncoder, max_iter=10).fit(spots)
-
-
-@pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline])
-def test_warnings_of_a_fit_name_the_line_of_the_user(wrap):
-    X = np.random.default_rng(0).normal(size=(12, 4))
-    X[3] = np.nan
-    with pytest.warns(UserWarning, match=r"no value in 1 of|too few to validate") as caught:
-        wrap(AutoEncoder(1, **SHORT)).fit(X)
-    assert [w.filename for w in caught] == [__file__] * 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from estimators import ESTIMATORS, NETWORKS, SHORT, make_spots, trains
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -172,3 +172,8 @@ def test_scikit_learns_own_part_stays(trained):
     with warnings.catch_warnings(), config_context(display="diagram"):
         assert "text/html" in model._repr_mimebundle_()
     assert model._get_doc_link() == ""
+
+
+def test_a_scikit_learn_whose_diagram_is_made_otherwise_shows_no_summary(trained, monkeypatch):
+    monkeypatch.setattr(BaseEstimator, "_get_fitted_attr_html", lambda self, doc_link: "a table")
+    assert trained(trains(skae.AutoEncoder))._get_fitted_attr_html("") == "a table"

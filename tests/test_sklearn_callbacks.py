@@ -1,10 +1,12 @@
 """scikit-learn's callbacks: what they are told of a fit, its epochs, and what is around it."""
 
 import copy
+import importlib.util
 import pickle
 
 import numpy as np
 import pytest
+import sklearn.callback
 from estimators import ESTIMATORS, SOME, make_spots, trains
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.linear_model import LogisticRegression
@@ -14,6 +16,9 @@ from watching import RecordTasks
 
 import skae
 from skae import AutoEncoder
+from skae._estimator.parameters.shared import SharedParameters
+from skae._estimator.settle import Settles
+from skae._training.outside import tasks
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -197,3 +202,16 @@ def test_callbacks_that_hear_nothing_of_a_fit_to_a_collection_are_warned_of(spot
     with pytest.warns(UserWarning, match="callbacks of AutoEncoder hear nothing of this fit"):
         model.fit(collection)
     model.set_callbacks().fit(collection)
+
+
+def test_a_scikit_learn_without_callbacks_leaves_estimators_without_them(monkeypatch):
+    monkeypatch.delattr(sklearn.callback, "CallbackSupportMixin")
+    spec = importlib.util.spec_from_file_location("tasks_without", tasks.__file__)
+    without = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(without)
+
+    class Plain(SharedParameters, without.CallbackSupportMixin, Settles):
+        """As BaseLatentModel, whose bases have an order that Python takes."""
+
+    assert not hasattr(Plain, "set_callbacks")
+    assert without.with_callbacks(Plain) is Plain

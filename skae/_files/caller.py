@@ -2,6 +2,9 @@
 
 import sys
 
+# What stands between the user and skae: it calls skae, or is called by it and calls back.
+LIBRARIES = ("skae", "sklearn", "skorch", "joblib", "pickle", "contextlib")
+
 
 def caller_level() -> int:
     """Return the ``stacklevel`` at which a warning of the function that asks names the user's line.
@@ -15,5 +18,5 @@ def caller_level() -> int:
 
 
 def is_library(module: str) -> bool:
-    """Tell whether a module is of skae, or of what calls it in a pipeline or a search."""
-    return module.partition(".")[0] in ("skae", "sklearn", "joblib", "contextlib")
+    """Tell whether a module is of skae, or of what stands between the user and it."""
+    return module.partition(".")[0] in LIBRARIES

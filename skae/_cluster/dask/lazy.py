@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skae._cluster.dask.collection import ARRAY, Beside, as_table, blocks_of, kind_of, known_chunks
 from skae._data.tables import to_numbers, with_names
+from skae._data.tables.frames import frames_of
 
 # So many models a process keeps unpickled.
 MOST_MODELS = 4
@@ -159,16 +160,14 @@ def probe(estimator: Any, method: str, X: Any, options: dict[str, Any]) -> NDArr
 
 
 def output_container(estimator: Any) -> str | None:
-    """Return the container that ``set_output`` asks for; None means arrays."""
-    from sklearn.utils._set_output import _get_output_config
-
-    container: str = _get_output_config("transform", estimator)["dense"]
-    if container not in ("default", "pandas"):
+    """Return the container that ``set_output`` asks for, or raise ValueError; None means arrays."""
+    container = frames_of(estimator)
+    if container not in (None, "pandas"):
         raise ValueError(
             f"set_output(transform={container!r}) asks for what Dask has no collections of; pass "
             "'pandas' or 'default'."
         )
-    return None if container == "default" else container
+    return container
 
 
 def score_of(estimator: Any, X: Any, sample_weight: Any = None) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import get_config
 
 from skae._data.tables.arrays import from_numpy, from_objects
 from skae._data.tables.columns import LOOKED_AT, Column, require_numbers, role_of
@@ -13,6 +14,14 @@ from skae._data.tables.columns import LOOKED_AT, Column, require_numbers, role_o
 # Types of columns that float32 holds exactly, under the names that the libraries give them.
 SMALL = {"bool", "boolean", "int8", "uint8", "int16", "uint16", "float16", "halffloat"}
 FLOAT32 = {"float32", "float"}
+
+
+def frames_of(estimator: Any) -> str | None:
+    """Return the library whose frames ``set_output`` asks an estimator for; None means arrays."""
+    # scikit-learn has a function for that, which is private and may go.
+    own = getattr(estimator, "_sklearn_output_config", {})
+    library: str = own.get("transform", get_config()["transform_output"])
+    return None if library == "default" else library
 
 
 def float_type(names: Iterable[str]) -> type[np.floating]:

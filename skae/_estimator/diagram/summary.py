@@ -46,9 +46,10 @@ class Summarised(BaseEstimator):
         """Return the fitted attributes as scikit-learn's diagram shows them, after a summary.
 
         A search or an ensemble that is fitted asks its unfitted estimators too, which have none.
+        Both names are private to scikit-learn: a version without them shows no summary.
         """
         attributes = super()._get_fitted_attr_html(doc_link)
-        if hasattr(self, "net_"):
+        if hasattr(self, "net_") and hasattr(attributes, "_html_repr"):
             summary, table = to_html(summarise(self)), attributes._html_repr
             attributes._html_repr = lambda: summary + table()
         return attributes

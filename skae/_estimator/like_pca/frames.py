@@ -3,9 +3,8 @@
 import importlib
 from typing import Any
 
-from sklearn.utils._set_output import _get_output_config
-
 from skae._data.sources import Array
+from skae._data.tables.frames import frames_of
 
 
 def with_names_of_X(estimator: Any, X_hat: Array, codes: Any) -> Any:
@@ -14,9 +13,9 @@ def with_names_of_X(estimator: Any, X_hat: Array, codes: Any) -> Any:
     scikit-learn's ``set_output`` is for codes alone, and leaves the way back without names. The
     rows of a frame of pandas have the index of the codes, where these are one.
     """
-    kind = _get_output_config("transform", estimator)["dense"]
+    kind = frames_of(estimator)
     names = getattr(estimator, "feature_names_in_", None)
-    if kind == "default" or names is None:
+    if kind is None or names is None:
         return X_hat
     library = importlib.import_module(kind)
     if kind == "polars":

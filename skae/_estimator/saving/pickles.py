@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 from skae._estimator.saving.content import names_of_parameters
 from skae._estimator.saving.parts import to_plain
 from skae._estimator.saving.versions import with_later_names
+from skae._files.caller import caller_level
 from skae._files.words import shown
 from skae._training.outside.tasks import CALLBACKS, without_run
 
@@ -69,7 +70,7 @@ def check_values(values: list[tuple[str, Any]], parameters: set[str]) -> None:
                 "A pickle stores its name alone, so that other programs cannot load it: define "
                 f"{name} in a module that they can import; or {advice}; or pickle with "
                 "cloudpickle.",
-                stacklevel=4,
+                stacklevel=caller_level(),
             )
         if isinstance(to_plain(value), Distribution) and is_below("skops"):
             raise TypeError(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skae._files.caller import caller_level
 from skae._files.format import ModelFileError
 from skae._files.values import Encoder
 from skae._training.make_net import RESERVED
@@ -230,7 +231,7 @@ def noted(callback: Any) -> dict[str, tuple[bool, Any]]:
                     f"checkpoint= cannot keep {type(callback).__name__}.{name}, which is a "
                     f"{type(value).__name__}: after a crash it begins anew. Let the callback note "
                     "numbers, texts, arrays, or lists and dicts of these.",
-                    stacklevel=2,
+                    stacklevel=caller_level(),
                 )
         else:
             state[name] = (has_state, copy.deepcopy(value))
