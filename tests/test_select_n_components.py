@@ -196,6 +196,18 @@ def test_fits_take_a_quarter_of_the_steps(spots, monkeypatch):
     assert set(epochs) == {125}  # of 1,000 steps, two an epoch
 
 
+def test_what_is_printed_is_a_table(spots):
+    model = trains(AutoEncoder)
+    found = select_n_components(spots, 0.1, estimator=model, sizes=(2, 4), random_state=0)
+    head, names, *lines = str(found).splitlines()
+    assert f"AutoEncoder {found.n_components}, PCA {found.n_components_pca} (" in head
+    assert names.split() == ["size", "AutoEncoder", "PCA"]
+    assert len(lines) == len(found.sizes)
+    fitted = [line for line in lines if "±" in line]
+    assert [int(line.split()[0]) for line in fitted] == [2, 4]
+    assert fitted[0].split()[1] == f"{found.scores[found.sizes == 2][0]:.4f}"
+
+
 def test_standard_errors_are_those_of_a_mean_and_of_a_ratio():
     rng = np.random.default_rng(0)
     values, groups = rng.normal(size=400), np.arange(400)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from estimators import ESTIMATORS, trains
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
@@ -199,3 +200,28 @@ def test_labels_of_groups_may_be_anything_that_can_be_told_apart(make, message, 
     else:
         with pytest.raises(ValueError, match=message):
             model.fit(digits[:200], groups=make(200))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_score_of_what_was_kept_is_that_of_its_epoch(estimator, trained):
+    model = trained(trains(estimator))
+    assert model.best_validation_score_ == model.validation_scores_[model.best_iter_ - 1]
+    assert model.best_validation_score_ > model.pca_score_
+
+
+def test_the_score_of_what_was_kept_is_that_of_pca_where_pca_is():
+    X = np.random.default_rng(0).normal(size=(100, 8))
+    model = AutoEncoder(2, max_iter=3, random_state=0)
+    assert not hasattr(model, "best_validation_score_")
+    model.fit(X)
+    assert model.best_iter_ == 0
+    assert model.best_validation_score_ == model.pca_score_
+    assert model.set_params(early_stopping=False).fit(X).best_validation_score_ is None
+
+
+def test_the_score_of_what_was_kept_counts_epochs_of_all_parts(spots):
+    model = trains(AutoEncoder, max_iter=20)
+    for part in (spots[:120], spots[120:], spots):
+        model.partial_fit(part)
+    assert model.best_iter_ > 0
+    assert model.best_validation_score_ in model.validation_scores_

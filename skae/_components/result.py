@@ -48,3 +48,24 @@ class ComponentsSelection:
     score_name: str
     estimator_name: str
     n_held_out: int
+
+    def __str__(self) -> str:
+        """Return the sizes chosen, and a table of the scores of all sizes."""
+        pca = "no size" if self.n_components_pca is None else str(self.n_components_pca)
+        lines = [
+            f"Components to reach {self.threshold:.4f}: {self.estimator_name} {self.n_components}, "
+            f"PCA {pca} ({self.score_name}, {self.n_held_out:,} rows held out)",
+            f"{'size':>6}{self.estimator_name:>{self._width}}{'':10}{'PCA':>10}",
+        ]
+        for row in zip(self.sizes, self.scores, self.standard_errors, self.pca_scores, strict=True):
+            lines.append(self._line(*row))
+        return "\n".join(lines)
+
+    @property
+    def _width(self) -> int:
+        return max(12, len(self.estimator_name) + 2)
+
+    def _line(self, size: int, score: float, error: float, pca: float) -> str:
+        fitted = not np.isnan(score)
+        own, spread = (f"{score:.4f}", f" ± {error:.4f}") if fitted else ("", "")
+        return f"{size:>6}{own:>{self._width}}{spread:<10}{pca:>10.4f}"

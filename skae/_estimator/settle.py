@@ -25,6 +25,9 @@ class Settles(FittedAutoEncoder):
     early_stopping: bool
     init: str
     whiten: bool
+    pca_score_: float | None
+    validation_scores_: list[float] | None
+    _is_pca: bool
 
     @abstractmethod
     def _scorer(self, net: AutoEncoderNet, rows: RowDataset) -> Callable[[dict[str, float]], float]:
@@ -33,6 +36,17 @@ class Settles(FittedAutoEncoder):
     @abstractmethod
     def _diagnose(self, variances: Array) -> None:
         """Say what the variances of the codes tell, the largest first."""
+
+    @property
+    def best_validation_score_(self) -> float | None:
+        """Score on the validation rows of what was kept: of epoch ``best_iter_``, or of PCA."""
+        scores = self.validation_scores_
+        if scores is None or self._is_pca:
+            return None if scores is None else self.pca_score_
+        # Parts that came before there were validation rows have no scores.
+        from_end = self.n_iter_ - self.best_iter_
+        is_known = self.best_iter_ > 0 and from_end < len(scores)
+        return scores[len(scores) - 1 - from_end] if is_known else None
 
     def _may_train(self, training: Training) -> bool:
         """Tell whether to train: without rows that validate, a guarded fit stays at PCA."""

@@ -25,6 +25,8 @@ class ReconstructionErrorDisplay:
     The left panel has the mean squared error of each feature: of the worst features of a table, of
     all points of curves, and as an image of images. The right panel has a histogram of the
     errors of rows, on whose axis the worst rows are marked. Which these are is in ``worst_rows``.
+    Errors are squared whatever the loss: PCA, which minimises them, may have smaller ones than
+    a model of another loss.
 
     Make it by :meth:`from_estimator`.
 

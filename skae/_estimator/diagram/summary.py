@@ -67,15 +67,11 @@ def summarise(fitted: Summarised) -> dict[str, str]:
     }
 
 
-def told_scores(fitted: Summarised) -> str:
+def told_scores(fitted: Any) -> str:
     """Return PCA's score, and that of the epoch that was kept, as far as they are known."""
-    scores, parts = fitted.validation_scores_ or [], []
-    if fitted.pca_score_ is not None:
-        parts.append(f"PCA {fitted.pca_score_:.3f}")
-    # Parts that came before there were validation rows have no scores.
-    from_end = fitted.n_iter_ - fitted.best_iter_
-    if fitted.best_iter_ and from_end < len(scores):
-        kept = scores[len(scores) - 1 - from_end]
+    parts = [] if fitted.pca_score_ is None else [f"PCA {fitted.pca_score_:.3f}"]
+    kept = fitted.best_validation_score_
+    if kept is not None and not fitted._is_pca:
         parts.append(f"{type(fitted).__name__} {kept:.3f}")
     return f"{fitted._score_name}: {', '.join(parts)}" if parts else ""
 

@@ -34,6 +34,10 @@ pca_score_ : float or None
     the best linear decoder. None with ``init="random"``.
 validation_scores_ : list of float or None
     ``score`` on the validation rows after each epoch. None without validation rows.
+best_validation_score_ : float or None
+    ``score`` on the validation rows of what was kept: that of epoch ``best_iter_``, or
+    ``pca_score_`` where the result is PCA. None without validation rows, and where it is not known,
+    as of weights of a former fit. Compare it with ``pca_score_``.
 loss_curve_ : list of float
     Training loss in each epoch.
 n_iter_ : int
