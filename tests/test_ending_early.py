@@ -3,14 +3,15 @@
 import os
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
-from estimators import ESTIMATORS, make_spots, trains
-from sklearn.exceptions import ConvergenceWarning
+from estimators import ESTIMATORS, trains
 from watching import find
 
 from skae import AutoEncoder
+from skae._estimator.jobs import advice
 from skae._training.outside.callbacks import Borrowed
 from skae._training.outside.limits import Limits
 
@@ -147,11 +148,16 @@ def test_limits_without_a_budget_are_never_reached():
     assert not limits.are_reached()
 
 
-def test_a_budget_that_leaves_nothing_but_pca_is_told():
-    model, X = trains(AutoEncoder, max_time=1e-9), make_spots()
-    with pytest.warns(ConvergenceWarning, match="max_time=1e-09 has ended .* epoch 1 of 12, and"):
-        model.fit(X)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_budget_that_leaves_nothing_but_pca_is_what_is_told(estimator, spots, monkeypatch):
+    monkeypatch.setattr(advice, "_SAID", set())
+    model = trains(estimator, max_iter=200, max_time=1e-9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(spots)
     assert model.best_iter_ == 0
+    assert len(caught) == 1
+    assert "Raise max_time" in str(caught[0].message)
 
 
 @pytest.mark.parametrize("max_time", [0, -1, "1h", float("nan"), float("inf")])

@@ -14,6 +14,7 @@ from skae._cluster.dask.collection import Beside, as_table, blocks_of
 from skae._cluster.place import Place, common_dtype, joined, n_bytes
 from skae._data.tables import with_names
 from skae._data.world import ALONE
+from skae._files.caller import caller_level
 
 # Rows of so many bytes are held in memory where this process fits alone.
 IN_MEMORY = 2**30
@@ -46,7 +47,7 @@ def fit_collection(
         else:
             outcome = fit_on_workers(found, estimator, X, beside, checked)
             for category, message in outcome.caught:
-                warnings.warn(message, category, stacklevel=6)
+                warnings.warn(message, category, stacklevel=caller_level())
             take_fit(estimator, pickle.loads(outcome.estimator))
     validate_data(
         estimator,

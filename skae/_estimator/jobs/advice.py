@@ -181,12 +181,12 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
     if net.world.rank > 0:
         return
     name = type(estimator).__name__
-    if training.ends_at_pca and net.limits.is_spent() and len(net.history) < net.max_epochs:
+    if was_too_short(training):
         now, n_epochs = net.limits.max_time, len(net.history)
         advise(
-            f"max_time={now:g} has ended the training of {name} in epoch {n_epochs} of "
-            f"{net.max_epochs}, and the result is PCA. Raise it.",
-            *("max_time", name, training.table.n_features, now),
+            f"max_time={now:g} seconds were over in epoch {n_epochs} of {net.max_epochs}, so that "
+            f"{name} has stayed at PCA. Raise max_time; filling missing values takes of it too.",
+            *("time", name, training.table.n_features, now),
             category=TrainFurther,
         )
         return
@@ -196,7 +196,6 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
     ended = len(net.history) >= net.max_epochs or net.limits.are_reached()
     if not ended or net.limits.interrupted or training.best.diverged_at_ is not None:
         return
-    advise_on_time(estimator, training)
     gained = gained_last(training.best.losses_, training.best.start_loss_)
     if gained > STILL_GAINED and not training.ends_at_pca:
         how = "max_time" if net.limits.max_time is not None else "max_iter"
@@ -210,19 +209,12 @@ def advise_on_result(estimator: Any, training: Training, score: Score) -> None:
         )
 
 
-def advise_on_time(estimator: Any, training: Training) -> None:
-    """Advise on a training that stayed at PCA because ``max_time`` left it hardly an epoch."""
+def was_too_short(training: Training) -> bool:
+    """Tell whether a training stayed at PCA because ``max_time`` left it hardly an epoch."""
     net, n_epochs = training.net, len(training.net.history)
     # Where the budget is not spent, patience has ended the training.
-    few = net.limits.are_reached() and n_epochs < FEW_EPOCHS * net.max_epochs
-    if few and training.ends_at_pca:
-        name, now = type(estimator).__name__, net.limits.max_time
-        advise(
-            f"max_time={now:g} seconds were over in epoch {n_epochs} of {net.max_epochs}, so that "
-            f"{name} has stayed at PCA. Raise max_time; filling missing values takes of it too.",
-            *("time", name, training.table.n_features, now),
-            category=TrainFurther,
-        )
+    few = net.limits.is_spent() and n_epochs < FEW_EPOCHS * net.max_epochs
+    return few and training.ends_at_pca
 
 
 def gained_last(losses: list[float], start: float) -> float:

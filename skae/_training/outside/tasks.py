@@ -10,6 +10,8 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
+from skae._files.caller import caller_level
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # a later scikit-learn, in which they may have another place
@@ -118,5 +120,5 @@ def warn_of_silence(estimator: Any) -> None:
             f"The callbacks of {type(estimator).__name__} hear nothing of this fit: those of "
             "set_callbacks are told of fits to rows of this process. Drop them by "
             "set_callbacks(), and pass verbose=1, or callbacks of skorch's as callbacks=[...].",
-            stacklevel=6,
+            stacklevel=caller_level(),
         )
