@@ -21,7 +21,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python .ci/check_docstrings.py
+	$(BIN)/python docs/check_docstrings.py
 	MYPYPATH=. $(BIN)/mypy --config-file= --strict --ignore-missing-imports --follow-imports=silent tests/users_script.py
 
 # The pages, in docs/_build/html. What the gallery has run already is not run again.
@@ -31,14 +31,14 @@ docs: $(DOCS)
 
 # Do the pages open without a complaint? With chromium; screenshots are in build/screenshots.
 browse: docs
-	$(BIN)/python .ci/browse.py docs/_build/html
+	$(BIN)/python docs/browse.py docs/_build/html
 
 # Wheel and sdist, and whether they hold what they should.
 dist: $(DIST)
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/twine check --strict dist/*
-	$(BIN)/python .ci/check_dist.py dist
+	$(BIN)/python docs/check_dist.py dist
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/pca_floor.py $(ARGS)

@@ -153,7 +153,7 @@ def test_a_training_that_was_still_gaining_is_told_to_go_on(spots):
 def test_a_budget_that_is_over_before_the_training_is_told(spots):
     X = np.where(np.random.default_rng(0).random(spots.shape) < 0.02, np.nan, spots)
     with pytest.warns(
-        ConvergenceWarning, match=r"max_time=0.001 .* epoch 1 of .*Raise it; filling"
+        ConvergenceWarning, match=r"max_time=0.001 .* epoch 1 of .*Raise max_time; filling"
     ):
         model = AutoEncoder(2, max_time=1e-3, random_state=0).fit(X[:100, :12])
     assert model.n_iter_ == 1

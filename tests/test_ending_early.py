@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from estimators import ESTIMATORS, trains
 from watching import find
 
 from skae import AutoEncoder
+from skae._estimator.jobs import advice
 from skae._training.outside.callbacks import Borrowed
 from skae._training.outside.limits import Limits
 
@@ -150,3 +152,15 @@ def test_limits_without_a_budget_are_never_reached():
 def test_a_budget_is_a_positive_number(max_time, spots):
     with pytest.raises(ValueError, match=r"max_time=.* expected float in \(0, inf\) or None"):
         AutoEncoder(2, max_time=max_time).fit(spots)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_budget_that_leaves_nothing_but_pca_is_what_is_told(estimator, spots, monkeypatch):
+    monkeypatch.setattr(advice, "_SAID", set())
+    model = trains(estimator, max_iter=200, max_time=1e-9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(spots)
+    assert model.best_iter_ == 0
+    assert len(caught) == 1
+    assert "Raise max_time" in str(caught[0].message)

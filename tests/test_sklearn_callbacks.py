@@ -199,8 +199,11 @@ def test_callbacks_that_no_pickle_holds_are_named_with_the_remedy(spots):
 def test_callbacks_that_hear_nothing_of_a_fit_to_a_collection_are_warned_of(spots):
     collection = pytest.importorskip("dask.array").from_array(spots, chunks=(60, 64))
     model = trains(AutoEncoder, max_iter=2).set_callbacks(RecordTasks())
-    with pytest.warns(UserWarning, match="callbacks of AutoEncoder hear nothing of this fit"):
+    with pytest.warns(
+        UserWarning, match="callbacks of AutoEncoder hear nothing of this fit"
+    ) as caught:
         model.fit(collection)
+    assert caught[0].filename == __file__
     model.set_callbacks().fit(collection)
 
 

@@ -1,4 +1,4 @@
-"""Check what a wheel and an sdist hold: `python .ci/check_dist.py dist`."""
+"""Check what a wheel and an sdist hold: `python docs/check_dist.py dist`."""
 
 import sys
 import tarfile

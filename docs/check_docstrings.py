@@ -1,4 +1,4 @@
-"""Check the docstrings of all public names of skae: `python .ci/check_docstrings.py`.
+"""Check the docstrings of all public names of skae: `python docs/check_docstrings.py`.
 
 The checks are numpydoc's, chosen in `pyproject.toml`. They see docstrings as `help` shows them,
 whose parameters are filled in when a class is made: numpydoc's own command reads the source.

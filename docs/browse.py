@@ -1,6 +1,6 @@
 """Open pages of the site in a headless browser, and end with what its console complains of.
 
-    python .ci/browse.py docs/_build/html [folder for screenshots]
+    python docs/browse.py docs/_build/html [folder for screenshots]
 
 It needs chromium. Nothing is fetched from elsewhere; a file that a page asks for and that is not
 there counts as a complaint.
