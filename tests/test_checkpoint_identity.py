@@ -57,6 +57,14 @@ def test_a_checkpoint_of_another_fit_is_not_used(change, spots, tmp_path, every_
     assert find(again, Watch).epochs[0] == 5
 
 
+@pytest.mark.parametrize("idle", [{"verbose": 1}, {"keep_interrupted": True}])
+def test_a_fit_goes_on_with_parameters_that_change_no_number(idle, spots, tmp_path, every_epoch):
+    model = trains(AutoEncoder, checkpoint=tmp_path)
+    crash(model, spots, 5)
+    again = go_on(clone(model).set_params(callbacks=[Watch()], **idle), spots)
+    assert find(again, Watch).epochs[0] == 5
+
+
 POWER = 2
 
 

@@ -18,9 +18,9 @@ from skae import (
     select_n_components,
 )
 from skae._components.search import doubles, first_that_passes, halve, halves, refine
+from skae._components.sizes import most_components
 from skae._components.trials import Measure, make_trials, score_and_error
 from skae._estimator.jobs import advice
-from skae._estimator.jobs.sizes import most_components
 from skae._estimator.parameters.resolve import draw_seed
 from skae.display import ComponentsDisplay
 
@@ -110,7 +110,7 @@ def test_other_losses_are_explained_by_a_share(loss, share, spots):
 
 def test_sizes_of_ones_own_are_all_fitted(spots):
     found = select_n_components(
-        spots, 0.8, estimator=trains(AutoEncoder), sizes=[4, 1, 100, 2], **FULL
+        spots, 0.8, estimator=trains(AutoEncoder), sizes=np.array([4, 1, 100, 2]), **FULL
     )
     fitted = found.sizes[~np.isnan(found.scores)]
     np.testing.assert_array_equal(fitted, [1, 2, 4, 100])
@@ -198,7 +198,7 @@ def test_fits_take_a_quarter_of_the_steps(spots, monkeypatch):
 
 def test_what_is_printed_is_a_table(spots):
     model = trains(AutoEncoder)
-    found = select_n_components(spots, 0.1, estimator=model, sizes=(2, 4), random_state=0)
+    found = select_n_components(spots, 0.1, estimator=model, sizes=range(2, 5, 2), random_state=0)
     head, names, *lines = str(found).splitlines()
     assert f"AutoEncoder {found.n_components}, PCA {found.n_components_pca} (" in head
     assert names.split() == ["size", "AutoEncoder", "PCA"]

@@ -16,9 +16,9 @@ from skae._components.search import (
     halves,
     refine,
 )
+from skae._components.sizes import most_components
 from skae._components.trials import Measure, Score, Trials, make_trials, require_autoencoder
 from skae._estimator.environment import as_if_alone
-from skae._estimator.jobs.sizes import most_components
 from skae._estimator.parameters.resolve import draw_seed
 from skae._estimator.parameters.rules import (
     Rule,
@@ -30,9 +30,11 @@ from skae._estimator.parameters.rules import (
 )
 
 some_sizes = options("auto") | Rule(
-    "tuple or list of int >= 1",
+    "a sequence of int >= 1",
     lambda value: (
-        isinstance(value, tuple | list) and bool(value) and all(map(integer(1).allows, value))
+        isinstance(value, tuple | list | range | np.ndarray)
+        and len(value) > 0
+        and all(map(integer(1).allows, value))
     ),
 )
 
@@ -75,14 +77,14 @@ def select_n_components(
     estimator : autoencoder of skae or None
         Copies of it are fitted, with other ``n_components`` and ``max_iter``. None means
         ``AutoEncoder()``.
-    sizes : "auto", tuple or list of int
+    sizes : "auto" or sequence of int
         The sizes to fit. With rule="share" "auto" begins at the size with which PCA keeps
         ``share`` on the rows held out, and goes on with its half, its quarter and so on until
         one does not keep the share. Then it bisects between this one and the last one that does,
         until they differ by a tenth or by 1. Where PCA's size does not do, it is doubled.
         With rule="one_se" "auto" begins at the size with which PCA keeps ``share`` of the variance
-        of the rows that it has seen, fits this and all halves, and bisects. Sizes in a
-        tuple or a list are all fitted, such as for a whole curve.
+        of the rows that it has seen, fits this and all halves, and bisects. The sizes
+        of a sequence are all fitted, such as for a whole curve.
     steps : float in (0, 1], default=0.25
         Share of the estimator's epochs, and of its ``max_time``, that each fit takes; 1 for full
         fits.
@@ -121,7 +123,7 @@ def select_n_components(
 
     Scores may fall from a size to the next larger one, because trainings end at different
     weights. "auto" asks larger sizes first, and takes sizes below one that does not keep the share
-    for too small without fitting them. Of sizes in a tuple or a list, the smallest that keeps the
+    for too small without fitting them. Of the sizes of a sequence, the smallest that keeps the
     share is chosen, whatever larger ones do.
 
     With rule="share" a :class:`VariationalAutoEncoder` is scored by the reconstructions from its

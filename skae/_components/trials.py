@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from skae._autoencoder import AutoEncoder
+from skae._components.sizes import SizesJob
 from skae._data.checks import has_missing
 from skae._data.sources import Array, FilledSource, Source
 from skae._data.split import MAX_VALIDATION, MIN_VALIDATION, Split, group_rows, row_keys, split_rows
@@ -17,7 +18,6 @@ from skae._data.world import ALONE
 from skae._estimator.environment import snapshot
 from skae._estimator.fit import BaseLatentModel
 from skae._estimator.jobs.advice import advise_on_rows, without_advice
-from skae._estimator.jobs.sizes import SizesJob
 from skae._estimator.missing import DomainFiller, filled_for_fit, rows_that_count
 from skae._estimator.parameters.resolve import resolve_batch_size, resolve_epochs
 from skae._estimator.parameters.rules import check_parameters

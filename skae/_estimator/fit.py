@@ -220,7 +220,7 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         training = self._start(job)
         advise_on_size(self, training)
         net, score = training.net, self._score(training)
-        trains = not self.early_stopping or self.init != "pca" or training.validation is not None
+        trains = self._may_train(training)
         n_epochs, stopped = net.max_epochs if trains else 0, partial(self._stopped, job, training)
         with telling(task, net, n_epochs, stopped), showing(net, self._title(), score) as progress:
             if trains:

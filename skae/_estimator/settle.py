@@ -19,11 +19,11 @@ from skae._training.selection import Training
 class Settles(FittedAutoEncoder):
     """An estimator that takes over what a training has reached."""
 
-    # What users know the score as.
-    _score_name: ClassVar[str]
     # What to say where a training has brought nothing; "" where PCA does what the method is for.
     _at_pca: ClassVar[str] = ""
 
+    early_stopping: bool
+    init: str
     whiten: bool
     pca_score_: float | None
     validation_scores_: list[float] | None
@@ -47,6 +47,11 @@ class Settles(FittedAutoEncoder):
         from_end = self.n_iter_ - self.best_iter_
         is_known = self.best_iter_ > 0 and from_end < len(scores)
         return scores[len(scores) - 1 - from_end] if is_known else None
+
+    def _may_train(self, training: Training) -> bool:
+        """Tell whether to train: without rows that validate, a guarded fit stays at PCA."""
+        is_guarded = self.early_stopping and self.init == "pca"
+        return training.validation is not None or not is_guarded
 
     def _title(self) -> str:
         """Return what is shown to be trained."""

@@ -11,8 +11,9 @@ from skae._training.outside.callbacks import is_scheduler, own_callbacks
 from skae._training.selection import KeepBest
 
 # Names of callbacks that are skae's or skorch's.
-RESERVED = tuple(
-    ["_keep_best", "_go_on", "_keep", "_keep_iterate", "_fit_task", "_progress", "epoch_timer"]
+RESERVED = (
+    *("_keep_best", "_go_on", "_keep", "_keep_iterate"),
+    *("_fit_task", "_progress", "epoch_timer"),
 )
 # Parameters that weight decay spares, each pattern in a group of the optimizer's.
 WITHOUT_DECAY = ("*.bias", "log_noise_variance")

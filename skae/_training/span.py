@@ -164,10 +164,12 @@ class NarrowNetworks:
     def widened(self, batches: Iterator[Tensor]) -> Iterator[None]:
         """Let the networks be ones of rows inside this context."""
         narrow = [(part, name, getattr(part, name)) for part, name, _ in self.replaced]
-        self.widen(batches)
-        yield
-        for part, name, own in narrow:
-            setattr(part, name, own)
+        try:
+            self.widen(batches)
+            yield
+        finally:
+            for part, name, own in narrow:
+                setattr(part, name, own)
 
     def widen(self, batches: Iterator[Tensor]) -> None:
         """Make the networks ones of rows again; ``batches`` are the training rows."""

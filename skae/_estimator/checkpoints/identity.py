@@ -13,8 +13,8 @@ from skae._estimator.environment import resolve_device
 from skae._estimator.saving.versions import versions_now
 from skae._model.weights import weights_to_arrays
 
-# Parameters that change no number of a fit.
-IDLE = ("checkpoint", "verbose")
+# Parameters that change no number of a fit that nobody interrupts.
+IDLE = ("checkpoint", "keep_interrupted", "verbose")
 
 
 def describe(value: Any) -> Any:

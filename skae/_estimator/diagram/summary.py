@@ -31,7 +31,7 @@ class Summarised(BaseEstimator):
     The attributes are those of :class:`skae._estimator.use.FittedAutoEncoder`.
     """
 
-    # What its score is called.
+    # What its score is called, in a word.
     _score_name: ClassVar[str]
 
     net_: Any

@@ -141,8 +141,7 @@ def train_part(estimator: Any, stream: Stream, job: StreamJob, training: Trainin
     if iterate is not None:
         training.go_on_from(iterate)
     score = estimator._score(training)
-    waits = estimator.early_stopping and estimator.init == "pca" and training.validation is None
-    if job.n_training and not waits:
+    if job.n_training and estimator._may_train(training):
         with showing(training.net, f"{estimator._title()}, a part", score):
             reached = train_and_keep(training.net, training.train, training.validation)
         if iterate is None or training.best.epoch_:  # not where a part made the weights worse

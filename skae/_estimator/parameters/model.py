@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from skae._estimator.parameters.rules import (
     Rule,
     boolean,
+    image_shape_rule,
     integer,
     network_maker,
     options,
@@ -98,10 +99,7 @@ class ModelParameters:
     )
     image_shape: tuple[int, ...] | None = parameter(
         None,
-        Rule(
-            "(height, width), (height, width, channels) or None",
-            lambda value: value is None or (sizes.allows(value) and len(value) in (2, 3)),
-        ),
+        image_shape_rule,
         """
         Shape of the images that rows are, flattened in C order, as by ``X.reshape(len(X), -1)``:
         encoder and decoder are then convolutional. Set it for images, where it pays from some

@@ -171,6 +171,12 @@ sizes = Rule(
 )
 
 
+image_shape_rule = Rule(
+    "(height, width), (height, width, channels) or None",
+    lambda value: value is None or (sizes.allows(value) and len(value) in (2, 3)),
+)
+
+
 def resolve_sizes(value: Any) -> tuple[int, ...]:
     """Return widths of layers, of which an int is one, as a tuple of Python's int."""
     return (int(value),) if is_integer(value) else tuple(map(int, value))

@@ -6,18 +6,13 @@ from typing import Any
 import numpy as np
 
 from skae._data.sources import Array
-from skae._estimator.parameters.rules import Rule, check_argument, options, sizes
+from skae._estimator.parameters.rules import check_argument, image_shape_rule, options
 
 KINDS = ("auto", "images", "curves", "table")
 # Features without names that are so many are taken for the points of a curve.
 MANY_FEATURES = 50
 # The colour of pixels of which no value is known: Okabe and Ito's sky blue.
 UNKNOWN = (0.34, 0.71, 0.91, 1.0)
-
-image_rule = Rule(
-    "(height, width), (height, width, channels) or None",
-    lambda value: value is None or (sizes.allows(value) and len(value) in (2, 3)),
-)
 
 
 def choose_kind(
@@ -31,7 +26,7 @@ def choose_kind(
         For an unknown kind, and for a shape that rows do not have.
     """
     check_argument("kind", kind, options(*KINDS))
-    check_argument("image_shape", image_shape, image_rule)
+    check_argument("image_shape", image_shape, image_shape_rule)
     shape: Any = getattr(model, "image_shape", None) if image_shape is None else image_shape
     if kind == "images" and shape is None:
         raise ValueError(
