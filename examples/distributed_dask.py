@@ -57,7 +57,7 @@ def main():
             4, hidden_layer_sizes=(32,), max_iter=3, batch_size=4096, random_state=0
         )
         skae.dask.fit(model, X, retries=1)  # or model.fit(X), without a retry
-        share, of_pca = max(model.validation_scores_), model.pca_score_
+        share, of_pca = model.best_validation_score_, model.pca_score_
         print(f"fitted in {time.perf_counter() - started:.0f} s")
         print(f"share of variance explained: {share:.3f}, by PCA {of_pca:.3f}")
 

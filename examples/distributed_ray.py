@@ -35,7 +35,7 @@ def train(parameters):
     part = ray.train.get_dataset_shard("train")
     X = np.concatenate([batch["data"] for batch in part.iter_batches(batch_size=4096)])
     model = skae.distributed.fit(AutoEncoder(**parameters), X)
-    shares = {"share": max(model.validation_scores_), "of_pca": model.pca_score_}
+    shares = {"share": model.best_validation_score_, "of_pca": model.pca_score_}
     if ray.train.get_context().get_world_rank() > 0:
         ray.train.report(shares)
         return

@@ -40,7 +40,7 @@ def main():
     model = skae.distributed.fit(AutoEncoder(4, random_state=0), X)
     seconds = time.perf_counter() - started
     if dist.get_rank() == 0:
-        share, of_pca = max(model.validation_scores_), model.pca_score_
+        share, of_pca = model.best_validation_score_, model.pca_score_
         print(f"{dist.get_world_size()} processes of {len(X):,} rows, {seconds:.1f} seconds")
         print(f"share of variance explained: {share:.3f}, by PCA {of_pca:.3f}")
     dist.destroy_process_group()

@@ -69,7 +69,7 @@ class AutoEncoder(BaseAutoEncoder):
     >>> autoencoder = AutoEncoder(8, max_iter=20, random_state=0).fit(X)
     >>> autoencoder.transform(X).shape
     (1797, 8)
-    >>> max(autoencoder.validation_scores_) > autoencoder.pca_score_
+    >>> autoencoder.best_validation_score_ > autoencoder.pca_score_
     True
     """
 

@@ -147,7 +147,7 @@ class DropoutAutoEncoder(BaseAutoEncoder):
     >>> from skae import DropoutAutoEncoder
     >>> X, _ = load_digits(return_X_y=True)
     >>> model = DropoutAutoEncoder(8, dropout=0.1, max_iter=20, random_state=0).fit(X)
-    >>> max(model.validation_scores_) > model.pca_score_
+    >>> model.best_validation_score_ > model.pca_score_
     True
     """
 

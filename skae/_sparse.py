@@ -82,7 +82,7 @@ class SparseAutoEncoder(BaseAutoEncoder):
     >>> history = model.net_.history
     >>> history[-1, "train_sparsity"] < history[0, "train_sparsity"]
     True
-    >>> max(model.validation_scores_) > model.pca_score_
+    >>> model.best_validation_score_ > model.pca_score_
     True
     """
 

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import skorch.callbacks
+from estimators import trains
 from sklearn.exceptions import ConvergenceWarning
-from watching import find
+from watching import RecordTasks, find
 
 from skae import AutoEncoder
+from skae.base import StopTraining
 
 
 class Count(skorch.callbacks.Callback):
@@ -127,3 +129,12 @@ def test_a_hook_that_cannot_be_called_is_refused(digits):
 
     with pytest.raises(ValueError, match=r"callbacks=.* is not valid"):
         AutoEncoder(2, callbacks=[Wrong()]).fit(digits[:50])
+
+
+def test_an_epoch_that_a_callback_stops_with_is_shown_to_all(spots, capsys):
+    record = RecordTasks()
+    stop = end_with(StopTraining)
+    model = trains(AutoEncoder, verbose=2, callbacks=[stop]).set_callbacks(record).fit(spots)
+    assert model.n_iter_ == 3
+    assert sum("3/12" in line for line in capsys.readouterr().out.splitlines()) == 1
+    assert ("end", "epoch", 2) in record.events

@@ -102,6 +102,12 @@ def own_callbacks(callbacks: list[Any] | None, reserved: Iterable[str]) -> list[
     ]
 
 
+def add_before_users(net: Any, name: str, callback: Callback) -> None:
+    """Let a callback hear of each epoch's end once its loss is known, before a user's may stop."""
+    names = [own for own, _ in net.callbacks_]
+    net.callbacks_.insert(names.index("_keep_best") + 1, (name, callback))
+
+
 def can_be_copied(value: Any, copied: dict[int, Any]) -> bool:
     """Tell whether deepcopy copies a value, given the copies that there are, by ``id``."""
     try:

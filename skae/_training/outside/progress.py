@@ -9,6 +9,8 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
+from skae._training.outside.callbacks import add_before_users
+
 # How wide the columns are, in their order.
 WIDTHS = {
     **{"epoch": 11, "training": 12, "validation": 12, "score": 12},
@@ -49,7 +51,7 @@ class Score:
 
 
 class Progress(Callback):
-    """Shows how a training goes. It is the last to hear of the end of an epoch.
+    """Shows how a training goes.
 
     Parameters
     ----------
@@ -190,7 +192,7 @@ def showing(net: Any, title: str, score: Score | None = None) -> Iterator[Progre
         view = Bar() if net.verbose == 1 and can_show_bars() else Lines()
     progress = Progress(title, score, view)
     if net.verbose:
-        net.callbacks_.append(("_progress", progress))
+        add_before_users(net, "_progress", progress)
     try:
         yield progress
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 from skorch.callbacks import Callback
 
 from skae._files.caller import caller_level
+from skae._training.outside.callbacks import add_before_users
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -108,7 +109,7 @@ def telling(task: FitTask | None, net: Any, n_epochs: int, stopped: Stopped) -> 
         return
     task.stopped = stopped
     task.begin(n_epochs)
-    net.callbacks_.append(("_fit_task", task))
+    add_before_users(net, "_fit_task", task)
     try:
         yield
     finally:
