@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 
 from skae._data.batches import RowDataset
 from skae._data.sources import Array
@@ -85,16 +85,16 @@ def minimise(objective: Callable[[], Tensor], fitted: list[nn.Parameter]) -> Non
         before = objective().item()
 
     def load(flat: Array) -> None:
-        with torch.no_grad():
-            vector_to_parameters(torch.from_numpy(flat).to(fitted[0]), fitted)
+        parts = torch.from_numpy(flat).split([p.numel() for p in fitted])
+        with torch.no_grad():  # copies: SciPy keeps the array, and a parameter its memory
+            for p, part in zip(fitted, parts, strict=True):
+                p.copy_(part.view_as(p))
 
     def value_and_gradient(flat: Array) -> tuple[float, Array]:
         load(flat)
         value = objective()
-        gradient = torch.autograd.grad(value, fitted)
-        return value.item() - before, torch.cat(
-            [g.flatten() for g in gradient]
-        ).double().cpu().numpy()
+        gradient = torch.cat([g.flatten() for g in torch.autograd.grad(value, fitted)])
+        return value.item() - before, gradient.double().cpu().numpy()
 
     start = parameters_to_vector(fitted).detach().double().cpu().numpy()
     options = {"maxiter": N_STEPS, "maxfun": MOST_CALLS}
