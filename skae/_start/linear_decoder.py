@@ -47,7 +47,7 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float
         weights = weights.to(x) * (share / rows.mean_weight)
 
     def add_up(values: Tensor) -> Tensor:
-        return values.sum(dim=0) if weights is None else weights @ values
+        return values.sum(dim=0) if weights is None else weights.to(values) @ values
 
     with torch.no_grad():
         # The mean of a feature that never varies, too, has finite logits.
