@@ -48,7 +48,6 @@ def plt(monkeypatch):
     plt.close("all")
 
 
-@pytest.mark.filterwarnings("ignore::skae.AdviceWarning")  # the trainings are too short
 @pytest.mark.parametrize("name", PLOTS)
 def test_an_example_of_the_gallery_runs_and_draws(name, plt, monkeypatch, tmp_path):
     missing = [package for package in NEEDS.get(name, ()) if not find_spec(package)]

@@ -26,7 +26,7 @@ def doubles(top: int, most: int) -> list[int]:
 
 
 def first_that_passes(passes: Passes, sizes: Iterable[int]) -> tuple[int, int | None]:
-    """Return the last size that does not pass before the first that does, and that one.
+    """Return the size before the first one that passes, and the first one that passes.
 
     0 where the first of all passes, and None where none does. Sizes beyond are not asked.
     """

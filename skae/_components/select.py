@@ -207,7 +207,7 @@ def pca_that_keeps(trials: Trials, share: float) -> int | None:
     def keeps(k: int) -> bool:
         return trials.score_pca(k) >= share
 
-    # Of the rows that PCA has seen it keeps a share with about as many.
+    # Of the rows that PCA was fitted to, it keeps the share with about as many: begin there.
     nearly = min(most, trials.job.pca(share).n_components)
     below, found = first_that_passes(keeps, [nearly, *doubles(nearly, most)])
     return None if found is None else refine(keeps, below, found, tolerance=0)
@@ -225,7 +225,7 @@ def raise_not_kept(trials: Trials, share: float) -> None:
 
 
 def by_one_se(trials: Trials, sizes: Any, share: float) -> Choice:
-    """Return the smallest sizes within one standard error of the best, and what that is."""
+    """Return the sizes of the autoencoder and of PCA by one standard error, and the threshold."""
     top = trials.job.pca(share).n_components
     is_auto = isinstance(sizes, str)
     tried = halves(top) if is_auto else sorted({int(k) for k in sizes})

@@ -16,7 +16,7 @@ from skae._start.pca import MAX_SPECTRUM, PCA, fit_pca, make_pca
 
 @dataclass
 class SizesJob(Job):
-    """A job for codes of up to so many numbers, whose two PCAs are computed once.
+    """A job for codes of several sizes, whose two PCAs are computed once.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class SizesJob(Job):
         return self.whole.n_components
 
     def anew(self) -> Self:
-        """Return the job as it was before its draws: every size then has the same ones."""
+        """Return a copy with draws of its own, which are the same for every size."""
         own = copy(self)
         own.started = time.monotonic()
         own.generator = torch.Generator("cpu")

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from skae._data.batches import RowDataset
 from skae._data.sources import Array
+from skae._data.sums.moments import Moments
 from skae._data.world import ALONE
 from skae._estimator.environment import as_if_alone, snapshot
 from skae._estimator.jobs.job import Job
@@ -100,8 +101,11 @@ class Settles(FittedAutoEncoder):
             variance = module.noise_variance.item()
         self.noise_variance_ = variance * self.scale_**2
         self.n_samples_ = job.n_counted
-        total = job.moments.variances.sum() * job.moments.total / degrees
-        self.explained_variance_ = codes.explained
-        self.explained_variance_ratio_ = codes.explained / (total or 1.0)
+        self._tell_variances(codes.explained, job.moments)
         self._code_mean = codes.mean
         self._diagnose(codes.variances)
+
+    def _tell_variances(self, explained: Array, moments: Moments) -> None:
+        """Set what is told of the codes' variances, and of their share of the rows'."""
+        self.explained_variance_ = explained
+        self.explained_variance_ratio_ = explained / (moments.total_variance or 1.0)

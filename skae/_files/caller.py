@@ -1,4 +1,4 @@
-"""Whose line a warning is about: the user's, below however many calls of libraries."""
+"""The line of the user's that a warning names, however many libraries are between it and skae."""
 
 import sys
 
@@ -7,7 +7,7 @@ LIBRARIES = ("skae", "sklearn", "skorch", "joblib", "pickle", "contextlib")
 
 
 def caller_level() -> int:
-    """Return the ``stacklevel`` at which a warning of the function that asks names the user's line.
+    """Return the ``stacklevel`` with which a warning of the calling function names the user's line.
 
     A fixed number would be wrong in a pipeline, and wherever a decorator adds calls.
     """

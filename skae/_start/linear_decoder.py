@@ -6,10 +6,11 @@ from typing import Any, cast
 import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 
 from skae._data.batches import RowDataset
 from skae._data.sources import Array
+from skae._data.units import widest_float
 from skae._model.losses import LinkedLoss
 from skae._model.module import AutoEncoderModule
 from skae._model.networks.tied import TiedLinear
@@ -36,6 +37,7 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float
     encoder, decoder = cast(Any, module.encoder).linear, cast(Any, module.decoder).linear
     tied = isinstance(decoder, TiedLinear)
     loss = cast(LinkedLoss, module.loss)
+    wide = widest_float(rows.device)
     few = rows.spread(max(1000, DECODER_SIZE // rows.n_features))
     world, batch = rows.world, few.batch(torch.arange(len(few)))
     x, weights = world.concatenate(batch.x), batch.weights
@@ -63,7 +65,8 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float
 
     def objective() -> Tensor:
         prior = decoder.weight.square().sum() + (decoder.bias - usual).square().sum()
-        losses = loss(x, decoder(module.code(x) if tied else codes))
+        # In float32 the losses of large counts are rounded to more than a step gains.
+        losses = loss(x.to(wide), decoder(module.code(x) if tied else codes).to(wide))
         return (add_up(losses) + 0.5 * prior) / x.numel()
 
     minimise(objective, fitted)
@@ -75,18 +78,23 @@ def fit_linear_decoder(module: AutoEncoderModule, rows: RowDataset, total: float
 def minimise(objective: Callable[[], Tensor], fitted: list[nn.Parameter]) -> None:
     """Let parameters minimise a smooth function of them, by L-BFGS.
 
-    That is SciPy's, for torch's makes torch import its compiler, which takes seconds.
+    That is SciPy's, for torch's makes torch import its compiler, which takes seconds. It ends where
+    a step changes the function by little, compared to its value: here to what has been gained.
     """
+    with torch.no_grad():
+        before = objective().item()
 
     def load(flat: Array) -> None:
-        with torch.no_grad():
-            vector_to_parameters(torch.from_numpy(flat).to(fitted[0]), fitted)
+        parts = torch.from_numpy(flat).split([p.numel() for p in fitted])
+        with torch.no_grad():  # copies: SciPy keeps the array, and a parameter its memory
+            for p, part in zip(fitted, parts, strict=True):
+                p.copy_(part.view_as(p))
 
     def value_and_gradient(flat: Array) -> tuple[float, Array]:
         load(flat)
         value = objective()
-        gradient = torch.autograd.grad(value, fitted)
-        return value.item(), torch.cat([g.flatten() for g in gradient]).double().cpu().numpy()
+        gradient = torch.cat([g.flatten() for g in torch.autograd.grad(value, fitted)])
+        return value.item() - before, gradient.double().cpu().numpy()
 
     start = parameters_to_vector(fitted).detach().double().cpu().numpy()
     options = {"maxiter": N_STEPS, "maxfun": MOST_CALLS}

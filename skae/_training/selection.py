@@ -155,7 +155,7 @@ class Training:
     ends_at_pca : bool
         Whether PCA of all rows is what stays.
     networks : NarrowNetworks or None
-        What makes networks of coordinates ones of rows again, where it is these that train.
+        What makes networks of coordinates networks of all features; None where these train.
     """
 
     net: AutoEncoderNet
@@ -176,7 +176,7 @@ class Training:
         return self.train if self.validation is None else self.validation
 
     def state(self) -> dict[str, Array]:
-        """Return where the module stands, its networks as ones of rows, as arrays."""
+        """Return the module's state as arrays, its networks as networks of all features."""
         net = self.net
         if self.networks is None:
             return weights_to_arrays(net.module_)

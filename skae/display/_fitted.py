@@ -14,7 +14,7 @@ from skae._data.sources import Array, Source
 from skae._estimator.missing import rows_for_use
 from skae._estimator.parameters.rules import Rule, check_argument
 
-# A name of a feature takes no more room than so many characters.
+# Names of features are cut to so many characters.
 LONGEST = 22
 
 components_rule = Rule(
@@ -163,9 +163,9 @@ def steps_before(estimator: Any) -> Any:
 
 
 def short(name: str) -> str:
-    """Return a name as matplotlib is to write it: without its middle if long, no mathematics.
+    """Return a name as matplotlib writes it as it is: without its middle where it is long.
 
-    A legend leaves out what begins with an underscore, so that there is a space before that.
+    Dollars would begin formulas, and legends leave out names that begin with an underscore.
     """
     if len(name) > LONGEST:
         half = LONGEST // 2

@@ -15,7 +15,7 @@ from skae.display._parts.pictures import choose_kind
 # Of a table so many features are shown, those of the largest errors.
 MOST_FEATURES = 15
 N_WORST = 10
-# Errors whose largest is so many times the median are shown on a logarithmic scale.
+# Errors are on a logarithmic scale where the largest is more than so many times the median.
 WIDE = 20
 
 

@@ -76,6 +76,11 @@ class Moments:
         """The root of the mean variance, or 1 where that is zero."""
         return float(np.sqrt(self.variances.mean())) or 1.0
 
+    @property
+    def total_variance(self) -> float:
+        """The sum of the columns' variances, with the degrees of freedom that PCA has."""
+        return float(self.variances.sum()) * self.total / (self.degrees_of_freedom or 1.0)
+
 
 def rounding_of(mean: Array) -> Array:
     """Return by how much the numbers of columns may differ from their mean by rounding alone."""

@@ -21,9 +21,9 @@ from skae._files.caller import caller_level
 from skae._files.words import shown
 from skae._training.selection import Training
 
-# Losses that are in the units of X, so that features of large numbers rule them.
+# Losses in the units of X, which features with large values dominate.
 IN_UNITS = ("squared_error", "absolute_error", "huber")
-# So few features that hold so much of the variance leave the others unseen.
+# Where at most so many features hold at least this share, the loss hardly depends on the others.
 FEW_FEATURES, MOST_VARIANCE = 3, 0.99
 # How many numbers and rows of X are looked at, at most, in how many places.
 N_LOOKED_AT, MOST_ROWS, N_PLACES = 200_000, 1000, 4
@@ -35,7 +35,7 @@ SHARE_OF_ZEROS, SHARE_OF_LARGEST = 0.2, 0.001
 LAST, STILL_GAINED = 0.2, 0.04
 # A loss below this, in the module's units, is rounding.
 NOTHING = 1e-5
-# Whether fits in this thread are trials, of which nobody wants to hear.
+# Whether fits in this thread are trials, on which no advice is given.
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 # What has been said in this process.
 _SAID: set[tuple[Any, ...]] = set()
@@ -54,7 +54,7 @@ class TrainFurther(AdviceWarning, ConvergenceWarning):
 
 
 def advise(text: str, *key: Any, category: type[AdviceWarning] = AdviceWarning) -> None:
-    """Warn, unless this process has said what the key stands for, or nobody reads it."""
+    """Warn, unless this process has given advice with this key before, or nobody would read it."""
     if _QUIET.get() or key in _SAID or multiprocessing.parent_process() is not None:
         return
     _SAID.add(key)

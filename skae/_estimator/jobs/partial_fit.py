@@ -175,12 +175,9 @@ def align(estimator: Any, codes: Any, old: Any) -> None:
 
 def tell_variances(estimator: Any, whole: PCA) -> None:
     """Tell the variances over all rows seen so far, which are known where the model is PCA."""
-    module, moments = estimator.net_.module_, whole.moments
+    module = estimator.net_.module_
     if module.loss.reconstructs:
-        variances = variances_along_codes(module, whole)
-        total = moments.variances.sum() * moments.total / (moments.degrees_of_freedom or 1)
-        estimator.explained_variance_ = variances
-        estimator.explained_variance_ratio_ = variances / (total or 1)
+        estimator._tell_variances(variances_along_codes(module, whole), whole.moments)
 
 
 def job_codes(estimator: Any, job: StreamJob) -> Any:

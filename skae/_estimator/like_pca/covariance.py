@@ -10,7 +10,7 @@ from skae._data.sources import Array, rows_at_once, slices
 from skae._estimator.environment import as_if_alone
 from skae._model.codes import moment_draws
 
-# So many draws of the code; more where the code has more than half as many numbers.
+# How many codes are drawn, or four for each number of the code where that is more.
 N_DRAWS = 8192
 
 
@@ -84,7 +84,7 @@ class HasCovariance:
         """
         covariance = self.get_covariance()
         deviations = np.sqrt(np.diagonal(covariance))
-        # A feature that never varies has no precision that a number could be.
+        # The precision of a feature that never varies is infinite; this one is large instead.
         deviations = np.where(deviations > 0, deviations, 1.0)
         values, vectors = eigh(covariance / np.outer(deviations, deviations))
         values = np.maximum(values, len(values) * np.finfo(np.float64).eps * values[-1])

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-# By name; the attributes of PCA, IncrementalPCA and TruncatedSVD that have no like here.
+# Attributes of PCA, IncrementalPCA and TruncatedSVD that autoencoders lack, and what to use.
 INSTEAD = {
     "components_": (
         "the directions of a curved code differ from row to row. components_at(X) is their mean "

@@ -105,7 +105,7 @@ def changes(module: AutoEncoderModule, x: Tensor, start: Tensor) -> Iterator[Ten
 
 
 class Sums:
-    """Sums over rows of what there is to explain, and of the changes that explain it.
+    """Sums over rows, of products of the rows and the changes of their reconstructions.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Sums:
         self.counts += known.sum(dim=0).numpy()
 
     def errors(self, *, fitted: bool) -> tuple[float, Array]:
-        """Return the squares about the mean that there are, and those that each cut code leaves.
+        """Return the squares of rows about their mean, and those that each cut code leaves.
 
         ``fitted`` says whether changes are multiplied by the factors that explain most.
         """

@@ -20,7 +20,7 @@ from skae._training.outside.tasks import CALLBACKS, without_run
 # cloudpickle and dill store a local function's code, and copy keeps the function, so for them it
 # is no error. joblib may bring a cloudpickle of its own.
 TOLERANT = ("cloudpickle", "joblib.externals.cloudpickle", "ray.cloudpickle", "dill", "copy")
-# What pickles for this program alone, such as for its workers and its caches, where `__main__` is
+# Modules that pickle for this program alone, as for its workers and its caches, where `__main__` is
 # the same; Dask pickles with cloudpickle where it sees `__main__`.
 FOR_THIS_PROGRAM = (
     *("multiprocessing", "concurrent.futures", "distributed"),

@@ -4,7 +4,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-# What a fitted state of an older version may lack, and has as None then.
+# Attributes that models saved by older versions lack; they are None in these.
 LATER = ("_code_mean", "explained_variance_", "explained_variance_ratio_", "n_samples_")
 PACKAGES = ("skae", "torch", "numpy", "scikit-learn", "skorch")
 

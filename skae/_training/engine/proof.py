@@ -15,9 +15,11 @@ from skae._training.engine.tape import Tape, has_hooks
 
 # Rows on which a tape is tried: enough for gradients, and for what compares rows.
 N_TRIED = 16
-# Whose classes are known; what attributes may be; and those that change in a training.
+# Packages whose classes do the same in every fit, if their attributes are the same.
 OWN = ("skae", "torch")
+# Types of attributes that are compared by their values.
 PLAIN = (str, int, float, bool, type(None))
+# Attributes that change in a training.
 PASSING = ("training", "progress", "generator", "host_generator")
 # So many kinds of modules are remembered.
 MOST_KINDS = 500
@@ -59,7 +61,7 @@ def identity(module: AutoEncoderModule, x: Tensor) -> Hashable:
 
 
 class Untold(Exception):
-    """Raised for what may do anything."""
+    """Raised for a part whose class and attributes do not tell what it does."""
 
 
 def identity_of_part(part: nn.Module) -> Hashable:
@@ -77,7 +79,7 @@ def identity_of_part(part: nn.Module) -> Hashable:
 
 
 def told(value: Any) -> Hashable:
-    """Return a value, or what tells it from others where numbers of the data have no effect."""
+    """Return what identifies an attribute: its value if it is plain, its type if it is an array."""
     if isinstance(value, PLAIN):
         return value
     if isinstance(value, list | tuple):

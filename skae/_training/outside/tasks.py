@@ -35,7 +35,7 @@ OWN_ATTRIBUTES = (
     "_callback_fit_ctx",
     "_parent_callback_ctx",
 )
-# Those that are about the fit that runs, and no part of what it leaves.
+# Those of them that are there only while a fit runs.
 OF_A_RUN = OWN_ATTRIBUTES[1:]
 
 
@@ -97,13 +97,13 @@ class FitTask(Callback):
 
 
 def without_run(state: dict[str, Any]) -> dict[str, Any]:
-    """Return an estimator's attributes without those that are about a fit that runs."""
+    """Return an estimator's attributes without those that are there only while a fit runs."""
     return {name: value for name, value in state.items() if name not in OF_A_RUN}
 
 
 @contextmanager
 def telling(task: FitTask | None, net: Any, n_epochs: int, stopped: Stopped) -> Iterator[None]:
-    """Tell of the training of a net inside this context, if there is whom to tell."""
+    """Tell callbacks of the training of a net inside this context, if there are any."""
     if task is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""What y makes of points: classes with a legend, or numbers with a colour bar."""
+"""How y colours points: classes with a legend, or numbers with a colour bar."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from skae.display._base import CLASS_COLOURS, FAINT, OF_MODEL
 from skae.display._fitted import short
 
-# Numbers of y of so many different values, or more, are shown as a scale and not as classes.
+# Numbers with at least so many different values are shown as a scale, and not as classes.
 MANY_VALUES = 20
 # A legend has room for so many classes; those of the fewest rows are grey together.
 MOST_CLASSES = 21

@@ -11,10 +11,10 @@ from skae._data.sources import Array
 from skae._files.words import shown
 from skae.display._fitted import Rows
 
-# PCA of the rows that are shown needs so many of them for each of its components: of fewer it
-# reconstructs each much better than it would new ones.
+# PCA is fitted to the rows that are shown only where there are so many for each component: fewer
+# it reconstructs much better than it would new ones.
 ROWS_PER_COMPONENT = 10
-# It is fitted to so many numbers at most: rows at equal distances.
+# PCA is fitted to so many numbers at most, of a larger table to rows at equal distances.
 MOST_NUMBERS = 2**26
 
 

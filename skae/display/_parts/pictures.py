@@ -9,7 +9,7 @@ from skae._data.sources import Array
 from skae._estimator.parameters.rules import check_argument, image_shape_rule, options
 
 KINDS = ("auto", "images", "curves", "table")
-# Features without names that are so many are taken for the points of a curve.
+# At least so many features without names are taken for the points of a curve.
 MANY_FEATURES = 50
 # The colour of pixels of which no value is known: Okabe and Ito's sky blue.
 UNKNOWN = (0.34, 0.71, 0.91, 1.0)
