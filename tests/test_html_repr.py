@@ -116,6 +116,7 @@ def test_the_diagram_says_that_the_result_is_pca():
     [summary] = summaries(model)
     assert summary["Score on validation rows"] == f"explained: PCA {model.pca_score_:.3f}"
     assert summary["Training"] == "3 epochs, none better than PCA beyond chance: the result is PCA"
+    assert summary["Encoder and decoder"].startswith("linear maps, ")
     with pytest.warns(UserWarning):
         model = skae.AutoEncoder(2, **SHORT).fit(rows[:8])
     [summary] = summaries(model)

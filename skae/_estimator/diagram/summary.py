@@ -57,7 +57,11 @@ class Summarised(BaseEstimator):
 
 def summarise(fitted: Summarised) -> dict[str, str]:
     """Return what there is to say of a fit, by name."""
-    networks = describe_networks(fitted.net_.module_, fitted._spec)
+    spec: Any = fitted._spec
+    sizes = f"{spec.n_features:,} → {spec.n_components:,} → {spec.n_features:,}"
+    networks = {"Encoder and decoder": f"linear maps, {sizes}; the networks beside them are zero"}
+    if not fitted._is_pca:
+        networks = describe_networks(fitted.net_.module_, spec)
     scores = told_scores(fitted)
     on = "training rows" if fitted.validation_scores_ is None else "validation rows"
     return {
