@@ -144,7 +144,7 @@ def test_diagrams_of_composed_estimators_show_each_fit(spots):
     assert len(summaries(clone(pipeline).fit(spots, y))) == 1
     search = GridSearchCV(clone(pipeline), {"autoencoder__n_components": [1, 2]}, cv=2)
     [summary] = summaries(search.fit(spots, y))
-    assert "Encoder" in summary
+    assert "Training" in summary
     union = FeatureUnion([("one", clone(model)), ("two", clone(model))]).fit(spots)
     assert len(summaries(union)) == 2
     # its parameter is an estimator that is not fitted

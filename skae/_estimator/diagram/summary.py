@@ -60,7 +60,7 @@ def summarise(fitted: Summarised) -> dict[str, str]:
     spec: Any = fitted._spec
     sizes = f"{spec.n_features:,} → {spec.n_components:,} → {spec.n_features:,}"
     networks = {"Encoder and decoder": f"linear maps, {sizes}; the networks beside them are zero"}
-    if not fitted._is_pca:
+    if not (fitted._is_pca and spec.hidden_layer_sizes):
         networks = describe_networks(fitted.net_.module_, spec)
     scores = told_scores(fitted)
     on = "training rows" if fitted.validation_scores_ is None else "validation rows"
