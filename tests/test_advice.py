@@ -40,13 +40,13 @@ def make_houses(n_rows=200, seed=0):
     small = rng.normal(size=(n_rows, 7))
     return pd.DataFrame(
         np.column_stack([300_000 + 80_000 * small[:, 0], small]),
-        columns=["price", *"abcdefg"],
+        columns=["Price", *"abcdefg"],
     )
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_a_feature_that_holds_nearly_all_variance_is_named_with_the_remedy(estimator):
-    with pytest.warns(AdviceWarning, match=r"Feature 'price' of X holds 99.99%.*other 7") as caught:
+    with pytest.warns(AdviceWarning, match=r"Feature 'Price' of X holds 99.99%.*other 7") as caught:
         estimator(1, **SHORT).fit(make_houses())
     assert "make_pipeline(StandardScaler()" in str(caught[0].message)
     assert caught[0].filename == __file__

@@ -119,7 +119,7 @@ def names_of(estimator: Any, features: NDArray[np.int64]) -> str:
     """Return some features by name, or by number where X has no names."""
     names = getattr(estimator, "feature_names_in_", None)
     which = ", ".join(str(j) if names is None else shown(str(names[j])) for j in features)
-    return f"feature{'s' if len(features) > 1 else ''} {which}".capitalize()
+    return f"Feature{'s' if len(features) > 1 else ''} {which}"
 
 
 def shown_share(share: float) -> str:
