@@ -10,6 +10,7 @@ import torch
 from skae._data.batch import counting
 from skae._data.world import ALONE, World
 from skae._files.words import shown, shown_error
+from skae._training.outside.tasks import OWN_ATTRIBUTES
 
 T = TypeVar("T")
 
@@ -42,10 +43,11 @@ def replace_attributes(estimator: Any, before: dict[str, Any], after: dict[str, 
     """Give an estimator, at once, what a fit of its snapshot has changed.
 
     At once, so that other threads see the former fit or this one. What others have set on the
-    estimator meanwhile stays.
+    estimator meanwhile stays, and so do scikit-learn's callbacks.
     """
     changed = {name: v for name, v in after.items() if before.get(name, before) is not v}
-    kept = {name: v for name, v in vars(estimator).items() if name in after or name not in before}
+    gone = before.keys() - after.keys() - set(OWN_ATTRIBUTES)
+    kept = {name: v for name, v in vars(estimator).items() if name not in gone}
     estimator.__dict__ = {**kept, **changed}
 
 
