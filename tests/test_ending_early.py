@@ -11,6 +11,7 @@ from estimators import ESTIMATORS, trains
 from watching import find
 
 from skae import AutoEncoder
+from skae._data.world import ALONE
 from skae._estimator.jobs import advice
 from skae._training.outside.callbacks import Borrowed
 from skae._training.outside.limits import Limits
@@ -71,6 +72,17 @@ def test_the_learning_rate_falls_within_the_time(estimator, spots, clock):
     assert model.best_iter_ > 0
     assert rates[0] < rates[14] > rates[-1]
     assert rates[-1] < 0.01 * max(rates)
+
+
+def test_what_comes_before_the_training_leaves_the_learning_rate_its_course(clock):
+    limits = Limits(480.0, started=-432.0)  # nine tenths are spent
+    with limits.listening(ALONE):
+        assert limits.spent() == 0.9
+        assert limits.spent_in_training() == 0
+        clock.now += 24
+        assert limits.spent_in_training() == pytest.approx(0.5)
+        clock.now += 48
+        assert limits.spent_in_training() == 1
 
 
 def test_an_epoch_longer_than_the_time_is_cut_short_and_counts(spots, clock):

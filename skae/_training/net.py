@@ -261,7 +261,7 @@ class AutoEncoderNet(PickledOnce):
         if self._watches_gradients:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        step = max(self.step_, min(self.limits.spent(), 1.0) * self.n_steps_)
+        step = max(self.step_, self.limits.spent_in_training() * self.n_steps_)
         if self.learning_rate != "constant":
             share = COURSES[self.learning_rate](step, self.n_steps_, self.optimizer_)
             for group in self.optimizer_.param_groups:

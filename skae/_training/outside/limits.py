@@ -37,6 +37,7 @@ class Limits:
     interrupted: bool = False
     world: World = ALONE
     ended: bool = False
+    _before: float = 0.0
     _spent: float = 0.0
 
     def spent(self) -> float:
@@ -46,6 +47,13 @@ class Limits:
         first one, at the end of each epoch.
         """
         return self._look() if self.world.size == 1 else self._spent
+
+    def spent_in_training(self) -> float:
+        """Return the share that is spent, up to 1, of what was left when the training began."""
+        if self.max_time is None:
+            return 0.0
+        left = 1 - self._before
+        return min((self.spent() - self._before) / left, 1.0) if left > 0 else 1.0
 
     def are_reached(self) -> bool:
         """Tell whether the training is to end."""
@@ -75,6 +83,8 @@ class Limits:
         keeps it.
         """
         self.world = world
+        if self.max_time is not None:
+            self._before = self._spent = world.agree(self._look())
         is_ours = (
             self.keep_interrupted
             and threading.current_thread() is threading.main_thread()
