@@ -223,9 +223,9 @@ class SharedParameters(ModelParameters):
         Seconds after which the training of a ``fit``, or of a call of ``partial_fit``, ends, and
         leaves the best weights so far; the choice of these, and one pass over the rows, follow. The
         seconds count from the beginning of the call: filling missing values takes of them, and is
-        not cut short. The learning rate falls within that time, so that the end is nearly as good as
-        that of a training of as many epochs. The result depends on the speed of the machine. None
-        sets no limit.
+        not cut short. The learning rate falls within that time, so that the end is nearly as good
+        as that of a training of as many epochs. The result depends on the speed of the machine.
+        None sets no limit.
         """,
     )
     keep_interrupted: bool = parameter(
