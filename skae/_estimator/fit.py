@@ -97,7 +97,10 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            When the loss turned infinite or NaN; the best weights so far are kept.
+            When the loss turned infinite or NaN; the best weights so far are kept. And, as advice,
+            when training ended while it was still making the model better.
+        skae.AdviceWarning
+            When the rows, the parameters or the result make an autoencoder of little use.
         UserWarning
             When too few rows can validate, so that the result is PCA; and when
             a warm start has to start anew, because all rows have trained the last weights.
