@@ -185,6 +185,8 @@ def test_advice_is_not_given_twice():
     fit = AutoEncoder(1, **SHORT).fit
     assert len(heard(lambda: fit(make_houses()))) == 1
     assert not heard(lambda: fit(make_houses()))
+    others = make_houses().add_prefix("new_")
+    assert len(heard(lambda: fit(others))) == 1
 
 
 def test_rows_that_show_another_feature_too_are_no_new_advice():

@@ -6,7 +6,7 @@ worker processes of a search. One switch turns all of it off, the filter of ``Ad
 
 import multiprocessing
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -90,7 +90,7 @@ def advise_on_rows(estimator: Any, job: Job) -> None:
                 f"variance, so that {name} hardly sees the other {others} features. Where features "
                 "have different units, standardise them: "
                 f"make_pipeline(StandardScaler(), {name}(...)).",
-                *("scale", job.source.n_features, int(few[0])),
+                *("scale", columns_of(estimator, job.source), int(few[0])),
             )
     if estimator.loss == "squared_error":
         kind = kind_of_values(sample_values(job.source))
@@ -99,8 +99,14 @@ def advise_on_rows(estimator: Any, job: Job) -> None:
             advise(
                 f"X is made of {kind}, for which loss={remedy!r} is meant: pass it to {name}, or "
                 "keep loss='squared_error' where distances between rows are what counts.",
-                *("values", kind, job.source.n_features),
+                *("values", kind, columns_of(estimator, job.source)),
             )
+
+
+def columns_of(estimator: Any, rows: Any) -> Hashable:
+    """Return what tells tables apart: the names of their columns, or how many there are."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return rows.n_features if names is None else tuple(names)
 
 
 def dominant_features(variances: Array) -> NDArray[np.int64]:
@@ -168,7 +174,7 @@ def advise_on_size(estimator: Any, training: Training) -> None:
             f"n_components={k} numbers keep all of the {n_features} features of X: PCA loses "
             f"nothing, and {type(estimator).__name__} has nothing to learn. Pass fewer; "
             "skae.select_n_components(X) finds how many are needed.",
-            *("size", k, n_features),
+            *("size", k, columns_of(estimator, training.table)),
         )
 
 
@@ -178,7 +184,7 @@ def advise_on_result(estimator: Any, training: Training) -> None:
     if net.world.rank > 0 or net.limits.interrupted or not net.history:
         return
     name, cut = type(estimator).__name__, net.limits.ended
-    told = name, training.table.n_features
+    told = name, columns_of(estimator, training.table)
     if is_pca and cut:
         now = net.limits.max_time
         advise(
@@ -194,7 +200,9 @@ def advise_on_result(estimator: Any, training: Training) -> None:
         advise_on_gains(name, training, told, cut=cut)
 
 
-def advise_on_gains(name: str, training: Training, told: tuple[str, int], *, cut: bool) -> None:
+def advise_on_gains(
+    name: str, training: Training, told: tuple[Any, ...], *, cut: bool
+) -> None:
     """Advise on a training that was ended, by ``max_time`` if it was cut, while it still gained."""
     net, best = training.net, training.best
     gained = gained_last(best.losses_, best.start_loss_)
