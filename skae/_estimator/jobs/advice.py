@@ -200,9 +200,7 @@ def advise_on_result(estimator: Any, training: Training) -> None:
         advise_on_gains(name, training, told, cut=cut)
 
 
-def advise_on_gains(
-    name: str, training: Training, told: tuple[Any, ...], *, cut: bool
-) -> None:
+def advise_on_gains(name: str, training: Training, told: tuple[Any, ...], *, cut: bool) -> None:
     """Advise on a training that was ended, by ``max_time`` if it was cut, while it still gained."""
     net, best = training.net, training.best
     gained = gained_last(best.losses_, best.start_loss_)
