@@ -221,7 +221,7 @@ def test_another_process_with_as_many_threads_has_the_same_bits_for_a_seed(threa
     assert first.startswith(threads)
 
 
-def test_a_hundred_fits_leave_memory_threads_and_files_as_they_were():
+def test_two_hundred_fits_leave_memory_threads_and_files_as_they_were():
     code = """
 import gc, psutil, warnings, numpy as np, torch
 import skae
@@ -242,9 +242,9 @@ def measure():
     return process.memory_info().rss, process.num_threads(), process.num_fds()
 for i in range(30): use(i)
 before = measure()
-for i in range(100): use(i)
+for i in range(200): use(i)
 after = measure()
-assert after[0] - before[0] < 5e6, (before, after)
+assert after[0] - before[0] < 8e6, (before, after)
 assert after[1:] == before[1:], (before, after)
 """
     run_script(code, timeout=100)

@@ -154,9 +154,7 @@ class LatentTraversalDisplay:
         chosen = choose_components(components, k, MOST_CODES)
         if row is not None and not (integer(0).allows(row) and row < n_rows):
             raise ValueError(f"row={row!r} is no row of X, which has {n_rows}.")
-        picture, shape = choose_kind(
-            kind, seen.model, image_shape, seen.names, seen.source.n_features
-        )
+        picture, shape = choose_kind(kind, image_shape, seen)
         codes = seen.codes.astype(np.float64)
         place = codes.mean(axis=0) if row is None else codes[row]
         along = np.asarray(steps, dtype=float)[None, :, None] * np.diag(codes.std(axis=0))[:, None]

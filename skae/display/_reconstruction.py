@@ -164,8 +164,7 @@ class ReconstructionDisplay:
         """
         check_argument("rows", rows, rows_rule)
         seen = Rows(estimator, X)
-        n_features = seen.source.n_features
-        kind, shape = choose_kind(kind, seen.model, image_shape, seen.names, n_features)
+        kind, shape = choose_kind(kind, image_shape, seen)
         positions = choose_positions(rows, seen.source.n_rows, N_ROWS[kind])
         straight = choose_pca(seen, pca, X_train)
         given, filled, reconstructions = seen.take(positions)

@@ -165,8 +165,7 @@ class ReconstructionErrorDisplay:
         """
         check_argument("n_worst", n_worst, integer(0))
         seen = Rows(estimator, X)
-        n_features = seen.source.n_features
-        kind, shape = choose_kind(kind, seen.model, image_shape, seen.names, n_features)
+        kind, shape = choose_kind(kind, image_shape, seen)
         straight = choose_pca(seen, pca, X_train)
         own, pcas = squared_errors(seen, straight)
         display = cls(

@@ -7,6 +7,7 @@ import numpy as np
 
 from skae._data.sources import Array
 from skae._estimator.parameters.rules import check_argument, image_shape_rule, options
+from skae.display._fitted import Rows
 
 KINDS = ("auto", "images", "curves", "table")
 # At least so many features without names are taken for the points of a curve.
@@ -15,9 +16,7 @@ MANY_FEATURES = 50
 UNKNOWN = (0.34, 0.71, 0.91, 1.0)
 
 
-def choose_kind(
-    kind: str, model: Any, image_shape: Any, names: list[str] | None, n_features: int
-) -> tuple[str, tuple[int, ...] | None]:
+def choose_kind(kind: str, image_shape: Any, seen: Rows) -> tuple[str, tuple[int, ...] | None]:
     """Return how rows are shown, and the shape of images where they are that.
 
     Raises
@@ -27,14 +26,16 @@ def choose_kind(
     """
     check_argument("kind", kind, options(*KINDS))
     check_argument("image_shape", image_shape, image_shape_rule)
-    shape: Any = getattr(model, "image_shape", None) if image_shape is None else image_shape
+    shape, n_features = image_shape, seen.source.n_features
+    if shape is None:
+        shape = getattr(seen.model, "image_shape", None)
     if kind == "images" and shape is None:
         raise ValueError(
             "kind='images' needs image_shape, such as (28, 28), which the autoencoder was not "
             "given either; pass it."
         )
     if kind == "auto":
-        few = names is not None or n_features < MANY_FEATURES
+        few = seen.names is not None or n_features < MANY_FEATURES
         kind = "images" if shape is not None else "table" if few else "curves"
     if kind != "images":
         return kind, None
