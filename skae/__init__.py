@@ -19,6 +19,7 @@ from skae._estimator.jobs.advice import AdviceWarning
 from skae._files.format import ModelFileError
 from skae._imputer import AutoEncoderImputer
 from skae._load import load
+from skae._outliers import AutoEncoderOutlierDetector
 from skae._sparse import SparseAutoEncoder
 from skae._variational import VariationalAutoEncoder
 from skae._wasserstein import WassersteinAutoEncoder
@@ -30,6 +31,7 @@ __all__ = [
     "AdviceWarning",
     "AutoEncoder",
     "AutoEncoderImputer",
+    "AutoEncoderOutlierDetector",
     "ComponentsSelection",
     "ContractiveAutoEncoder",
     "DenoisingAutoEncoder",

@@ -64,8 +64,11 @@ def read_rows(estimator: Any, X: Any, *, fitting: bool, least: int = 1) -> Sourc
     float32 stays float32, everything else becomes float64: rows are centred before they
     are cast, so that large offsets cost no precision. A fit in float64 has all rows in float64,
     so that sums over them have its precision. What is stored elsewhere stays there. NaN is a
-    missing value. There are ``least`` rows.
+    missing value. There are ``least`` rows. A source is what has been read already.
     """
+    if isinstance(X, Source):
+        estimator.n_features_in_ = X.n_features
+        return X
     wide = fitting and estimator.dtype == "float64"
     if is_stored(X):
         validate_data(estimator, X, reset=fitting, skip_check_array=True)

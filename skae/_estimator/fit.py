@@ -1,6 +1,7 @@
 """How an autoencoder is fitted: check → start → train → select → settle."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -201,7 +202,9 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         world: World = ALONE,
         kept: Kept | None = None,
         task: FitTask | None = None,
-    ) -> None:
+        change: Callable[[Job], Job] | None = None,
+    ) -> Job:
+        """Fit; ``change`` may change what the fit is given, which is returned."""
         started = time.monotonic()
         check_parameters(self)
         with checkpoints(self, world) as folder:
@@ -215,8 +218,10 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
                     seed = kept.seed_of_fit(seed, world)
                     rows = rows_for_fit(self, X, sample_weight, groups, seed, world)
             job = self._check(*rows, seed, by_keys)
+            job = job if change is None else change(job)
             job.started = started
             self._train(job, kept, task)
+        return job
 
     def _train(self, job: Job, kept: Kept | None, task: FitTask | None) -> None:
         advise_on_rows(self, job)

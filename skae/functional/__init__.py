@@ -22,6 +22,11 @@ from skae.functional._losses import (
     squared_error,
 )
 from skae.functional._mmd import kernel_sums, mmd, mmd_by_row
+from skae.functional._outliers import (
+    conformal_p_values,
+    hotelling_t2,
+    outlier_distance,
+)
 from skae.functional._statistics import (
     extremes,
     linearly_explained,
@@ -34,14 +39,17 @@ __all__ = [
     "bernoulli_kl",
     "bernoulli_log_likelihood",
     "binary_cross_entropy",
+    "conformal_p_values",
     "extremes",
     "gaussian_kl",
     "gaussian_log_likelihood",
+    "hotelling_t2",
     "huber",
     "kernel_sums",
     "linearly_explained",
     "mmd",
     "mmd_by_row",
+    "outlier_distance",
     "own_axes",
     "poisson",
     "poisson_log_likelihood",

@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from skae._data.batch import counting, observed_values
 from skae._data.sources import Array
-from skae._data.units import Units
+from skae._data.units import Units, widest_float
 
 
 class Prepared(nn.Module, ABC):
@@ -108,6 +109,26 @@ class Loss(Prepared):
     @abstractmethod
     def at_best(self, x: Tensor) -> Tensor:
         """Return the loss of rows that are reconstructed perfectly."""
+
+    def excess(self, x: Tensor, output: Tensor) -> Tensor:
+        """Return what every row's reconstruction costs more than a perfect one."""
+        wide = widest_float(x.device)  # of two large numbers the difference may be small
+        x, output = x.to(wide), output.to(wide)
+        return self(x, output) - self.at_best(x)
+
+    def excess_by_feature(self, x: Tensor, output: Tensor) -> Tensor:
+        """Return :meth:`excess` of each feature by itself, shape (n_rows, n_features).
+
+        The losses of single features add up to that of the row where the loss is a sum over
+        features, as all are but those of users.
+        """
+        observed, each = observed_values(), torch.zeros_like(x)
+        for j in range(x.shape[1]):
+            one = torch.zeros_like(x, dtype=torch.bool)
+            one[:, j] = True if observed is None else observed[:, j]
+            with counting(one):
+                each[:, j] = self.excess(x, output)
+        return each
 
     def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
         """Return log p(row | output) of every row, in nats, of X in its own units.

@@ -50,6 +50,13 @@ class SquaredError(Substitutable, PlainLoss):
     def compute(self, x: Tensor, output: Tensor) -> Tensor:
         return functional.squared_error(x, output, observed_values())
 
+    def excess(self, x: Tensor, output: Tensor) -> Tensor:
+        return self(x, output)
+
+    def excess_by_feature(self, x: Tensor, output: Tensor) -> Tensor:
+        observed, each = observed_values(), 0.5 * (output - x).square()
+        return each if observed is None else each * observed
+
     def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
         assert noise_variance is not None
         observed, n_features = observed_values(), self.units.n_features

@@ -1,0 +1,5 @@
+"""AutoEncoderOutlierDetector: distances to autoencoders, and what they are worth as alarms."""
+
+from skae._outliers.detector import AutoEncoderOutlierDetector
+
+__all__ = ["AutoEncoderOutlierDetector"]

@@ -1,0 +1,69 @@
+"""What a score is worth: p-values, and the threshold that holds a rate of false alarms."""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import false_discovery_control
+
+from skae._data.sources import Array
+from skae._files.caller import caller_level
+from skae.functional import conformal_p_values
+
+
+def p_values(scores: Array, calibration: Array) -> Array:
+    """Return the share of rows like those of the calibration that score as low or lower."""
+    distances, others = torch.from_numpy(-scores), torch.from_numpy(-calibration)
+    values: Array = conformal_p_values(distances, others).numpy()
+    return values
+
+
+def adjusted(values: Array, adjust: str | None) -> Array:
+    """Return p-values of a set of rows, adjusted by Benjamini and Hochberg's procedure for "bh"."""
+    if adjust is None or not len(values):
+        return values
+    found: Array = false_discovery_control(values, method=adjust)
+    return found
+
+
+def threshold_of_alarms(calibration: Array, rate: float, what: str) -> float:
+    """Return the score below which p is at most a rate; warn where too few rows calibrate.
+
+    Parameters
+    ----------
+    calibration : ndarray of shape (n,)
+        Scores of rows that did not train the model.
+    rate : float
+        α, the share of normal rows that may score lower.
+    what : str
+        Which rows these are, for the warning.
+    """
+    n = len(calibration)
+    # α (n + 1) may be a whole number less a rounding error.
+    k = math.floor(rate * (n + 1) * (1 + 1e-12))
+    if k < 1:
+        warnings.warn(
+            f"false_alarm_rate={rate:g} needs {math.ceil(1 / rate) - 1} rows for calibration, and "
+            f"{n} {what}: rows that score lower than all of these are called outliers, about "
+            f"{1 / (n + 1):.2g} of the normal ones. Pass more rows, raise false_alarm_rate, or "
+            "call calibrate() with normal rows that were not fitted.",
+            stacklevel=caller_level(),
+        )
+    return float(np.partition(calibration, max(k, 1) - 1)[max(k, 1) - 1])
+
+
+def warn_of_training_rows(estimator: Any, n_rows: int) -> None:
+    """Warn that no row validated, so that training rows take the place of new ones."""
+    why = (
+        f"X has {n_rows} rows, too few for some to validate"
+        if getattr(estimator, "early_stopping", True)
+        else "early_stopping=False leaves no validation rows"
+    )
+    warnings.warn(
+        f"{why}: the threshold comes from the training rows, to which the model is closer than to "
+        "new ones, so that more normal rows will be called outliers than false_alarm_rate says. "
+        "Call calibrate() with normal rows that were not fitted.",
+        stacklevel=caller_level(),
+    )

@@ -1,0 +1,72 @@
+"""Which features make a row odd: what its distance to a model is made of."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skae._data.batch import counting, observed_values
+from skae._data.sources import Array, Source
+from skae._estimator.environment import as_if_alone
+from skae._estimator.like_pca.slopes import columns, small_batches
+from skae._outliers.member import Member
+
+
+def contributions(member: Member, source: Source) -> Array:
+    """Return what features contribute to the distances of rows: (2, n_rows, n_features).
+
+    First by the residual, then by the code; as shares of the row's distance.
+    """
+    model, module = member.model, member.model.net_.module_
+    found = np.zeros((2, source.n_rows, source.n_features))
+    with as_if_alone():
+        for rows, x in small_batches(model, source):
+            known = source.observed(rows)
+            observed = None if known is None else torch.from_numpy(known).to(x.device)
+            with torch.no_grad(), counting(observed):
+                z = module.code(x)
+                codes, output = module.frame(z), module.decoder(z)
+                residual = module.loss.excess_by_feature(x, output).cpu().double()
+                residual = residual.clamp(min=0) / member.error_variance
+            slopes = torch.stack([*columns(module, x, rows.start)], dim=2).cpu().double()
+            in_code = through_decoder(member, codes.cpu().double(), slopes, observed)
+            both = torch.stack([residual, in_code])
+            total = both.sum(dim=(0, 2), keepdim=True)
+            found[:, rows] = torch.where(total > 0, both / total, 0.0).numpy()
+    return found
+
+
+def through_decoder(
+    member: Member, codes: Tensor, slopes: Tensor, observed: Tensor | None
+) -> Tensor:
+    """Return what features contribute to T², shape (n_rows, n_features).
+
+    The decoder takes w, the code in standard deviations, to X by J D, its Jacobian J times these
+    deviations D. U Vᵀ of the singular value decomposition U S Vᵀ of J D is the isometry next to
+    it, so that the squares of U Vᵀ w add up to ‖w‖² = T². Missing values have no part in it.
+    """
+    deviations = torch.from_numpy(member.variances).sqrt()
+    w = (codes - torch.from_numpy(member.mean)) / deviations
+    left, _, right = torch.linalg.svd(slopes * deviations, full_matrices=False)
+    squares = (left @ (right @ w[:, :, None])).squeeze(2).square()
+    if observed is not None:
+        squares = squares * observed.cpu()
+    total = squares.sum(dim=1, keepdim=True)
+    t2 = w.square().sum(dim=1, keepdim=True)
+    return torch.where(total > 0, squares / total * t2, 0.0)
+
+
+def as_frame(detector: Any, values: Array, X: Any) -> Any:
+    """Return numbers of each row and feature as a frame with the names of both."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(
+            "explain returns a frame of pandas, which is not installed; install it with "
+            "`pip install skae[dataframe]`."
+        ) from error
+    names = getattr(detector, "feature_names_in_", None)
+    names = [f"x{j}" for j in range(values.shape[1])] if names is None else names
+    index = X.index if isinstance(X, pd.DataFrame) else None
+    return pd.DataFrame(values, columns=list(names), index=index)

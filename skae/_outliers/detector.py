@@ -1,0 +1,336 @@
+"""Outliers: rows that are far from an autoencoder of normal rows."""
+
+from dataclasses import KW_ONLY, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.utils.parallel import Parallel, delayed
+
+from skae._autoencoder import AutoEncoder
+from skae._data.sources import Array, Source
+from skae._data.split import MIN_VALIDATION, Split
+from skae._data.world import ALONE
+from skae._estimator.environment import all_at_once
+from skae._estimator.fit import BaseLatentModel
+from skae._estimator.missing import rows_that_count
+from skae._estimator.parameters.resolve import draw_seed
+from skae._estimator.parameters.rules import (
+    Rule,
+    boolean,
+    check_parameters,
+    estimator,
+    integer,
+    options,
+    parameter,
+    random_state_rule,
+    real,
+)
+from skae._outliers.calibration import warn_of_training_rows
+from skae._outliers.fitted import FittedDetector
+from skae._outliers.member import Member, fit_member
+from skae._outliers.scaling import column_scales, scaled_for_fit
+
+# The share of variance that PCA keeps with the default's code. benchmarks/outliers.py has others.
+SHARE = 0.8
+# Sizes of the codes of several autoencoders, as multiples of the first one's.
+MULTIPLES = (1.0, 2.0, 0.5)
+# Losses that are the same for columns in any unit, or become so when these are divided.
+OF_ANY_UNIT = ("squared_error", "absolute_error", "huber")
+
+
+@estimator
+class AutoEncoderOutlierDetector(FittedDetector):
+    r"""Finds rows that are far from an autoencoder of normal rows.
+
+    The distance of a row x to a fitted autoencoder, with code z and reconstruction x̂, is
+
+    .. math:: \sum_j \frac{(z_j - \bar z_j)^2}{\lambda_j} + \frac{\|\hat x - x\|^2}{\sigma^2}
+
+    T² + Q/σ², where z̄ and λ are the mean and the variances of the codes of the training rows, and
+    σ² is their error per dimension that the code leaves out. At PCA it is the squared Mahalanobis
+    distance of probabilistic PCA. T² finds extremes, and Q finds rows that break the relations of
+    the features.
+
+    Alarms have a meaning: some rows do not train but validate, and a new row is an outlier where
+    no more than the share ``false_alarm_rate`` of these, and so of normal rows, is as far away
+    (``p_values``). ``explain`` tells which features make a row odd.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    sklearn.ensemble.IsolationForest : Needs no scale, and sees no relation between features.
+    sklearn.neighbors.LocalOutlierFactor : Distances to neighbours, for few rows.
+    AutoEncoder.score_samples : The error of the reconstruction alone, Q.
+
+    Notes
+    -----
+    Keep outliers out of the training rows where you can. Where they are among them, they are
+    among the validation rows too, so that p-values are too large; pass their share as
+    ``contamination``, or normal rows to ``calibrate``.
+
+    Where the result of a fit is PCA, it is that of the training rows alone, because
+    validation rows stand for new ones. ``set_callbacks`` of ``estimator`` are not told of fits.
+
+    References
+    ----------
+    .. [1] Yue, H. and Qin, S., "Reconstruction-based fault identification using a combined
+       index", Industrial & Engineering Chemistry Research 40, 2001.
+    .. [2] Bates, S., Candès, E., Lei, L., Romano, Y. and Sesia, M., "Testing for outliers with
+       conformal p-values", Annals of Statistics 51, 2023, arXiv 2104.08279.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoEncoderOutlierDetector
+    >>> X, y = load_digits(return_X_y=True)
+    >>> detector = AutoEncoderOutlierDetector(false_alarm_rate=0.05, random_state=0)
+    >>> alarms = detector.fit(X[y != 8]).predict(X[y == 8]) == -1
+    >>> bool(alarms.mean() > 0.2)
+    True
+    """
+
+    estimator: Any = parameter(
+        None,
+        Rule(
+            "an autoencoder of skae, such as AutoEncoder(8), or None",
+            lambda value: value is None or isinstance(value, BaseLatentModel),
+        ),
+        f"""
+        The autoencoder of which copies are fitted. None means ``AutoEncoder({SHARE})``. Its
+        ``n_components`` is worth a search where outliers are known: small codes find rows that
+        break relations, large ones little but extremes.
+        """,
+    )
+    _: KW_ONLY
+    contamination: str | float = parameter(
+        "auto",
+        options("auto") | real(0, 0.5, "(]"),
+        """
+        Share of outliers among the training rows: this share of them, those with the lowest
+        scores, is called outliers. "auto" sets the threshold by ``false_alarm_rate``. Pass a share
+        where you know it, as when outliers are to be found in the rows that are fitted.
+        """,
+    )
+    false_alarm_rate: float = parameter(
+        0.05,
+        real(0, 1, "()"),
+        """
+        Share of normal rows that may be called outliers, with ``contamination="auto"``. It has to
+        be at least 1/(n + 1), where n rows validate: 0.01 needs 99 of them, as a fit to 990 rows
+        has.
+        """,
+    )
+    n_estimators: int = parameter(
+        1,
+        integer(1),
+        """
+        Number of autoencoders, whose distances are multiplied. Beside the first one, they have
+        codes of twice and of half its size, and so on in turn. Three find a little more than
+        one, for three times the seconds.
+        """,
+    )
+    standardize: str | bool = parameter(
+        "auto",
+        options("auto") | boolean,
+        """
+        Whether each feature is divided by its standard deviation first. "auto" does so unless
+        rows are sparse, are images (``image_shape``), or the loss has units of its own
+        ("binary_cross_entropy", "poisson", functions). Pass False where all features have the same
+        unit and small ones are noise, as in spectra.
+        """,
+    )
+    refit: bool = parameter(
+        False,
+        boolean,
+        """
+        Whether to fit a second time, without the training rows that the first fit calls outliers.
+        Set it where outliers are among the training rows; it takes twice the seconds.
+        """,
+    )
+    n_jobs: int | None = parameter(
+        None,
+        options(None) | Rule("int other than 0", lambda value: integer(1).allows(abs(value))),
+        """
+        Number of processes in which autoencoders beside the first one are fitted; -1 means one
+        for each processor.
+        """,
+    )
+    random_state: int | np.random.RandomState | None = parameter(
+        None,
+        random_state_rule,
+        """
+        Source of every random draw. None takes that of ``estimator``; NumPy's global state is left
+        alone.
+        """,
+    )
+
+    _attributes = """
+        estimator_ : estimator
+            The fitted autoencoder, the first of ``estimators_``. It takes rows that are divided by
+            ``scale_``.
+        estimators_ : list of estimators
+            All fitted autoencoders.
+        scale_ : ndarray of shape (n_features_in_,) or None
+            What features are divided by; None where they are left as they are.
+        offset_ : float
+            The threshold: rows whose ``score_samples`` is lower are outliers.
+        calibration_scores_ : ndarray of shape (n_calibration,)
+            ``score_samples`` of the rows that calibrate p-values, in order: those of the
+            validation rows, unless ``calibrate`` was given others.
+        n_features_in_ : int
+            Number of features.
+        feature_names_in_ : ndarray of shape (n_features_in_,)
+            Their names, where X had them.
+        """
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None) -> Self:
+        """Fit the detector.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            Training rows, normal ones if possible; never changed. NaN is a missing value.
+        y : ignored
+            For scikit-learn, which passes it.
+        sample_weight : array-like of shape (n_samples,) or None
+            How much each row counts in the fit of the autoencoder; None means 1 each. Rows of weight
+            0 are left out. Validation rows calibrate with a weight of 1 each.
+        groups : array-like of shape (n_samples,) or None
+            Which rows belong together, such as those of one person: they all validate or all
+            train.
+
+        Returns
+        -------
+        self
+            The fitted detector.
+
+        Raises
+        ------
+        ValueError
+            For bad parameters or data. An earlier fit then stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            When too few rows validate for ``false_alarm_rate``, or none at all.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoderOutlierDetector
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> len(AutoEncoderOutlierDetector(random_state=0).fit(X).calibration_scores_)
+        38
+        """
+        with all_at_once(self) as fitted:
+            fitted._fit(X, sample_weight, groups)
+        return self
+
+    def _fit(self, X: Any, sample_weight: Any, groups: Any) -> None:
+        check_parameters(self)
+        source, numbers, _ = rows_that_count(self, X, sample_weight, groups, ALONE)
+        self.scale_ = column_scales(source) if self._standardizes(source) else None
+        source = scaled_for_fit(source, self.scale_)
+        split = self._fit_members(source, numbers, None)
+        has_validated = split.n_validation > 0
+        judges = source.subset(split.validation) if has_validated else source
+        if not has_validated and self.contamination == "auto":
+            warn_of_training_rows(self._base, source.n_rows)
+        scores = self._set_threshold(source, judges)
+        if self.refit:
+            scores = self._score(source) if scores is None else scores
+            kept = scores >= self.offset_
+            some = None if numbers is None else numbers[kept]
+            self._fit_members(source.subset(np.flatnonzero(kept)), some, remaining(split, kept))
+            self._set_threshold(source, judges)
+
+    def _set_threshold(self, source: Source, judges: Source) -> Array | None:
+        """Calibrate, and set the threshold; return the scores of all rows where it is made of them.
+
+        ``judges`` are the rows that calibrate.
+        """
+        of_judges = self._score(judges)
+        self._calibrate(of_judges, "validate")
+        if self.contamination == "auto":
+            return None
+        scores = self._score(source)
+        self.offset_ = float(np.quantile(scores, self.contamination))
+        return scores
+
+    # -- autoencoders ----------------------------------------------------------------------
+
+    @property
+    def _base(self) -> Any:
+        """The autoencoder of which copies are fitted."""
+        return AutoEncoder(SHARE) if self.estimator is None else self.estimator
+
+    @property
+    def loss(self) -> Any:
+        """The loss of the autoencoder."""
+        return self._base.loss
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the autoencoder."""
+        dtype: str = self._base.dtype
+        return dtype
+
+    def _standardizes(self, source: Source) -> bool:
+        """Tell whether features are divided by their standard deviations."""
+        if self.standardize != "auto":
+            return bool(self.standardize)
+        base = self._base
+        has_units = base.image_shape is None and base.loss in OF_ANY_UNIT
+        return has_units and not sparse.issparse(source.table)
+
+    def _fit_members(
+        self, source: Source, groups: NDArray[np.int64] | None, split: Split | None
+    ) -> Split:
+        """Fit all autoencoders with the same validation rows; return which rows these are."""
+        base = self._base
+        seed = draw_seed(base.random_state if self.random_state is None else self.random_state)
+        first = clone(base).set_params(warm_start=False, random_state=seed)
+        member, split = fit_member(first, source, groups, split)
+        k, most = first.n_components_, max(1, min(source.n_rows, source.n_features) - 1)
+        others = [
+            clone(base).set_params(
+                warm_start=False,
+                n_components=min(max(1, round(MULTIPLES[m % len(MULTIPLES)] * k)), max(k, most)),
+                random_state=(seed + m) % 2**32,
+            )
+            for m in range(1, self.n_estimators)
+        ]
+        more = Parallel(n_jobs=self.n_jobs)(
+            delayed(fit_member)(other, source, groups, split) for other in others
+        )
+        self._members: list[Member] = [member, *(found for found, _ in more)]
+        return split
+
+
+def remaining(split: Split, kept: NDArray[np.bool_]) -> Split | None:
+    """Return a split of the rows that are kept, by their new positions; None where few validate."""
+    position = np.cumsum(kept) - 1
+    trains, validates = kept[split.training], kept[split.validation]
+    training, validation = split.training[trains], split.validation[validates]
+    if 0 < len(validation) < MIN_VALIDATION:
+        return None
+    _, groups = np.unique(split.groups[validates], return_inverse=True)
+    return replace(
+        split,
+        training=position[training],
+        validation=position[validation],
+        groups=groups,
+        n_training=len(training),
+        n_validation=len(validation),
+    )

@@ -1,0 +1,327 @@
+"""What a fitted detector does."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from skae._data.checks import has_missing, read_rows
+from skae._data.sources import Array, Source
+from skae._estimator.environment import snapshot
+from skae._estimator.missing import Observed, warn_of_empty_rows
+from skae._estimator.parameters.rules import check_argument, options
+from skae._model.losses import takes_any_row
+from skae._outliers.calibration import adjusted, p_values, threshold_of_alarms
+from skae._outliers.contributions import as_frame, contributions
+from skae._outliers.member import Member, in_use
+from skae._outliers.scaling import scaled_for_use
+
+# What `explain` tells: the whole score, what the reconstruction misses, or what the code has.
+PARTS = ("all", "residual", "code")
+
+
+class FittedDetector(OutlierMixin, BaseEstimator):
+    """What a detector does once it is fitted.
+
+    Attributes
+    ----------
+    _members : list of Member
+        Its autoencoders, and what normal rows are to them.
+    """
+
+    contamination: str | float
+    false_alarm_rate: float
+    scale_: Array | None
+    offset_: float
+    calibration_scores_: Array
+    _members: list[Member]
+
+    @property
+    def estimator_(self) -> Any:
+        """The first of the fitted autoencoders."""
+        return self.estimators_[0]
+
+    @property
+    def estimators_(self) -> list[Any]:
+        """The fitted autoencoders."""
+        check_is_fitted(self)
+        return [member.model for member in self._members]
+
+    def score_samples(self, X: Any) -> Array:
+        """Return for every row how normal it is.
+
+        That is −(T² + Q/σ²) over its median, m, of the training rows: −1 is as odd as the typical
+        training row, −9 nine times as odd. T² is the squared distance of the code to the mean of
+        codes, in standard deviations, and Q the error of the reconstruction, as ``score_samples``
+        of the autoencoder has it. Of several autoencoders it is the geometric mean.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            NaN is a missing value: the code is that of the observed ones, and of the missing ones
+            no error counts.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            At most 0; the higher, the more normal the row.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoderOutlierDetector
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
+        >>> detector.score_samples([[5.8, 3.0, 4.3, 1.3], [5.8, 3.0, 4.3, 9.0]]).argmin()
+        1
+        """
+        fitted = self._fitted()
+        return fitted._score(fitted._rows(X))
+
+    def decision_function(self, X: Any) -> Array:
+        """Return ``score_samples`` less the threshold ``offset_``: below zero for outliers.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            As in ``score_samples``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            Negative for outliers.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoderOutlierDetector
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
+        >>> bool(detector.decision_function([[5.8, 3.0, 4.3, 9.0]])[0] < 0)
+        True
+        """
+        fitted = self._fitted()
+        return fitted._score(fitted._rows(X)) - fitted.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return 1 for normal rows and −1 for outliers.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            As in ``score_samples``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int64
+            −1 where ``decision_function`` is negative.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoderOutlierDetector
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
+        >>> detector.predict([[5.8, 3.0, 4.3, 1.3], [5.8, 3.0, 4.3, 9.0]])
+        array([ 1, -1])
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any, *, adjust: str | None = None) -> Array:
+        """Return for every row the share of normal rows that are as odd, or odder.
+
+        That is p = (1 + #{sᵢ ≤ s}) / (n + 1), where s is the row's score and s₁, …, sₙ are
+        ``calibration_scores_``. If normal rows are as those of the calibration, a normal row has
+        p ≤ α with a probability of at most α, whatever their distribution is.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            New rows, as in ``score_samples``. Those of the fit have trained the model: their
+            p-values are too large.
+        adjust : {None, "bh"}
+            None gives each row's own p-value. "bh" adjusts those of all rows of X by Benjamini
+            and Hochberg's procedure: of the rows whose adjusted p is at most α, a share of at most
+            α are false alarms in the mean. Set it to pick outliers from a whole set.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            From 1/(n + 1) to 1; small for outliers.
+
+        Notes
+        -----
+        Validation rows take the place of rows that nothing has seen. They choose the epoch
+        whose weights are kept, and have a part in the scale of the rows, which is little. Of rows
+        that ``calibrate`` was given, the rate holds exactly.
+
+        It holds in the mean over calibrations. With one calibration of n rows, the share of false
+        alarms at α varies by about √(α(1 − α)/n) [1]_.
+
+        Where outliers are among the rows of the calibration, p-values are too large, and there
+        are fewer alarms.
+
+        References
+        ----------
+        .. [1] Bates, S., Candès, E., Lei, L., Romano, Y. and Sesia, M., "Testing for outliers
+           with conformal p-values", Annals of Statistics 51, 2023, arXiv 2104.08279.
+        .. [2] Vovk, V., Gammerman, A. and Shafer, G., "Algorithmic learning in a random world",
+           2005.
+        .. [3] Benjamini, Y. and Hochberg, Y., "Controlling the false discovery rate", Journal of
+           the Royal Statistical Society B 57, 1995.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoderOutlierDetector
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
+        >>> p = detector.p_values([[5.8, 3.0, 4.3, 1.3], [5.8, 3.0, 4.3, 9.0]])
+        >>> bool(p[0] > 0.1), bool(p[1] < 0.05)
+        (True, True)
+        """
+        check_argument("adjust", adjust, options(None, "bh"))
+        fitted = self._fitted()
+        scores = fitted._score(fitted._rows(X))
+        return adjusted(p_values(scores, fitted.calibration_scores_), adjust)
+
+    def calibrate(self, X: Any) -> Self:
+        """Take normal rows that were not fitted for the calibration, in place of validation rows.
+
+        Call it where you know rows to be normal and the training rows had outliers among them;
+        where too few rows validate for the rate you need; and where p-values have to be exact.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            Rows that had no part in the fit, drawn as the normal rows that are to come.
+
+        Returns
+        -------
+        self
+            With other ``calibration_scores_`` and, for ``contamination="auto"``, another
+            ``offset_``.
+
+        Warns
+        -----
+        UserWarning
+            Where X has too few rows for ``false_alarm_rate``: at least 1/rate − 1 are needed.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoderOutlierDetector
+        >>> X, _ = load_iris(return_X_y=True)
+        >>> detector = AutoEncoderOutlierDetector(random_state=0).fit(X[::2])
+        >>> len(detector.calibrate(X[1::2]).calibration_scores_)
+        75
+        """
+        fitted = self._fitted()
+        fitted._calibrate(fitted._score(fitted._rows(X)), "were passed")
+        self.calibration_scores_, self.offset_ = fitted.calibration_scores_, fitted.offset_
+        return self
+
+    def explain(self, X: Any, *, part: str = "all") -> Any:
+        """Return for every row which features make it odd, as shares of its score.
+
+        Q/σ² is a sum over features. T² is a squared length in the code, ‖w‖², where wⱼ is number
+        j of the code in standard deviations from its mean. The decoder says what directions of X
+        these are: Jacobian times standard deviations has a nearest isometry U, and (Uw)² is the
+        part of each feature. For PCA that is the symmetric decomposition of [1]_.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
+            As in ``score_samples``; as few rows as you want to look at, because each needs the
+            decoder's derivatives. Missing values have no share.
+        part : {"all", "residual", "code"}
+            "residual" gives the shares of the score that the reconstruction misses, Q/σ²;
+            "code" those of unusual codes, T²; "all" their sum. A row with a large residual breaks a
+            relation between features, and one with an unusual code is an extreme that keeps to it.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (n_samples, n_features)
+            Not negative. "residual" and "code" add up to "all", whose rows add up to 1. Columns
+            are the names of the features, or x0, x1, …; the index is that of X where X has one.
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+
+        Notes
+        -----
+        Shares say how the score is made up, not what caused it: of two features that contradict
+        each other both have a share. Of a loss of your own, features have the losses that they have
+        when all others are reconstructed perfectly.
+
+        References
+        ----------
+        .. [1] Garthwaite, P. and Koch, I., "Evaluating the contributions of individual variables
+           to a quadratic form", Australian & New Zealand Journal of Statistics 58, 2016.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skae import AutoEncoderOutlierDetector
+        >>> X, _ = load_iris(return_X_y=True, as_frame=True)
+        >>> detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
+        >>> odd = X[:1].copy()
+        >>> odd["petal width (cm)"] = 9.0
+        >>> detector.explain(odd).idxmax(axis=1)[0]
+        'petal width (cm)'
+        """
+        check_argument("part", part, options(*PARTS))
+        fitted = self._fitted()
+        residual, code = fitted._shares(fitted._rows(X))
+        shares = {"all": residual + code, "residual": residual, "code": code}[part]
+        return as_frame(fitted, shares, X)
+
+    # -- rows ------------------------------------------------------------------------------
+
+    def _fitted(self) -> Self:
+        """Return the fit as it is now: a refit in another thread does not change it."""
+        check_is_fitted(self)
+        return snapshot(self)
+
+    def _rows(self, X: Any) -> Source:
+        """Return new rows as the autoencoders see them, but for what fills missing values."""
+        source = scaled_for_use(read_rows(self, X, fitting=False), self.scale_)
+        if has_missing(source):
+            warn_of_empty_rows(Observed.of(source), "they are taken for the mean")
+        return source
+
+    def _score(self, source: Source) -> Array:
+        """Return the scores of scaled rows."""
+        total = np.zeros(source.n_rows)
+        with np.errstate(divide="ignore"):  # a distance of zero
+            for member in self._members:
+                total += np.log(member.distances(in_use(member.model, source)))
+        scores: Array = -np.exp(total / len(self._members))
+        return scores
+
+    def _shares(self, source: Source) -> tuple[Array, Array]:
+        """Return the shares of the residual's and of the code's features in the scores."""
+        total = np.zeros((2, source.n_rows, source.n_features))
+        for member in self._members:
+            total += contributions(member, in_use(member.model, source))
+        residual, code = total / len(self._members)
+        return residual, code
+
+    def _calibrate(self, scores: Array, what: str) -> None:
+        """Take scores for the calibration, and set the threshold where they decide it."""
+        self.calibration_scores_ = np.sort(scores)
+        if self.contamination == "auto":
+            self.offset_ = threshold_of_alarms(scores, self.false_alarm_rate, what)
+
+    # -- scikit-learn ----------------------------------------------------------------------
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        tags.input_tags.positive_only = not takes_any_row(self.loss)
+        return tags

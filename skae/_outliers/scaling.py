@@ -1,0 +1,72 @@
+"""Columns of unit variance: what the autoencoders of a detector see where units differ."""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from skae._data.sources import Array, ArraySource, Source, SparseSource, StoredSource
+
+
+class ScaledTable:
+    """A table whose columns are divided by numbers when rows are read.
+
+    Parameters
+    ----------
+    source : Source
+        All of its rows.
+    scale : ndarray of shape (n_features,)
+    """
+
+    def __init__(self, source: Source, scale: Array) -> None:
+        self.source, self.factors = source, (1 / scale).astype(source.dtype)
+        self.shape, self.dtype = (source.n_rows, source.n_features), source.dtype
+
+    def __getitem__(self, rows: slice) -> Array:
+        return self.source.given(rows) * self.factors
+
+
+def column_scales(source: Source) -> Array:
+    """Return the standard deviation of each column over the known values; 1 of constant columns.
+
+    Of a column whose values differ by rounding alone, too. Rows count with their weights.
+    """
+    total, sums, squares = np.zeros((3, source.n_features))
+    weights = np.ones(source.n_rows) if source.weights is None else source.weights
+    for rows, part in source.parts():
+        w = np.where(np.isnan(part), 0.0, weights[rows, None])
+        total += w.sum(axis=0)
+        sums += (w * np.nan_to_num(part)).sum(axis=0)
+    mean = sums / np.maximum(total, np.finfo(float).tiny)
+    for rows, part in source.parts():
+        w = np.where(np.isnan(part), 0.0, weights[rows, None])
+        squares += (w * np.square(np.nan_to_num(part) - mean)).sum(axis=0)
+    deviations = np.sqrt(squares / np.maximum(total, np.finfo(float).tiny))
+    rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return np.where(deviations > rounding, deviations, 1.0)
+
+
+def scaled_for_fit(source: Source, scale: Array | None) -> Source:
+    """Return rows with divided columns, for a fit, which reads them often: copies in memory."""
+    if scale is None:
+        return source
+    if isinstance(source, SparseSource):
+        return SparseSource(divided(source.table, scale), source.index, source._weights)
+    if isinstance(source, ArraySource):
+        table = source.table / scale.astype(source.dtype)
+        return ArraySource(table, source.index, source._weights)
+    return StoredSource(ScaledTable(source, scale), None, source.weights)
+
+
+def scaled_for_use(source: Source, scale: Array | None) -> Source:
+    """Return rows with divided columns, for what reads them once: part by part."""
+    if scale is None:
+        return source
+    if isinstance(source, SparseSource):
+        return SparseSource(divided(source.table, scale))
+    return StoredSource(ScaledTable(source, scale))
+
+
+def divided(table: Any, scale: Array) -> Any:
+    """Return a sparse table whose columns are divided by numbers."""
+    return sparse.csr_array(table @ sparse.diags_array((1 / scale).astype(table.dtype)))
