@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skae._data.batch import counting, observed_values
+from skae._data.batch import counting
 from skae._data.sources import Array, Source
 from skae._estimator.environment import as_if_alone
 from skae._estimator.like_pca.slopes import columns, small_batches

@@ -1,6 +1,6 @@
 """Outliers: rows that are far from an autoencoder of normal rows."""
 
-from dataclasses import KW_ONLY, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,27 +14,15 @@ from skae._data.sources import Array, Source
 from skae._data.split import MIN_VALIDATION, Split
 from skae._data.world import ALONE
 from skae._estimator.environment import all_at_once
-from skae._estimator.fit import BaseLatentModel
 from skae._estimator.missing import rows_that_count
 from skae._estimator.parameters.resolve import draw_seed
-from skae._estimator.parameters.rules import (
-    Rule,
-    boolean,
-    check_parameters,
-    estimator,
-    integer,
-    options,
-    parameter,
-    random_state_rule,
-    real,
-)
+from skae._estimator.parameters.rules import check_parameters, estimator
 from skae._outliers.calibration import warn_of_training_rows
 from skae._outliers.fitted import FittedDetector
 from skae._outliers.member import Member, fit_member
+from skae._outliers.parameters import SHARE, DetectorParameters
 from skae._outliers.scaling import column_scales, scaled_for_fit
 
-# The share of variance that PCA keeps with the default's code. benchmarks/outliers.py has others.
-SHARE = 0.8
 # Sizes of the codes of several autoencoders, as multiples of the first one's.
 MULTIPLES = (1.0, 2.0, 0.5)
 # Losses that are the same for columns in any unit, or become so when these are divided.
@@ -42,7 +30,7 @@ OF_ANY_UNIT = ("squared_error", "absolute_error", "huber")
 
 
 @estimator
-class AutoEncoderOutlierDetector(FittedDetector):
+class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
     r"""Finds rows that are far from an autoencoder of normal rows.
 
     The distance of a row x to a fitted autoencoder, with code z and reconstruction x̂, is
@@ -100,81 +88,6 @@ class AutoEncoderOutlierDetector(FittedDetector):
     True
     """
 
-    estimator: Any = parameter(
-        None,
-        Rule(
-            "an autoencoder of skae, such as AutoEncoder(8), or None",
-            lambda value: value is None or isinstance(value, BaseLatentModel),
-        ),
-        f"""
-        The autoencoder of which copies are fitted. None means ``AutoEncoder({SHARE})``. Its
-        ``n_components`` is worth a search where outliers are known: small codes find rows that
-        break relations, large ones little but extremes.
-        """,
-    )
-    _: KW_ONLY
-    contamination: str | float = parameter(
-        "auto",
-        options("auto") | real(0, 0.5, "(]"),
-        """
-        Share of outliers among the training rows: this share of them, those with the lowest
-        scores, is called outliers. "auto" sets the threshold by ``false_alarm_rate``. Pass a share
-        where you know it, as when outliers are to be found in the rows that are fitted.
-        """,
-    )
-    false_alarm_rate: float = parameter(
-        0.05,
-        real(0, 1, "()"),
-        """
-        Share of normal rows that may be called outliers, with ``contamination="auto"``. It has to
-        be at least 1/(n + 1), where n rows validate: 0.01 needs 99 of them, as a fit to 990 rows
-        has.
-        """,
-    )
-    n_estimators: int = parameter(
-        1,
-        integer(1),
-        """
-        Number of autoencoders, whose distances are multiplied. Beside the first one, they have
-        codes of twice and of half its size, and so on in turn. Three find a little more than
-        one, for three times the seconds.
-        """,
-    )
-    standardize: str | bool = parameter(
-        "auto",
-        options("auto") | boolean,
-        """
-        Whether each feature is divided by its standard deviation first. "auto" does so unless
-        rows are sparse, are images (``image_shape``), or the loss has units of its own
-        ("binary_cross_entropy", "poisson", functions). Pass False where all features have the same
-        unit and small ones are noise, as in spectra.
-        """,
-    )
-    refit: bool = parameter(
-        False,
-        boolean,
-        """
-        Whether to fit a second time, without the training rows that the first fit calls outliers.
-        Set it where outliers are among the training rows; it takes twice the seconds.
-        """,
-    )
-    n_jobs: int | None = parameter(
-        None,
-        options(None) | Rule("int other than 0", lambda value: integer(1).allows(abs(value))),
-        """
-        Number of processes in which autoencoders beside the first one are fitted; -1 means one
-        for each processor.
-        """,
-    )
-    random_state: int | np.random.RandomState | None = parameter(
-        None,
-        random_state_rule,
-        """
-        Source of every random draw. None takes that of ``estimator``; NumPy's global state is left
-        alone.
-        """,
-    )
-
     _attributes = """
         estimator_ : estimator
             The fitted autoencoder, the first of ``estimators_``. It takes rows that are divided by
@@ -204,8 +117,8 @@ class AutoEncoderOutlierDetector(FittedDetector):
         y : ignored
             For scikit-learn, which passes it.
         sample_weight : array-like of shape (n_samples,) or None
-            How much each row counts in the fit of the autoencoder; None means 1 each. Rows of weight
-            0 are left out. Validation rows calibrate with a weight of 1 each.
+            How much each row counts in the fit of the autoencoder; None means 1 each. Rows of
+            weight 0 are left out. Validation rows calibrate with a weight of 1 each.
         groups : array-like of shape (n_samples,) or None
             Which rows belong together, such as those of one person: they all validate or all
             train.
@@ -265,7 +178,7 @@ class AutoEncoderOutlierDetector(FittedDetector):
         if self.contamination == "auto":
             return None
         scores = self._score(source)
-        self.offset_ = float(np.quantile(scores, self.contamination))
+        self.offset_ = float(np.quantile(scores, float(self.contamination)))
         return scores
 
     # -- autoencoders ----------------------------------------------------------------------

@@ -80,7 +80,10 @@ class Member:
     def of(cls, model: Any, training: Source) -> Self:
         """Look at the rows that have trained a fitted autoencoder."""
         k, d = model.n_components_, training.n_features
-        total, sums, squares, errors, n_left = 0.0, np.zeros(k), np.zeros(k), 0.0, 0.0
+        total: Any = 0.0
+        errors: Any = 0.0
+        n_left: Any = 0.0
+        sums, squares = np.zeros((2, k))
         weights = np.ones(training.n_rows) if training.weights is None else training.weights
         with as_if_alone(inference=True):
             for rows, codes, excess in passes(model, training):
@@ -95,7 +98,7 @@ class Member:
         largest = variances.max()
         variances = np.maximum(variances, ROUNDING * largest) if largest > 0 else np.ones(k)
         # In the module's units the mean variance of a feature is 1.
-        own = cls(model, mean, variances, max(errors / n_left, ROUNDING))
+        own = cls(model, mean, variances, max(float(errors / n_left), ROUNDING))
         distances = own.distances(training)
         return cls(model, mean, variances, own.error_variance, float(np.median(distances)) or 1.0)
 

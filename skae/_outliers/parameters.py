@@ -1,0 +1,100 @@
+"""The constructor parameters of a detector."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+
+from skae._estimator.fit import BaseLatentModel
+from skae._estimator.parameters.rules import (
+    Rule,
+    boolean,
+    integer,
+    options,
+    parameter,
+    random_state_rule,
+    real,
+)
+
+# The share of variance that PCA keeps with the default's code.
+SHARE = 0.8
+
+
+@dataclass(eq=False, repr=False)
+class DetectorParameters:
+    """What a detector fits, and how it sets its threshold."""
+
+    estimator: Any = parameter(
+        None,
+        Rule(
+            "an autoencoder of skae, such as AutoEncoder(8), or None",
+            lambda value: value is None or isinstance(value, BaseLatentModel),
+        ),
+        f"""
+        The autoencoder of which copies are fitted. None means ``AutoEncoder({SHARE})``. Its
+        ``n_components`` is worth a search where outliers are known: small codes find rows that
+        break relations, large ones little but extremes.
+        """,
+    )
+    _: KW_ONLY
+    contamination: str | float = parameter(
+        "auto",
+        options("auto") | real(0, 0.5, "(]"),
+        """
+        Share of outliers among the training rows: this share of them, those with the lowest
+        scores, is called outliers. "auto" sets the threshold by ``false_alarm_rate``. Pass a share
+        where you know it, as when outliers are to be found in the rows that are fitted.
+        """,
+    )
+    false_alarm_rate: float = parameter(
+        0.05,
+        real(0, 1, "()"),
+        """
+        Share of normal rows that may be called outliers, with ``contamination="auto"``. It has to
+        be at least 1/(n + 1), where n rows validate: 0.01 needs 99 of them, as a fit to 990 rows
+        has.
+        """,
+    )
+    n_estimators: int = parameter(
+        1,
+        integer(1),
+        """
+        Number of autoencoders, whose distances are multiplied. Beside the first one, they have
+        codes of twice and of half its size, and so on in turn. Three find a little more than
+        one, for three times the seconds.
+        """,
+    )
+    standardize: str | bool = parameter(
+        "auto",
+        options("auto") | boolean,
+        """
+        Whether each feature is divided by its standard deviation first. "auto" does so unless
+        rows are sparse, are images (``image_shape``), or the loss has units of its own
+        ("binary_cross_entropy", "poisson", functions). Pass False where all features have the same
+        unit and small ones are noise, as in spectra.
+        """,
+    )
+    refit: bool = parameter(
+        False,
+        boolean,
+        """
+        Whether to fit a second time, without the training rows that the first fit calls outliers.
+        Set it where outliers are among the training rows; it takes twice the seconds.
+        """,
+    )
+    n_jobs: int | None = parameter(
+        None,
+        options(None) | Rule("int other than 0", lambda value: integer(1).allows(abs(value))),
+        """
+        Number of processes in which autoencoders beside the first one are fitted; -1 means one
+        for each processor.
+        """,
+    )
+    random_state: int | np.random.RandomState | None = parameter(
+        None,
+        random_state_rule,
+        """
+        Source of every random draw. None takes that of ``estimator``; NumPy's global state is left
+        alone.
+        """,
+    )
