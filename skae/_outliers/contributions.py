@@ -12,6 +12,9 @@ from skae._estimator.environment import as_if_alone
 from skae._estimator.like_pca.slopes import columns, small_batches
 from skae._outliers.member import Member
 
+# In the place of squares that float32 does not hold.
+LARGEST = 1e200
+
 
 def contributions(member: Member, source: Source) -> Array:
     """Return what features contribute to the distances of rows: (2, n_rows, n_features).
@@ -31,7 +34,7 @@ def contributions(member: Member, source: Source) -> Array:
                 residual = residual.clamp(min=0) / member.error_variance
             slopes = torch.stack([*columns(module, x, rows.start)], dim=2).cpu().double()
             in_code = through_decoder(member, codes.cpu().double(), slopes, observed)
-            both = torch.stack([residual, in_code])
+            both = torch.stack([residual, in_code]).nan_to_num(posinf=LARGEST)
             total = both.sum(dim=(0, 2), keepdim=True)
             found[:, rows] = torch.where(total > 0, both / total, 0.0).numpy()
     return found
@@ -57,8 +60,8 @@ def through_decoder(
     return torch.where(total > 0, squares / total * t2, 0.0)
 
 
-def as_frame(detector: Any, values: Array, X: Any) -> Any:
-    """Return numbers of each row and feature as a frame with the names of both."""
+def require_pandas() -> Any:
+    """Return pandas, or raise ImportError that says how to get it."""
     try:
         import pandas as pd
     except ImportError as error:
@@ -66,7 +69,4 @@ def as_frame(detector: Any, values: Array, X: Any) -> Any:
             "explain returns a frame of pandas, which is not installed; install it with "
             "`pip install skae[dataframe]`."
         ) from error
-    names = getattr(detector, "feature_names_in_", None)
-    names = [f"x{j}" for j in range(values.shape[1])] if names is None else names
-    index = X.index if isinstance(X, pd.DataFrame) else None
-    return pd.DataFrame(values, columns=list(names), index=index)
+    return pd

@@ -21,11 +21,11 @@ from skae._outliers.calibration import warn_of_training_rows
 from skae._outliers.fitted import FittedDetector
 from skae._outliers.member import Member, fit_member
 from skae._outliers.parameters import SHARE, DetectorParameters
-from skae._outliers.scaling import column_scales, scaled_for_fit
+from skae._outliers.scaling import column_deviations, scaled_for_fit, units_differ
 
 # Sizes of the codes of several autoencoders, as multiples of the first one's.
 MULTIPLES = (1.0, 2.0, 0.5)
-# Losses that are the same for columns in any unit, or become so when these are divided.
+# Losses of differences, which columns may be divided for.
 OF_ANY_UNIT = ("squared_error", "absolute_error", "huber")
 
 
@@ -153,11 +153,13 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
     def _fit(self, X: Any, sample_weight: Any, groups: Any) -> None:
         check_parameters(self)
         source, numbers, _ = rows_that_count(self, X, sample_weight, groups, ALONE)
-        self.scale_ = column_scales(source) if self._standardizes(source) else None
+        deviations = column_deviations(source)
+        is_divided = self._standardizes(source, deviations)
+        self.scale_ = np.where(deviations > 0, deviations, 1.0) if is_divided else None
         source = scaled_for_fit(source, self.scale_)
         split = self._fit_members(source, numbers, None)
         has_validated = split.n_validation > 0
-        judges = source.subset(split.validation) if has_validated else source
+        judges = source.subset(one_of_each_group(split)) if has_validated else source
         if not has_validated and self.contamination == "auto":
             warn_of_training_rows(self._base, source.n_rows)
         scores = self._set_threshold(source, judges)
@@ -199,13 +201,20 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         dtype: str = self._base.dtype
         return dtype
 
-    def _standardizes(self, source: Source) -> bool:
+    def _standardizes(self, source: Source, deviations: Array) -> bool:
         """Tell whether features are divided by their standard deviations."""
         if self.standardize != "auto":
             return bool(self.standardize)
         base = self._base
-        has_units = base.image_shape is None and base.loss in OF_ANY_UNIT
-        return has_units and not sparse.issparse(source.table)
+        may_be_divided = base.image_shape is None and base.loss in OF_ANY_UNIT
+        return may_be_divided and not sparse.issparse(source.table) and units_differ(deviations)
+
+    def _copy_of_base(self, **parameters: Any) -> Any:
+        """Return a copy of the autoencoder to fit, which knows the names of the features."""
+        copy = clone(self._base).set_params(warm_start=False, **parameters)
+        if hasattr(self, "feature_names_in_"):
+            copy.feature_names_in_ = self.feature_names_in_
+        return copy
 
     def _fit_members(
         self, source: Source, groups: NDArray[np.int64] | None, split: Split | None
@@ -213,12 +222,11 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         """Fit all autoencoders with the same validation rows; return which rows these are."""
         base = self._base
         seed = draw_seed(base.random_state if self.random_state is None else self.random_state)
-        first = clone(base).set_params(warm_start=False, random_state=seed)
+        first = self._copy_of_base(random_state=seed)
         member, split = fit_member(first, source, groups, split)
         k, most = first.n_components_, max(1, min(source.n_rows, source.n_features) - 1)
         others = [
-            clone(base).set_params(
-                warm_start=False,
+            self._copy_of_base(
                 n_components=min(max(1, round(MULTIPLES[m % len(MULTIPLES)] * k)), max(k, most)),
                 random_state=(seed + m) % 2**32,
             )
@@ -229,6 +237,17 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         )
         self._members: list[Member] = [member, *(found for found, _ in more)]
         return split
+
+
+def one_of_each_group(split: Split) -> NDArray[np.int64]:
+    """Return the positions of validation rows, one of each group: at random, as they are ordered.
+
+    Rows of a group, such as equal rows, are no independent evidence. p-values of single rows, one
+    of each group, hold for rows of new groups.
+    """
+    _, first = np.unique(split.groups, return_index=True)
+    rows: NDArray[np.int64] = split.validation[first]
+    return rows
 
 
 def remaining(split: Split, kept: NDArray[np.bool_]) -> Split | None:

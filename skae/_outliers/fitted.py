@@ -15,7 +15,7 @@ from skae._estimator.missing import Observed, warn_of_empty_rows
 from skae._estimator.parameters.rules import check_argument, options
 from skae._model.losses import takes_any_row
 from skae._outliers.calibration import adjusted, p_values, threshold_of_alarms
-from skae._outliers.contributions import as_frame, contributions
+from skae._outliers.contributions import contributions, require_pandas
 from skae._outliers.member import Member, in_use
 from skae._outliers.scaling import scaled_for_use
 
@@ -276,10 +276,13 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         'petal width (cm)'
         """
         check_argument("part", part, options(*PARTS))
-        fitted = self._fitted()
+        pandas, fitted = require_pandas(), self._fitted()
         residual, code = fitted._shares(fitted._rows(X))
         shares = {"all": residual + code, "residual": residual, "code": code}[part]
-        return as_frame(fitted, shares, X)
+        names = getattr(fitted, "feature_names_in_", None)
+        columns = [f"x{j}" for j in range(shares.shape[1])] if names is None else list(names)
+        index = X.index if isinstance(X, pandas.DataFrame) else None
+        return pandas.DataFrame(shares, columns=columns, index=index)
 
     # -- rows ------------------------------------------------------------------------------
 

@@ -68,10 +68,12 @@ class DetectorParameters:
         "auto",
         options("auto") | boolean,
         """
-        Whether each feature is divided by its standard deviation first. "auto" does so unless
-        rows are sparse, are images (``image_shape``), or the loss has units of its own
-        ("binary_cross_entropy", "poisson", functions). Pass False where all features have the same
-        unit and small ones are noise, as in spectra.
+        Whether each feature is divided by its standard deviation first. "auto" does so where
+        features seem to have different units: the largest standard deviation is more than five
+        times the median one. It never does so for sparse rows, images (``image_shape``), and losses
+        with units of their own ("binary_cross_entropy", "poisson", functions). Pass True for a
+        table whose features have different units all the same, and False where small features are
+        noise, as in spectra and pixels.
         """,
     )
     refit: bool = parameter(

@@ -7,6 +7,10 @@ from scipy import sparse
 
 from skae._data.sources import Array, ArraySource, Source, SparseSource, StoredSource
 
+# Features have different units where the largest standard deviation is more than so many times the
+# one in the middle. Pixels, and times of a curve, differ by less.
+MOST_DIFFERENT = 5.0
+
 
 class ScaledTable:
     """A table whose columns are divided by numbers when rows are read.
@@ -26,10 +30,10 @@ class ScaledTable:
         return self.source.given(rows) * self.factors
 
 
-def column_scales(source: Source) -> Array:
-    """Return the standard deviation of each column over the known values; 1 of constant columns.
+def column_deviations(source: Source) -> Array:
+    """Return the standard deviation of each column over the known values, with rows' weights.
 
-    Of a column whose values differ by rounding alone, too. Rows count with their weights.
+    It is zero for columns whose values differ by rounding alone, too.
     """
     total, sums, squares = np.zeros((3, source.n_features))
     weights = np.ones(source.n_rows) if source.weights is None else source.weights
@@ -43,7 +47,13 @@ def column_scales(source: Source) -> Array:
         squares += (w * np.square(np.nan_to_num(part) - mean)).sum(axis=0)
     deviations = np.sqrt(squares / np.maximum(total, np.finfo(float).tiny))
     rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
-    return np.where(deviations > rounding, deviations, 1.0)
+    return np.where(deviations > rounding, deviations, 0.0)
+
+
+def units_differ(deviations: Array) -> bool:
+    """Tell whether the standard deviations of features look as if their units were different."""
+    varies = deviations[deviations > 0]
+    return len(varies) > 0 and bool(varies.max() > MOST_DIFFERENT * np.median(varies))
 
 
 def scaled_for_fit(source: Source, scale: Array | None) -> Source:
