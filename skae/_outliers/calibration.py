@@ -12,6 +12,9 @@ from skae._data.sources import Array
 from skae._files.caller import caller_level
 from skae.functional import conformal_p_values
 
+# Scores of the same row, scored beside other rows, differ by less than this share in float32.
+ROUNDING = 1e-5
+
 
 def p_values(scores: Array, calibration: Array) -> Array:
     """Return the share of rows like those of the calibration that score as low or lower."""
@@ -51,7 +54,21 @@ def threshold_of_alarms(calibration: Array, rate: float, what: str) -> float:
             "call calibrate() with normal rows that were not fitted.",
             stacklevel=caller_level(),
         )
-    return float(np.partition(calibration, max(k, 1) - 1)[max(k, 1) - 1])
+    score = float(np.partition(calibration, max(k, 1) - 1)[max(k, 1) - 1])
+    return score - ROUNDING * abs(score) if np.isfinite(score) else score
+
+
+def threshold_of_share(scores: Array, weights: Array | None, share: float) -> float:
+    """Return the score below which a share of rows lies: between two of them, one row at least.
+
+    ``weights`` are those of the rows; None means 1 each.
+    """
+    order = np.argsort(scores)
+    total = np.cumsum(np.ones(len(scores)) if weights is None else weights[order])
+    k = int(np.searchsorted(total, share * total[-1] * (1 + 1e-12), side="right"))
+    low, high = scores[order[max(k, 1) - 1]], scores[order[max(k, 1)]]
+    # A row that is scored with others is rounded otherwise: the middle is next to no row.
+    return float(0.5 * (low + high) if np.isfinite(low) else high)
 
 
 def warn_of_training_rows(estimator: Any, n_rows: int) -> None:

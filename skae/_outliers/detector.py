@@ -11,13 +11,13 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skae._autoencoder import AutoEncoder
 from skae._data.sources import Array, Source
-from skae._data.split import MIN_VALIDATION, Split
+from skae._data.split import MIN_VALIDATION, Split, group_rows, row_keys
 from skae._data.world import ALONE
 from skae._estimator.environment import all_at_once
 from skae._estimator.missing import rows_that_count
 from skae._estimator.parameters.resolve import draw_seed
 from skae._estimator.parameters.rules import check_parameters, estimator
-from skae._outliers.calibration import warn_of_training_rows
+from skae._outliers.calibration import threshold_of_share, warn_of_training_rows
 from skae._outliers.fitted import FittedDetector
 from skae._outliers.member import Member, fit_member
 from skae._outliers.parameters import SHARE, DetectorParameters
@@ -158,9 +158,8 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         self.scale_ = np.where(deviations > 0, deviations, 1.0) if is_divided else None
         source = scaled_for_fit(source, self.scale_)
         split = self._fit_members(source, numbers, None)
-        has_validated = split.n_validation > 0
-        judges = source.subset(one_of_each_group(split)) if has_validated else source
-        if not has_validated and self.contamination == "auto":
+        judges = source.subset(independent_rows(source, numbers, split))
+        if not split.n_validation and self.contamination == "auto":
             warn_of_training_rows(self._base, source.n_rows)
         scores = self._set_threshold(source, judges)
         if self.refit:
@@ -180,7 +179,7 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         if self.contamination == "auto":
             return None
         scores = self._score(source)
-        self.offset_ = float(np.quantile(scores, float(self.contamination)))
+        self.offset_ = threshold_of_share(scores, source.weights, float(self.contamination))
         return scores
 
     # -- autoencoders ----------------------------------------------------------------------
@@ -224,13 +223,10 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         seed = draw_seed(base.random_state if self.random_state is None else self.random_state)
         first = self._copy_of_base(random_state=seed)
         member, split = fit_member(first, source, groups, split)
-        k, most = first.n_components_, max(1, min(source.n_rows, source.n_features) - 1)
+        sizes = sizes_of_codes(first.n_components_, source.n_features, self.n_estimators)
         others = [
-            self._copy_of_base(
-                n_components=min(max(1, round(MULTIPLES[m % len(MULTIPLES)] * k)), max(k, most)),
-                random_state=(seed + m) % 2**32,
-            )
-            for m in range(1, self.n_estimators)
+            self._copy_of_base(n_components=k, random_state=(seed + m) % 2**32)
+            for m, k in enumerate(sizes[1:], start=1)
         ]
         more = Parallel(n_jobs=self.n_jobs)(
             delayed(fit_member)(other, source, groups, split) for other in others
@@ -239,15 +235,30 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         return split
 
 
-def one_of_each_group(split: Split) -> NDArray[np.int64]:
-    """Return the positions of validation rows, one of each group: at random, as they are ordered.
+def sizes_of_codes(k: int, n_features: int, n: int) -> list[int]:
+    """Return the sizes of the codes of n autoencoders, of which the first has k numbers.
 
-    Rows of a group, such as equal rows, are no independent evidence. p-values of single rows, one
-    of each group, hold for rows of new groups.
+    Others have a feature less than all at most: what a larger code leaves says nothing of rows.
     """
-    _, first = np.unique(split.groups, return_index=True)
-    rows: NDArray[np.int64] = split.validation[first]
-    return rows
+    most = max(k, n_features - 1)
+    wanted = (max(1, round(MULTIPLES[m % len(MULTIPLES)] * k)) for m in range(n))
+    return [min(size, most) for size in wanted]
+
+
+def independent_rows(
+    source: Source, labels: NDArray[np.int64] | None, split: Split
+) -> NDArray[np.int64]:
+    """Return the positions of rows to calibrate with: one of each group that validates.
+
+    Rows of a group, such as equal rows, are no independent evidence. Which one it is is random, as
+    validation rows are ordered. Where none validate, they are one of each group that trains.
+    """
+    groups, rows = split.groups, split.validation
+    if not len(rows):
+        groups, rows = group_rows(row_keys(source, np.float64), labels), np.arange(source.n_rows)
+    _, first = np.unique(groups, return_index=True)
+    chosen: NDArray[np.int64] = rows[first]
+    return chosen
 
 
 def remaining(split: Split, kept: NDArray[np.bool_]) -> Split | None:

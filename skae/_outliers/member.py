@@ -100,7 +100,10 @@ class Member:
         # In the module's units the mean variance of a feature is 1.
         own = cls(model, mean, variances, max(float(errors / n_left), ROUNDING))
         distances = own.distances(training)
-        return cls(model, mean, variances, own.error_variance, float(np.median(distances)) or 1.0)
+        order = np.argsort(distances)
+        upper = np.searchsorted(np.cumsum(weights[order]), 0.5 * total)
+        median = float(distances[order[min(upper, len(order) - 1)]])
+        return cls(model, mean, variances, own.error_variance, median or 1.0)
 
     def distances(self, source: Source) -> Array:
         """Return how far rows are from the model, over the median of the training rows."""
