@@ -142,6 +142,9 @@ class Source(ABC):
         """Return the rows with weights; those of weight zero are left out."""
         own = self.subset(np.flatnonzero(weights))
         own._weights = weights
+        if self.index is not None:
+            own._weights = np.zeros(self.table.shape[0])
+            own._weights[self.index] = weights
         return own
 
 

@@ -31,7 +31,7 @@ def adjusted(values: Array, adjust: str | None) -> Array:
     return found
 
 
-def threshold_of_alarms(calibration: Array, rate: float, what: str) -> float:
+def threshold_of_alarms(calibration: Array, rate: float, what: str | None) -> float:
     """Return the score below which p is at most a rate; warn where too few rows calibrate.
 
     Parameters
@@ -40,13 +40,13 @@ def threshold_of_alarms(calibration: Array, rate: float, what: str) -> float:
         Scores of rows that did not train the model.
     rate : float
         α, the share of normal rows that may score lower.
-    what : str
-        Which rows these are, for the warning.
+    what : str or None
+        Which rows these are, for the warning; None gives none.
     """
     n = len(calibration)
     # α (n + 1) may be a whole number less a rounding error.
     k = math.floor(rate * (n + 1) * (1 + 1e-12))
-    if k < 1:
+    if k < 1 and what is not None:
         warnings.warn(
             f"false_alarm_rate={rate:g} needs {math.ceil(1 / rate) - 1} rows for calibration, and "
             f"{n} {what}: rows that score lower than all of these are called outliers, about "
@@ -79,8 +79,8 @@ def warn_of_training_rows(estimator: Any, n_rows: int) -> None:
         else "early_stopping=False leaves no validation rows"
     )
     warnings.warn(
-        f"{why}: the threshold comes from the training rows, to which the model is closer than to "
-        "new ones, so that more normal rows will be called outliers than false_alarm_rate says. "
+        f"{why}: p-values and the threshold of false_alarm_rate come from the training rows, to "
+        "which the model is closer than to new ones. p-values of normal rows will be too small. "
         "Call calibrate() with normal rows that were not fitted.",
         stacklevel=caller_level(),
     )

@@ -45,13 +45,13 @@ def through_decoder(
 ) -> Tensor:
     """Return what features contribute to T², shape (n_rows, n_features).
 
-    The decoder takes w, the code in standard deviations, to X by J D, its Jacobian J times these
-    deviations D. U Vᵀ of the singular value decomposition U S Vᵀ of J D is the isometry next to
+    The decoder takes w, the turned code in standard deviations, to X by J D, its Jacobian J times
+    the axes and these deviations D. U Vᵀ of the singular value decomposition U S Vᵀ of J D is the isometry next to
     it, so that the squares of U Vᵀ w add up to ‖w‖² = T². Missing values have no part in it.
     """
-    deviations = torch.from_numpy(member.variances).sqrt()
-    w = (codes - torch.from_numpy(member.mean)) / deviations
-    left, _, right = torch.linalg.svd(slopes * deviations, full_matrices=False)
+    axes, deviations = torch.from_numpy(member.axes), torch.from_numpy(member.variances).sqrt()
+    w = (codes - torch.from_numpy(member.mean)) @ axes / deviations
+    left, _, right = torch.linalg.svd(slopes @ axes * deviations, full_matrices=False)
     squares = (left @ (right @ w[:, :, None])).squeeze(2).square()
     if observed is not None:
         squares = squares * observed.cpu()

@@ -159,23 +159,24 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         source = scaled_for_fit(source, self.scale_)
         split = self._fit_members(source, numbers, None)
         judges = source.subset(independent_rows(source, numbers, split))
-        if not split.n_validation and self.contamination == "auto":
+        what = "validate" if split.n_validation else None
+        if what is None:
             warn_of_training_rows(self._base, source.n_rows)
-        scores = self._set_threshold(source, judges)
+        scores = self._set_threshold(source, judges, what)
         if self.refit:
             scores = self._score(source) if scores is None else scores
             kept = scores >= self.offset_
             some = None if numbers is None else numbers[kept]
             self._fit_members(source.subset(np.flatnonzero(kept)), some, remaining(split, kept))
-            self._set_threshold(source, judges)
+            self._set_threshold(source, judges, None)
 
-    def _set_threshold(self, source: Source, judges: Source) -> Array | None:
+    def _set_threshold(self, source: Source, judges: Source, what: str | None) -> Array | None:
         """Calibrate, and set the threshold; return the scores of all rows where it is made of them.
 
-        ``judges`` are the rows that calibrate.
+        ``judges`` are the rows that calibrate, and ``what`` says of them that they do so.
         """
         of_judges = self._score(judges)
-        self._calibrate(of_judges, "validate")
+        self._calibrate(of_judges, what)
         if self.contamination == "auto":
             return None
         scores = self._score(source)

@@ -315,7 +315,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         residual, code = total / len(self._members)
         return residual, code
 
-    def _calibrate(self, scores: Array, what: str) -> None:
+    def _calibrate(self, scores: Array, what: str | None) -> None:
         """Take scores for the calibration, and set the threshold where they decide it."""
         self.calibration_scores_ = np.sort(scores)
         if self.contamination == "auto":

@@ -1,7 +1,7 @@
 """One autoencoder of a detector: how it is fitted, and how far rows are from it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -62,8 +62,12 @@ class Member:
     ----------
     model : estimator
         Fitted to the rows that the detector has scaled.
-    mean, variances : ndarray of shape (n_components,)
+    mean : ndarray of shape (n_components,)
         Of the codes of the training rows, in the units of ``transform``.
+    axes : ndarray of shape (n_components, n_components)
+        Orthogonal; turns codes of the training rows so that they are uncorrelated.
+    variances : ndarray of shape (n_components,)
+        Of the turned codes of the training rows.
     error_variance : float
         Error of the training rows per dimension that the code leaves out, in the module's units.
     median : float
@@ -72,6 +76,7 @@ class Member:
 
     model: Any
     mean: Array
+    axes: Array
     variances: Array
     error_variance: float
     median: float = 1.0
@@ -80,41 +85,45 @@ class Member:
     def of(cls, model: Any, training: Source) -> Self:
         """Look at the rows that have trained a fitted autoencoder."""
         k, d = model.n_components_, training.n_features
-        total: Any = 0.0
-        errors: Any = 0.0
-        n_left: Any = 0.0
-        sums, squares = np.zeros((2, k))
         weights = np.ones(training.n_rows) if training.weights is None else training.weights
+        sums, products = np.zeros(k), np.zeros((k, k))
+        errors = n_left = 0.0
         with as_if_alone(inference=True):
             for rows, codes, excess in passes(model, training):
                 w, z = weights[rows], codes.cpu().numpy().astype(np.float64)
                 known = training.observed(rows)
-                n_known = d if known is None else known.sum(axis=1)
-                total, sums, squares = total + w.sum(), sums + w @ z, squares + w @ np.square(z)
-                errors += w @ excess.cpu().numpy().astype(np.float64)
-                n_left += (w * n_known).sum() * max(d - k, 1) / d
+                n_known = np.full(len(z), d) if known is None else known.sum(axis=1)
+                sums, products = sums + w @ z, products + (w * z.T) @ z
+                errors += float(w @ excess.cpu().numpy().astype(np.float64))
+                n_left += float(w @ n_known) * max(d - k, 1) / d
+        total = weights.sum()
         mean = sums / total
-        variances = np.maximum(squares / total - np.square(mean), 0)
-        largest = variances.max()
-        variances = np.maximum(variances, ROUNDING * largest) if largest > 0 else np.ones(k)
+        variances, axes = np.linalg.eigh(products / total - np.outer(mean, mean))
+        variances = np.maximum(variances, ROUNDING * variances.max())
+        variances = variances if variances.max() > 0 else np.ones(k)
         # In the module's units the mean variance of a feature is 1.
-        own = cls(model, mean, variances, max(float(errors / n_left), ROUNDING))
-        distances = own.distances(training)
-        order = np.argsort(distances)
-        upper = np.searchsorted(np.cumsum(weights[order]), 0.5 * total)
-        median = float(distances[order[min(upper, len(order) - 1)]])
-        return cls(model, mean, variances, own.error_variance, median or 1.0)
+        own = cls(model, mean, axes, variances, max(errors / n_left, ROUNDING))
+        return replace(own, median=weighted_median(own.distances(training), weights) or 1.0)
 
     def distances(self, source: Source) -> Array:
         """Return how far rows are from the model, over the median of the training rows."""
         distances, net = np.empty(source.n_rows), self.model.net_
         like = torch.empty(0, dtype=net.module_.units.tensor_dtype, device=net.device)
+        numbers = (self.mean, self.axes, self.variances)
         with as_if_alone(inference=True):
-            mean, variances = (torch.from_numpy(a).to(like) for a in (self.mean, self.variances))
+            mean, axes, variances = (torch.from_numpy(each).to(like) for each in numbers)
             for rows, codes, excess in passes(self.model, source):
-                each = outlier_distance(codes - mean, variances, excess, self.error_variance)
+                turned = (codes - mean) @ axes
+                each = outlier_distance(turned, variances, excess, self.error_variance)
                 distances[rows] = each.cpu().numpy()
         return distances / self.median
+
+
+def weighted_median(values: Array, weights: Array) -> float:
+    """Return the value at which half of the weights is reached."""
+    order = np.argsort(values)
+    place = int(np.searchsorted(np.cumsum(weights[order]), 0.5 * weights.sum()))
+    return float(values[order[min(place, len(order) - 1)]])
 
 
 def passes(model: Any, source: Source) -> Iterator[tuple[slice, Tensor, Tensor]]:

@@ -57,19 +57,15 @@ def units_differ(deviations: Array) -> bool:
 
 
 def scaled_for_fit(source: Source, scale: Array | None) -> Source:
-    """Return rows with divided columns, for a fit, which reads them often: copies in memory.
-
-    They are a table of their own, so that a fit may leave some out.
-    """
-    if scale is None and source.index is None:
+    """Return rows with divided columns, for a fit, which reads them often: copies in memory."""
+    if scale is None:
         return source
-    scale, weights = np.ones(source.n_features) if scale is None else scale, source.weights
-    which = slice(None) if source.index is None else source.index
     if isinstance(source, SparseSource):
-        return SparseSource(divided(source.table[which], scale), None, weights)
+        return SparseSource(divided(source.table, scale), source.index, source._weights)
     if isinstance(source, ArraySource):
-        return ArraySource(source.table[which] / scale.astype(source.dtype), None, weights)
-    return StoredSource(ScaledTable(source, scale), None, weights)
+        table = source.table / scale.astype(source.dtype)
+        return ArraySource(table, source.index, source._weights)
+    return StoredSource(ScaledTable(source, scale), None, source.weights)
 
 
 def scaled_for_use(source: Source, scale: Array | None) -> Source:

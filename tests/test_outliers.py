@@ -1,0 +1,549 @@
+"""The outlier detector: against Mahalanobis distances, brute force, and rows whose story is known."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from estimators import TRAINS, make_spots
+from joblib import parallel_config
+from scipy import sparse, stats
+from sklearn.base import clone, is_outlier_detector
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skae import (
+    AutoEncoder,
+    AutoEncoderOutlierDetector,
+    SparseAutoEncoder,
+    VariationalAutoEncoder,
+    WassersteinAutoEncoder,
+)
+from skae._data.batch import counting
+from skae._data.sources import ArraySource
+from skae._outliers.calibration import threshold_of_share
+from skae._outliers.contributions import contributions
+from skae._outliers.detector import sizes_of_codes
+from skae._outliers.member import fit_member, in_use
+from skae.functional import conformal_p_values, hotelling_t2, outlier_distance
+
+QUICK = {"max_iter": 3, "random_state": 0}
+LOSSES = ["squared_error", "absolute_error", "huber", "binary_cross_entropy", "poisson"]
+
+
+def spots_and_others(n=120, seed=7):
+    """Return new spots, and rows that are none: two spots at once."""
+    spots = make_spots(2 * n, seed)
+    return spots[:n], np.clip(spots[:n] + spots[n:], 0, 1)
+
+
+def trained_detector(**parameters):
+    """Return a detector whose autoencoders all have trained networks, and its training rows."""
+    X = make_spots(400)
+    detector = AutoEncoderOutlierDetector(AutoEncoder(2, **TRAINS), **parameters).fit(X)
+    assert all(model.best_iter_ > 0 for model in detector.estimators_)
+    return detector, X
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return trained_detector()
+
+
+def gaussian_rows(n, d=6, seed=0, k=3):
+    rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(99).normal(size=(k, d))
+    return rng.normal(size=(n, k)) @ mixing + 0.3 * rng.normal(size=(n, d)) + 5
+
+
+def fit_pca_member(X, k=3, **parameters):
+    """Return a member without a network, so that it is PCA, and the rows that it was fitted to."""
+    model = AutoEncoder(k, hidden_layer_sizes=(), **QUICK, **parameters)
+    member, split = fit_member(model, ArraySource(X), None)
+    assert model.best_iter_ == 0
+    return member, split
+
+
+# -- formulas --------------------------------------------------------------------------------
+
+
+def test_distance_with_probabilistic_pca_is_the_mahalanobis_distance():
+    X = gaussian_rows(300)
+    pca = PCA(3).fit(X)
+    codes = torch.from_numpy(pca.transform(X))
+    errors = torch.from_numpy(((pca.inverse_transform(pca.transform(X)) - X) ** 2).sum(axis=1))
+    # λ of probabilistic PCA's model are the variances of PCA.
+    distances = outlier_distance(
+        codes, torch.from_numpy(pca.explained_variance_), errors, pca.noise_variance_
+    )
+    log_det = np.linalg.slogdet(pca.get_covariance())[1]
+    expected = -2 * pca.score_samples(X) - log_det - 6 * np.log(2 * np.pi)
+    np.testing.assert_allclose(distances, expected, rtol=1e-9)
+
+
+def test_t2_of_gaussian_codes_is_chi_squared():
+    z = torch.from_numpy(np.random.default_rng(0).normal(size=(4000, 3)) * [3, 1, 0.1])
+    t2 = hotelling_t2(z, torch.tensor([9.0, 1.0, 0.01]))
+    assert stats.kstest(t2.numpy(), stats.chi2(3).cdf).pvalue > 0.01
+
+
+def test_p_values_are_those_counted_one_by_one():
+    rng = np.random.default_rng(0)
+    calibration, distances = rng.integers(0, 9, 30) / 2, rng.integers(-1, 11, 50) / 2
+    expected = [(1 + (calibration >= s).sum()) / 31 for s in distances]
+    found = conformal_p_values(torch.from_numpy(distances), torch.from_numpy(calibration))
+    np.testing.assert_allclose(found, expected)
+
+
+def test_a_member_at_pca_has_mahalanobis_distances_of_its_training_rows_alone():
+    X = gaussian_rows(400)
+    member, split = fit_pca_member(X)
+    pca = PCA(3).fit(X[split.training])
+    log_det = np.linalg.slogdet(pca.get_covariance())[1]
+    expected = -2 * pca.score_samples(X) - log_det - 6 * np.log(2 * np.pi)
+    n = len(split.training)
+    distances = member.distances(ArraySource(X)) * member.median * (n - 1) / n
+    np.testing.assert_allclose(distances, expected, rtol=2e-3)
+    assert np.median(member.distances(ArraySource(X[split.training]))) == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("misses", [False, True])
+def test_errors_of_features_add_up_to_those_of_rows(loss, misses):
+    X = np.random.default_rng(0).integers(0, 2, size=(60, 5)).astype(float)
+    model = AutoEncoder(2, loss=loss, **QUICK).fit(X)
+    module = model.net_.module_
+    x = module.units.to_tensor(X)
+    observed = torch.from_numpy(X.cumsum(axis=1) < 2) if misses else None
+    with torch.no_grad(), counting(observed):
+        output = module.decoder(module.code(x))
+        each, whole = module.loss.excess_by_feature(x, output), module.loss.excess(x, output)
+    torch.testing.assert_close(each.sum(dim=1).double(), whole.double(), rtol=1e-4, atol=1e-5)
+    if misses:
+        assert (each[~observed] == 0).all()
+
+
+def test_threshold_of_a_share_counts_weights_and_lies_between_rows():
+    scores = np.array([-5.0, -4.0, -3.0, -2.0, -1.0])
+    assert threshold_of_share(scores, None, 0.4) == -3.5
+    assert threshold_of_share(scores, None, 0.01) == -4.5
+    weights = np.array([2.0, 1.0, 1.0, 0.5, 0.5])
+    assert threshold_of_share(scores, weights, 0.4) == -4.5
+    assert threshold_of_share(np.array([-np.inf, -1.0]), None, 0.5) == -1
+
+
+# -- alarms ------------------------------------------------------------------------------------
+
+
+def test_calibrated_false_alarms_have_their_rate():
+    """Over many calibrations by rows that the model has not seen, the rate holds exactly."""
+    detector = AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK)).fit(gaussian_rows(200))
+    rng, shares = np.random.default_rng(0), []
+    scores = detector.score_samples(gaussian_rows(100_000, seed=1))
+    for _ in range(400):
+        drawn = rng.choice(scores, 99 + 200, replace=False)
+        p = conformal_p_values(*(torch.from_numpy(-s) for s in (drawn[99:], drawn[:99])))
+        shares.append([(p <= alpha).double().mean().item() for alpha in (0.01, 0.05, 0.1)])
+    error = np.std(shares, axis=0) / np.sqrt(400)
+    assert (np.abs(np.mean(shares, axis=0) - [0.01, 0.05, 0.1]) < 3 * error).all()
+
+
+def test_false_alarms_of_validation_rows_hold_on_new_rows(fitted):
+    detector, _ = fitted
+    p = detector.p_values(make_spots(2000, seed=5))
+    n = len(detector.calibration_scores_)
+    for alpha in (0.05, 0.1, 0.2):
+        beyond = 3 * np.sqrt(alpha * (1 - alpha) / n)
+        assert abs((p <= alpha).mean() - alpha) < beyond
+
+
+def test_rows_that_break_the_relations_are_found(fitted):
+    detector, _ = fitted
+    normal, odd = spots_and_others()
+    truth = np.repeat([0, 1], len(odd))
+    scores = -detector.score_samples(np.vstack([normal, odd]))
+    pca = PCA(2).fit(make_spots(400))
+    errors = [
+        ((pca.inverse_transform(pca.transform(X)) - X) ** 2).sum(axis=1) for X in (normal, odd)
+    ]
+    assert roc_auc_score(truth, scores) > 0.98 > roc_auc_score(truth, np.concatenate(errors))
+    assert (detector.predict(odd) == -1).mean() > 0.9
+
+
+@pytest.mark.parametrize("rate", [0.03, 0.05, 0.2])
+def test_predict_is_a_p_value_up_to_the_rate(fitted, rate):
+    detector, X = fitted
+    again = clone(detector).set_params(false_alarm_rate=rate).fit(X)
+    rows = np.vstack([*spots_and_others(), X[:50]])
+    alarms = again.predict(rows) == -1
+    np.testing.assert_array_equal(alarms, again.p_values(rows) <= rate)
+    np.testing.assert_array_equal(alarms, again.decision_function(rows) < 0)
+    np.testing.assert_allclose(
+        again.decision_function(rows), again.score_samples(rows) - again.offset_
+    )
+
+
+def test_contamination_calls_that_share_of_the_training_rows_outliers(fitted):
+    detector, X = fitted
+    for share in (0.05, 0.5):
+        again = clone(detector).set_params(contamination=share)
+        assert (again.fit_predict(X) == -1).sum() == share * len(X)
+        np.testing.assert_array_equal(again.calibration_scores_, detector.calibration_scores_)
+
+
+def test_adjusted_p_values_are_those_of_benjamini_and_hochberg(fitted):
+    detector, _ = fitted
+    normal, odd = spots_and_others()
+    rows = np.vstack([normal, odd[:60]])
+    p = detector.p_values(rows)
+    adjusted = detector.p_values(rows, adjust="bh")
+    # By hand: the largest k of the sorted p with p ≤ α k/m.
+    ordered, m = np.sort(p), len(p)
+    k = np.flatnonzero(ordered <= 0.1 * np.arange(1, m + 1) / m).max() + 1
+    np.testing.assert_array_equal(adjusted <= 0.1, p <= ordered[k - 1])
+    assert 0 < (adjusted <= 0.1).sum() < m
+
+
+def test_calibrate_takes_other_rows(fitted):
+    detector, X = fitted
+    again = clone(detector).fit(X)
+    new = make_spots(199, seed=3)
+    assert again.calibrate(new) is again
+    np.testing.assert_allclose(again.calibration_scores_, np.sort(again.score_samples(new)))
+    assert (again.predict(new) == -1).sum() == 9  # of 200 with the next one, 5 % are 10
+    by_share = clone(detector).set_params(contamination=0.1).fit(X)
+    offset = by_share.offset_
+    assert by_share.calibrate(new).offset_ == offset
+    assert len(by_share.calibration_scores_) == 199
+
+
+def test_equal_rows_and_groups_calibrate_once(fitted):
+    detector, X = fitted
+    half = X[:200]
+    twice = clone(detector).fit(np.repeat(half, 2, axis=0))
+    assert len(twice.calibration_scores_) == 50
+    grouped = clone(detector).fit(X, groups=np.arange(400) // 4)
+    assert len(grouped.calibration_scores_) == 25
+
+
+def test_refit_leaves_out_what_the_first_fit_flags():
+    X, odd = make_spots(400), spots_and_others(40)[1]
+    both = np.vstack([X, odd])
+    once = AutoEncoderOutlierDetector(
+        AutoEncoder(2, **TRAINS), contamination=40 / 440, random_state=0
+    )
+    twice = clone(once).set_params(refit=True)
+    models = [detector.fit(both) for detector in (once, twice)]
+    assert all(detector.estimator_.best_iter_ > 0 for detector in models)
+    assert once.estimator_.n_samples_ == 440 and twice.estimator_.n_samples_ == 400
+    normal, other = spots_and_others(200, seed=11)
+    truth = np.repeat([0, 1], 200)
+    areas = [roc_auc_score(truth, -d.score_samples(np.vstack([normal, other]))) for d in models]
+    assert areas[1] >= areas[0] - 0.005
+    assert len(once.calibration_scores_) == len(twice.calibration_scores_)
+    assert (twice.predict(both) == -1).sum() == 40
+
+
+# -- several autoencoders ----------------------------------------------------------------------
+
+
+def test_sizes_of_codes_are_multiples_of_the_first():
+    assert sizes_of_codes(4, 30, 7) == [4, 8, 2, 4, 8, 2, 4]
+    assert sizes_of_codes(4, 6, 3) == [4, 5, 2]
+    assert sizes_of_codes(1, 2, 3) == [1, 1, 1]
+    assert sizes_of_codes(9, 6, 3) == [9, 9, 4]
+
+
+def test_several_autoencoders_multiply_their_distances_and_share_validation_rows(fitted):
+    detector, X = fitted
+    several = clone(detector).set_params(n_estimators=3).fit(X)
+    assert [model.n_components_ for model in several.estimators_] == [2, 4, 1]
+    rows = np.vstack(spots_and_others())
+    first = detector.score_samples(rows)
+    source = ArraySource(rows)
+    each = [member.distances(source) for member in several._members]
+    np.testing.assert_allclose(each[0], -first)
+    np.testing.assert_allclose(several.score_samples(rows), -(np.prod(each, axis=0) ** (1 / 3)))
+    assert len(several.calibration_scores_) == len(detector.calibration_scores_)
+    with parallel_config("threading"):
+        parallel = clone(several).set_params(n_jobs=2).fit(X)
+    np.testing.assert_array_equal(parallel.score_samples(rows), several.score_samples(rows))
+
+
+# -- which feature -------------------------------------------------------------------------------
+
+
+def test_explanation_by_the_code_of_pca_is_the_symmetric_decomposition():
+    X = gaussian_rows(400)
+    member, split = fit_pca_member(X)
+    pca = PCA(3).fit(X[split.training])
+    z, n = pca.transform(X), len(split.training)
+    w = z / np.sqrt(pca.explained_variance_ * (n - 1) / n)
+    in_code = (w @ pca.components_) ** 2
+    residual = (X - pca.inverse_transform(z)) ** 2 / (pca.noise_variance_ * (n - 1) / n)
+    total = (residual + in_code).sum(axis=1, keepdims=True)
+    found = contributions(member, in_use(member.model, ArraySource(X)))
+    np.testing.assert_allclose(found, np.stack([residual, in_code]) / total, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        AutoEncoder(2, **TRAINS),
+        AutoEncoder(2, **TRAINS, whiten=True),
+        AutoEncoder(2, **TRAINS, loss="binary_cross_entropy"),
+        VariationalAutoEncoder(2, **TRAINS),
+        SparseAutoEncoder(2, **TRAINS),
+        WassersteinAutoEncoder(2, **TRAINS, alpha=0.1),
+    ],
+    ids=repr,
+)
+def test_shares_of_features_add_up_and_name_the_one_that_was_changed(model):
+    X = make_spots(400)
+    detector = AutoEncoderOutlierDetector(model).fit(X)
+    assert detector.estimator_.best_iter_ > 0
+    rows = make_spots(20, seed=3)
+    rows[:, 9] = 1 - rows[:, 9].round()
+    shares = detector.explain(rows)
+    parts = [detector.explain(rows, part=part) for part in ("residual", "code")]
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(parts[0] + parts[1], shares)
+    assert (shares.to_numpy() >= 0).all()
+    assert (shares.idxmax(axis=1) == "x9").mean() > 0.7
+
+
+def test_explanations_have_the_names_of_rows_and_features(fitted):
+    detector, X = fitted
+    frame = pd.DataFrame(X, columns=[f"p{i}" for i in range(64)])
+    named = clone(detector).fit(frame)
+    rows = frame.iloc[[5, 3]].set_index(pd.Index(["five", "three"]))
+    shares = named.explain(rows)
+    assert list(shares.index) == ["five", "three"]
+    assert list(shares.columns) == list(frame.columns)
+    assert list(detector.explain(X[:2]).columns[:2]) == ["x0", "x1"]
+    assert list(named.estimator_.feature_names_in_) == list(frame.columns)
+
+
+def test_shares_of_three_autoencoders_add_up(fitted):
+    detector, X = fitted
+    several = clone(detector).set_params(n_estimators=2).fit(X)
+    np.testing.assert_allclose(several.explain(X[:5]).sum(axis=1), 1)
+
+
+# -- tables of every kind --------------------------------------------------------------------------
+
+
+def test_missing_values_are_filled_and_have_no_share():
+    X = make_spots(400)
+    lacking = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+    detector = AutoEncoderOutlierDetector(AutoEncoder(2, **TRAINS)).fit(lacking)
+    assert detector.estimator_.best_iter_ > 0
+    normal, odd = spots_and_others()
+    rows = np.where(np.random.default_rng(1).random(odd.shape) < 0.1, np.nan, odd)
+    shares = detector.explain(rows[:10]).to_numpy()
+    assert (shares[np.isnan(rows[:10])] == 0).all()
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert np.median(detector.p_values(rows)) < 0.05 < np.median(detector.p_values(normal))
+    with pytest.warns(UserWarning, match="taken for the mean"):
+        scores = detector.score_samples(np.full((1, 64), np.nan))
+    assert scores[0] > detector.offset_
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_sparse_and_stored_rows_are_as_arrays(standardize, tmp_path):
+    X = make_spots(300) * np.linspace(1, 3, 64)
+    X[X < 0.3] = 0
+    detector = AutoEncoderOutlierDetector(AutoEncoder(2, **TRAINS), standardize=standardize)
+    expected = clone(detector).fit(X)
+    assert expected.estimator_.best_iter_ > 0
+    rows = X[:40] + 0.1
+    from_sparse = clone(detector).fit(sparse.csr_array(X))
+    np.testing.assert_allclose(
+        from_sparse.score_samples(sparse.csr_array(rows)), expected.score_samples(rows), rtol=0.05
+    )
+
+    class Stored:
+        shape, dtype = X.shape, X.dtype
+
+        def __getitem__(self, rows):
+            return X[rows]
+
+    stored = clone(detector).fit(Stored())
+    assert stored.estimator_.best_iter_ > 0
+    assert np.corrcoef(stored.score_samples(rows), expected.score_samples(rows))[0, 1] > 0.9
+    np.testing.assert_allclose(expected.score_samples(Stored()), expected.score_samples(X))
+
+
+def test_features_of_different_units_are_divided_by_their_deviations():
+    X = gaussian_rows(300)
+    units = np.array([1, 1000, 0.01, 1, 1, 5])
+    detector = AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK))
+    raw, other = clone(detector).fit(X * units), clone(detector).fit(X)
+    assert other.scale_ is None
+    np.testing.assert_allclose(raw.scale_, (X * units).std(axis=0))
+    own = clone(detector).set_params(standardize=True).fit(X)
+    np.testing.assert_allclose(raw.score_samples(X * units), own.score_samples(X), rtol=1e-3)
+    for model in (
+        AutoEncoder(3, loss="poisson", **QUICK),
+        AutoEncoder(3, image_shape=(2, 3), **QUICK),
+    ):
+        assert AutoEncoderOutlierDetector(model).fit(np.abs(X * units)).scale_ is None
+
+
+def test_a_constant_feature_that_changes_is_an_outlier():
+    X = np.column_stack([gaussian_rows(300), np.full(300, 7.0)])
+    detector = AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK), standardize=True).fit(X)
+    assert detector.scale_[-1] == 1
+    odd = X[:1].copy()
+    odd[0, -1] = 8
+    assert detector.predict(odd)[0] == -1
+    assert detector.explain(odd).idxmax(axis=1)[0] == "x6"
+
+
+def test_a_code_that_leaves_nothing_has_scores_of_the_code_alone():
+    X = gaussian_rows(200)
+    detector = AutoEncoderOutlierDetector(AutoEncoder(6, hidden_layer_sizes=(), **QUICK)).fit(X)
+    odd = X[:1] + 10 * X.std(axis=0)
+    assert np.isfinite(detector.score_samples(np.vstack([X, odd]))).all()
+    assert detector.predict(odd)[0] == -1
+
+
+def test_rows_far_beyond_float32_are_refused_and_far_ones_are_outliers(fitted):
+    detector, X = fitted
+    with pytest.raises(ValueError, match="too large for float32"):
+        detector.score_samples(np.full((1, 64), 1e39))
+    far = np.full((1, 64), 1e25)
+    assert detector.predict(far)[0] == -1
+    np.testing.assert_allclose(detector.explain(far).sum(axis=1), 1)
+    assert detector.p_values(far)[0] == 1 / (len(detector.calibration_scores_) + 1)
+
+
+# -- what is said --------------------------------------------------------------------------------
+
+
+def test_too_few_rows_for_a_rate_are_told_of():
+    X = gaussian_rows(200)
+    with pytest.warns(UserWarning, match=r"needs 99 rows for calibration, and 50 validate"):
+        detector = AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK), false_alarm_rate=0.01).fit(X)
+    assert (detector.score_samples(X) < detector.offset_).sum() <= 200 / 51 + 6
+    with pytest.warns(UserWarning, match=r"needs 99 rows for calibration, and 9 were passed"):
+        detector.calibrate(X[:9])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        detector.calibrate(gaussian_rows(99, seed=3))
+        assert AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK)).fit(X).offset_ < 0
+
+
+def test_fits_without_validation_rows_are_told_of():
+    X = gaussian_rows(100)
+    detector = AutoEncoderOutlierDetector(AutoEncoder(3, early_stopping=False, **QUICK))
+    with pytest.warns(UserWarning, match="early_stopping=False leaves no validation rows"):
+        detector.fit(X)
+    assert len(detector.calibration_scores_) == 100
+    with pytest.warns(UserWarning) as told:
+        AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK)).fit(X[:15])
+    assert ["stays at PCA" in str(w.message) for w in told] == [True, False]
+    assert "too few for some to validate" in str(told[1].message)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"estimator": PCA(2)}, r"estimator=PCA.*expected an autoencoder of skae"),
+        ({"estimator": AutoEncoder}, r"estimator=.*expected an autoencoder of skae"),
+        ({"contamination": 0.6}, r"contamination=0.6"),
+        ({"contamination": 0}, r"contamination=0 "),
+        ({"false_alarm_rate": 0}, r"false_alarm_rate=0 .*expected float in \(0, 1\)"),
+        ({"n_estimators": 0}, r"n_estimators=0"),
+        ({"standardize": "yes"}, r"standardize='yes'"),
+        ({"n_jobs": 0}, r"n_jobs=0"),
+        ({"n_jobs": "all"}, r"n_jobs='all'"),
+        ({"refit": 1}, r"refit=1"),
+        ({"estimator": AutoEncoder(2, activation="no")}, r"activation='no'"),
+    ],
+)
+def test_bad_parameters_are_named_and_leave_the_former_fit(parameters, match):
+    X = gaussian_rows(100)
+    detector = AutoEncoderOutlierDetector(AutoEncoder(2, **QUICK)).fit(X)
+    scores = detector.score_samples(X)
+    with pytest.raises(ValueError, match=match):
+        detector.set_params(**parameters).fit(X)
+    np.testing.assert_array_equal(detector.score_samples(X), scores)
+
+
+def test_bad_arguments_are_named(fitted):
+    detector, X = fitted
+    for call, match in (
+        (lambda: detector.p_values(X, adjust="no"), "adjust='no'"),
+        (lambda: detector.explain(X, part="no"), "part='no'"),
+        (lambda: detector.score_samples(X[:, :3]), "X has 3 features, but AutoEncoderOutlier"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
+
+
+# -- scikit-learn ----------------------------------------------------------------------------------
+
+# As test_sklearn_contract weighs: in float64, with small steps, nothing drawn for each row.
+WEIGHABLE = {"dtype": "float64", "residual_noise": 0, "learning_rate_init": 1e-4}
+
+
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")
+@pytest.mark.filterwarnings("ignore:.*(too few for some to validate|rows for calibration)")
+@pytest.mark.filterwarnings("ignore:X has .* rows.*stays at PCA")
+@parametrize_with_checks(
+    [
+        AutoEncoderOutlierDetector(AutoEncoder(2, **QUICK, **WEIGHABLE)),
+        AutoEncoderOutlierDetector(
+            AutoEncoder(2, **QUICK, **WEIGHABLE), standardize=True, refit=True
+        ),
+    ]
+)
+def test_scikit_learn_checks_pass(estimator, check):
+    check(estimator)
+
+
+def test_works_in_pipelines_and_searches():
+    X, odd = make_spots(200), spots_and_others(60)[1]
+    rows, truth = np.vstack([X, odd]), np.repeat([1, 0], [200, 60])
+    detector = AutoEncoderOutlierDetector(AutoEncoder(2, **TRAINS))
+    assert is_outlier_detector(detector)
+    pipe = make_pipeline(StandardScaler(), detector).fit(X)
+    assert pipe[-1].estimator_.best_iter_ > 0
+    assert set(pipe.predict(rows)) == {-1, 1}
+    train_on_normal = np.repeat([-1, 0, 0], [150, 50, 60])
+    search = GridSearchCV(
+        detector,
+        {"estimator__n_components": [1, 2]},
+        scoring=lambda fitted, X, y: roc_auc_score(y, fitted.score_samples(X)),
+        cv=PredefinedSplit(train_on_normal),
+    ).fit(rows, truth)
+    assert search.best_score_ > 0.9
+
+
+def test_a_fit_leaves_the_estimator_and_the_global_generator_alone(fitted):
+    _, X = fitted
+    base = AutoEncoder(2, **TRAINS)
+    np.random.seed(3)  # noqa: NPY002
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    rows = X.copy()
+    detectors = [AutoEncoderOutlierDetector(base, random_state=1).fit(X) for _ in range(2)]
+    assert not hasattr(base, "net_")
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    np.testing.assert_array_equal(rows, X)
+    np.testing.assert_array_equal(*(d.score_samples(X) for d in detectors))
+    other = AutoEncoderOutlierDetector(base, random_state=2).fit(X)
+    assert (other.score_samples(X) != detectors[0].score_samples(X)).any()
+
+
+def test_the_default_is_an_autoencoder_of_four_fifths_of_the_variance():
+    X = gaussian_rows(100)
+    detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
+    alone = PCA(0.8).fit(X)
+    assert isinstance(detector.estimator_, AutoEncoder)
+    assert abs(detector.estimator_.n_components_ - alone.n_components_) <= 1
