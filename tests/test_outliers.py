@@ -1,4 +1,4 @@
-"""The outlier detector: against Mahalanobis distances, brute force, and rows whose story is known."""
+"""The outlier detector: against Mahalanobis distances, brute force, and rows that are known."""
 
 import warnings
 
@@ -414,7 +414,7 @@ def test_a_code_that_leaves_nothing_has_scores_of_the_code_alone():
 
 
 def test_rows_far_beyond_float32_are_refused_and_far_ones_are_outliers(fitted):
-    detector, X = fitted
+    detector, _ = fitted
     with pytest.raises(ValueError, match="too large for float32"):
         detector.score_samples(np.full((1, 64), 1e39))
     far = np.full((1, 64), 1e25)

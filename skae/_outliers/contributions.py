@@ -45,9 +45,10 @@ def through_decoder(
 ) -> Tensor:
     """Return what features contribute to T², shape (n_rows, n_features).
 
-    The decoder takes w, the turned code in standard deviations, to X by J D, its Jacobian J times
-    the axes and these deviations D. U Vᵀ of the singular value decomposition U S Vᵀ of J D is the isometry next to
-    it, so that the squares of U Vᵀ w add up to ‖w‖² = T². Missing values have no part in it.
+    The decoder takes w, the turned code in standard deviations, to X by J D: its Jacobian J along
+    the code's axes, times these deviations D. Of the singular value decomposition J D = U S Vᵀ the
+    isometry U Vᵀ is next to it, and the squares of U Vᵀ w add up to ‖w‖² = T². Missing values have
+    no part in it.
     """
     axes, deviations = torch.from_numpy(member.axes), torch.from_numpy(member.variances).sqrt()
     w = (codes - torch.from_numpy(member.mean)) @ axes / deviations

@@ -192,8 +192,8 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
 
     @property
     def loss(self) -> Any:
-        """The loss of the autoencoder."""
-        return self._base.loss
+        """The loss of the autoencoder, where ``estimator`` is one."""
+        return getattr(self._base, "loss", "squared_error")
 
     @property
     def dtype(self) -> str:

@@ -75,8 +75,9 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         >>> from skae import AutoEncoderOutlierDetector
         >>> X, _ = load_iris(return_X_y=True)
         >>> detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
-        >>> detector.score_samples([[5.8, 3.0, 4.3, 1.3], [5.8, 3.0, 4.3, 9.0]]).argmin()
-        1
+        >>> normal, odd = detector.score_samples([[5.8, 3.0, 4.3, 1.3], [5.8, 3.0, 4.3, 9.0]])
+        >>> bool(odd < 2 * normal)
+        True
         """
         fitted = self._fitted()
         return fitted._score(fitted._rows(X))

@@ -10,6 +10,7 @@ from skae._estimator.parameters.rules import (
     Rule,
     boolean,
     integer,
+    is_integer,
     options,
     parameter,
     random_state_rule,
@@ -86,7 +87,7 @@ class DetectorParameters:
     )
     n_jobs: int | None = parameter(
         None,
-        options(None) | Rule("int other than 0", lambda value: integer(1).allows(abs(value))),
+        options(None) | integer(1) | Rule("int <= -1", lambda n: is_integer(n) and n <= -1),
         """
         Number of processes in which autoencoders beside the first one are fitted; -1 means one
         for each processor.
