@@ -62,16 +62,19 @@ def make_models():
     imputer = skae.AutoEncoderImputer(hidden_layer_sizes=(32,), random_state=0, add_indicator=True)
     if not imputer.fit(spots).best_iter_:
         raise RuntimeError("the imputer's network did not stay, so that its file has none")
+    detector = skae.AutoEncoderOutlierDetector(skae.AutoEncoder(2, **options), n_estimators=2)
     return {
         "AutoEncoder, in parts": stream,
         "AdversarialAutoEncoder": skae.AdversarialAutoEncoder(2, **options, **adversarial).fit(X),
         "AutoEncoderImputer": imputer,
+        "AutoEncoderOutlierDetector": detector.fit(X),
     }
 
 
 def result_of(model, rows):
     """Return what a model makes of rows, as bytes."""
-    return model.transform(rows).tobytes()
+    use = getattr(model, "transform", None) or model.score_samples
+    return use(rows).tobytes()
 
 
 def damage(content, rng):

@@ -12,6 +12,7 @@ from skae._dropout import DropoutAutoEncoder
 from skae._estimator.saving.read import read_model
 from skae._estimator.saving.savable import Savable
 from skae._imputer import AutoEncoderImputer
+from skae._outliers import AutoEncoderOutlierDetector
 from skae._sparse import SparseAutoEncoder
 from skae._variational import VariationalAutoEncoder
 from skae._wasserstein import WassersteinAutoEncoder
@@ -23,6 +24,7 @@ CLASSES: Mapping[str, type[Savable]] = {
         AdversarialAutoEncoder,
         AutoEncoder,
         AutoEncoderImputer,
+        AutoEncoderOutlierDetector,
         ContractiveAutoEncoder,
         DenoisingAutoEncoder,
         DropoutAutoEncoder,

@@ -157,17 +157,18 @@ class Reader:
         """Return the values of a document."""
         plain = Decoder(self.arrays, self._other)
         nested = Decoder(self.arrays, self._other_or_estimator)
-        values = {
-            kind: {
-                name: (nested if name in cls._nested else plain).decode(value)
-                for name, value in document[kind].items()
+
+        def decode(entry: str) -> dict[str, Any]:
+            may_nest = entry != "users"
+            return {
+                name: (nested if may_nest and name in cls._nested else plain).decode(value)
+                for name, value in document[entry].items()
             }
-            for kind in ("parameters", "state")
-        }
-        users = {name: plain.decode(value) for name, value in document["users"].items()}
+
+        parameters, state, users = map(decode, ("parameters", "state", "users"))
         if "device" in self.handed_in and "device" in rules_of(cls):
-            values["parameters"]["device"] = self.handed_in["device"]
-        return Content(cls, **values, users=users, requests=document["requests"])
+            parameters["device"] = self.handed_in["device"]
+        return Content(cls, parameters, state, users, document["requests"])
 
     def _other(self, content: dict[str, Any]) -> Any:
         ((kind, name),) = content.items()

@@ -101,8 +101,16 @@ def kind_of(value: Any) -> str:
 
 
 def is_equal(one: Any, other: Any) -> bool:
-    """Tell whether two objects say that they are equal."""
+    """Tell whether two objects say that they are equal, or are copies of each other."""
     try:
-        return bool(one == other)
-    except Exception:  # such as arrays
+        if one == other:
+            return True
+        if type(one) is not type(other) or isinstance(one, type):
+            return False
+        if isinstance(one, list | tuple):
+            return len(one) == len(other) and all(map(is_equal, one, other))
+        # What pickle would make them of; a function has none.
+        pieces, others = (each.__reduce_ex__(2) for each in (one, other))
+        return isinstance(pieces, tuple) and bool(pieces[:3] == others[:3])
+    except Exception:  # such as of arrays
         return False
