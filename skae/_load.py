@@ -53,8 +53,8 @@ def load(
         The class of the estimator where it is yours, not one of skae's.
     **handed_in
         Parameters that the file does not have, by name: functions, classes and objects of yours,
-        such as ``loss=my_loss``, and callbacks, for which None does. ``device`` says where
-        the estimator is to be put.
+        such as ``loss=my_loss``, and callbacks, for which None does; those of the autoencoder of
+        a detector likewise. ``device`` says where the estimator is to be put.
 
     Returns
     -------

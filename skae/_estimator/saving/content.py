@@ -157,15 +157,10 @@ class Reader:
         """Return the values of a document."""
         plain = Decoder(self.arrays, self._other)
         nested = Decoder(self.arrays, self._other_or_estimator)
-
-        def decode(entry: str) -> dict[str, Any]:
-            may_nest = entry != "users"
-            return {
-                name: (nested if may_nest and name in cls._nested else plain).decode(value)
-                for name, value in document[entry].items()
-            }
-
-        parameters, state, users = map(decode, ("parameters", "state", "users"))
+        parameters, state, users = (
+            {n: (nested if n in cls._nested else plain).decode(v) for n, v in document[entry].items()}
+            for entry in ("parameters", "state", "users")
+        )
         if "device" in self.handed_in and "device" in rules_of(cls):
             parameters["device"] = self.handed_in["device"]
         return Content(cls, parameters, state, users, document["requests"])

@@ -74,8 +74,8 @@ class Savable(ABC):
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         ValueError
-            For a parameter that is not valid, or is called ``estimator``, and for an attribute of
-            yours that is no plain value.
+            For a parameter that is not valid, for one of a class of yours that is called
+            ``estimator``, and for an attribute of yours that is no plain value.
         OSError
             Where the file cannot be written; a file that was there stays.
 

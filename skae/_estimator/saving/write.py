@@ -117,9 +117,8 @@ def encode_nested(where: str, value: Any, pieces: Pieces) -> Any:
             return refuse(path, value)
         if not is_of_skae(cls):
             raise ValueError(
-                f"{shown(value)} is of a class of yours, and of estimators that are part of "
-                "another one a file holds skae's alone; pickle it, with pickle, joblib or "
-                "cloudpickle."
+                f"this estimator holds one of {cls.__name__}, a class of yours, and its file could "
+                "name classes of skae only: keep it with pickle, joblib or cloudpickle."
             )
         pieces.classes[cls.__name__] = cls
         document = encode_model(value, pieces, f"{path}.")
