@@ -352,7 +352,7 @@ FORGERIES = {
     ),
     "no fit": (
         without("_members.1.model.", lambda d, a: model_of(d)["state"].clear()),
-        "_members.1.model is Content",
+        "_members.1.model is <AutoEncoder>, expected a fitted autoenc",
     ),
     "parameter": (in_model("parameters", max_iter=-1), "max_iter=-1 is not valid"),
     "unknown": (in_model("parameters", more=1), "of the parameters it has .'more'"),

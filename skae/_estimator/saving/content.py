@@ -9,6 +9,7 @@ import sklearn
 from skae._estimator.parameters.rules import Rule
 from skae._estimator.saving.parts import ACTIVATION_CLASSES, restored_parameters
 from skae._estimator.saving.schema import allows, check_optional
+from skae._estimator.saving.versions import with_later_names
 from skae._files.values import Array, Decoder
 from skae._files.words import shown
 from skae._model.distributions import is_plain_distribution, require_plain
@@ -35,7 +36,7 @@ class Once(dict[str, Array]):
         return self.pop(name)
 
 
-@dataclass
+@dataclass(repr=False)
 class Content:
     """What is in a file of an estimator, as values.
 
@@ -58,6 +59,9 @@ class Content:
     users: dict[str, Any]
     requests: dict[str, Any]
     unused: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<{self.cls.__name__}>"
 
     def check(self, *, is_part: bool = False) -> None:
         """Raise ValueError where the values do not fit together, or are none of the class's.
@@ -158,9 +162,15 @@ class Reader:
         plain = Decoder(self.arrays, self._other)
         nested = Decoder(self.arrays, self._other_or_estimator)
         parameters, state, users = (
-            {n: (nested if n in cls._nested else plain).decode(v) for n, v in document[entry].items()}
+            {
+                name: (nested if name in cls._nested else plain).decode(value)
+                for name, value in document[entry].items()
+            }
             for entry in ("parameters", "state", "users")
         )
+        needed, _ = cls._names_of_state()
+        if needed & state.keys():
+            state = with_later_names(state, needed)
         if "device" in self.handed_in and "device" in rules_of(cls):
             parameters["device"] = self.handed_in["device"]
         return Content(cls, parameters, state, users, document["requests"])

@@ -16,7 +16,6 @@ from skae._estimator.saving.content import (
     rules_of,
 )
 from skae._estimator.saving.savable import Savable
-from skae._estimator.saving.versions import with_later_names
 from skae._estimator.saving.write import KIND
 from skae._files.format import ModelFileError, StoredFile, open_file
 from skae._files.words import shown, shown_error
@@ -43,8 +42,6 @@ def read_model(
         names = names_to_hand_in(cls, classes)
         check_call(stored, cls, estimator, names, handed_in)
         with refusing(stored):
-            needed, _ = cls._names_of_state()
-            stored.document["state"] = with_later_names(stored.document["state"], needed)
             require_parts(stored.document["parts"], cls, names, handed_in)
             # First with arrays that have no memory: what does not fit together is not read.
             stand_ins = {
