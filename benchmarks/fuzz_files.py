@@ -226,7 +226,7 @@ def main():
         for name, model in make_models().items():
             path = Path(folder, "model.safetensors")
             model.save(path)
-            skae.load(path).transform(rows)
+            result_of(skae.load(path), rows)
             before, start = memory_now(), time.perf_counter()
             for what, attempt, n in (
                 ("damaged", try_damages, args.damages),
