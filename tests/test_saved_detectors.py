@@ -24,17 +24,14 @@ from skae import (
 from skae._files.format import StoredFile, open_file, write_file
 
 NETWORK = {"hidden_layer_sizes": (16,)}
+ONE = trains(AutoEncoder, **NETWORK)
+BENT = trains(AutoEncoder, **NETWORK, activation=nn.Mish)
+VARIATIONAL = trains(VariationalAutoEncoder, **NETWORK)
 DETECTORS = {
-    "one": AutoEncoderOutlierDetector(trains(AutoEncoder, **NETWORK)),
-    "three": AutoEncoderOutlierDetector(
-        trains(AutoEncoder, **NETWORK, activation=nn.Mish), n_estimators=3, contamination=0.1
-    ),
-    "variational": AutoEncoderOutlierDetector(
-        trains(VariationalAutoEncoder, **NETWORK), standardize=False, refit=True
-    ),
-    "three variational": AutoEncoderOutlierDetector(
-        trains(VariationalAutoEncoder, **NETWORK), n_estimators=3
-    ),
+    "one": AutoEncoderOutlierDetector(ONE, standardize=True),
+    "three": AutoEncoderOutlierDetector(BENT, n_estimators=3, contamination=0.1, standardize=True),
+    "variational": AutoEncoderOutlierDetector(VARIATIONAL, standardize=False, refit=True),
+    "three variational": AutoEncoderOutlierDetector(VARIATIONAL, n_estimators=3, standardize=True),
 }
 
 
@@ -151,6 +148,16 @@ def test_where_it_is_to_compute_may_change(fitted, tmp_path):
     assert {model.device for model in [loaded.estimator, *loaded.estimators_]} == {"cpu"}
     with pytest.raises(ValueError, match="device='cuda:99' cannot be used here"):
         skae.load(tmp_path / "detector", device="cuda:99")
+
+
+@pytest.mark.parametrize("through", [through_file, through_pickle, through_skops])
+def test_a_device_that_is_missing_is_not_asked_for(through, fitted, tmp_path):
+    detector = copy.deepcopy(fitted("one"))
+    for model in [detector.estimator, detector.estimator_]:
+        model.device = "privateuseone"
+    loaded = through(detector, tmp_path)
+    assert loaded.estimator_.net_.device == "cpu"
+    assert_same_detector(detector, loaded)
 
 
 # -- users' parts ---------------------------------------------------------------------------------
