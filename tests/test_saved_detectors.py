@@ -403,6 +403,11 @@ def test_a_forged_file_is_refused_in_words(lie, path):
         skae.load(forged(path, change))
 
 
+def test_what_later_versions_have_added_is_none_in_autoencoders_of_older_files(path):
+    older = forged(path, lambda document, arrays: model_of(document)["state"].pop("n_samples_"))
+    assert [model.n_samples_ is None for model in skae.load(older).estimators_] == [0, 1, 0]
+
+
 def test_nothing_is_read_or_built_before_shapes_are_checked(path, monkeypatch):
     wrong = forged(path, in_model("state", n_features_in_=7))
 
