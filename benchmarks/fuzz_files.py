@@ -62,16 +62,19 @@ def make_models():
     imputer = skae.AutoEncoderImputer(hidden_layer_sizes=(32,), random_state=0, add_indicator=True)
     if not imputer.fit(spots).best_iter_:
         raise RuntimeError("the imputer's network did not stay, so that its file has none")
+    detector = skae.AutoEncoderOutlierDetector(skae.AutoEncoder(2, **options), n_estimators=2)
     return {
         "AutoEncoder, in parts": stream,
         "AdversarialAutoEncoder": skae.AdversarialAutoEncoder(2, **options, **adversarial).fit(X),
         "AutoEncoderImputer": imputer,
+        "AutoEncoderOutlierDetector": detector.fit(X),
     }
 
 
 def result_of(model, rows):
     """Return what a model makes of rows, as bytes."""
-    return model.transform(rows).tobytes()
+    use = getattr(model, "transform", None) or model.score_samples
+    return use(rows).tobytes()
 
 
 def damage(content, rng):
@@ -223,7 +226,7 @@ def main():
         for name, model in make_models().items():
             path = Path(folder, "model.safetensors")
             model.save(path)
-            skae.load(path).transform(rows)
+            result_of(skae.load(path), rows)
             before, start = memory_now(), time.perf_counter()
             for what, attempt, n in (
                 ("damaged", try_damages, args.damages),

@@ -12,6 +12,7 @@ from skae._dropout import DropoutAutoEncoder
 from skae._estimator.saving.read import read_model
 from skae._estimator.saving.savable import Savable
 from skae._imputer import AutoEncoderImputer
+from skae._outliers import AutoEncoderOutlierDetector
 from skae._sparse import SparseAutoEncoder
 from skae._variational import VariationalAutoEncoder
 from skae._wasserstein import WassersteinAutoEncoder
@@ -23,6 +24,7 @@ CLASSES: Mapping[str, type[Savable]] = {
         AdversarialAutoEncoder,
         AutoEncoder,
         AutoEncoderImputer,
+        AutoEncoderOutlierDetector,
         ContractiveAutoEncoder,
         DenoisingAutoEncoder,
         DropoutAutoEncoder,
@@ -51,8 +53,8 @@ def load(
         The class of the estimator where it is yours, not one of skae's.
     **handed_in
         Parameters that the file does not have, by name: functions, classes and objects of yours,
-        such as ``loss=my_loss``, and callbacks, for which None does. ``device`` says where
-        the estimator is to be put.
+        such as ``loss=my_loss``, and callbacks, for which None does; those of the autoencoder of
+        a detector likewise. ``device`` says where the estimator is to be put.
 
     Returns
     -------

@@ -228,7 +228,7 @@ def test_nothing_is_built_that_has_more_weights_than_the_file(bomb, path, impute
     def must_not_run(*args, **kwargs):
         raise KeyboardInterrupt
 
-    for name in ("use.make_module", "saving.read.Content.build"):
+    for name in ("use.make_module", "saving.content.Content.build"):
         monkeypatch.setattr(f"skae._estimator.{name}", must_not_run)
     monkeypatch.setattr("skae._training.imputer.filler.build", must_not_run)
     # Nor are arrays read, but for the digest, one after the other.

@@ -17,13 +17,14 @@ from skae._model.losses import takes_any_row
 from skae._outliers.calibration import adjusted, p_values, threshold_of_alarms
 from skae._outliers.contributions import contributions, require_pandas
 from skae._outliers.member import Member, in_use
+from skae._outliers.saved import SavedDetector
 from skae._outliers.scaling import scaled_for_use
 
 # What `explain` tells: the whole score, what the reconstruction misses, or what the code has.
 PARTS = ("all", "residual", "code")
 
 
-class FittedDetector(OutlierMixin, BaseEstimator):
+class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
     """What a detector does once it is fitted.
 
     Attributes

@@ -69,10 +69,12 @@ def encode_parameter(
         coded = encoder.encode(value, path)
     except Unstorable:
         if name in parts and parts[name] is not value and not is_equal(parts[name], value):
+            is_alike = shown(parts[name]) == shown(value)
+            copies = " If these are copies of one object, give its class an __eq__, or pickle."
             raise ValueError(
                 f"{name} was changed after the fit to {shown(value)}, and the fitted model "
                 f"still has {shown(parts[name])}: a file cannot ask for both. Set {name} to "
-                "what it was when the model was fitted, or fit again."
+                f"what it was when the model was fitted, or fit again.{copies if is_alike else ''}"
             ) from None
         parts[name] = value
         return {"$other": {"part": name}}
@@ -101,8 +103,18 @@ def kind_of(value: Any) -> str:
 
 
 def is_equal(one: Any, other: Any) -> bool:
-    """Tell whether two objects say that they are equal."""
+    """Tell whether two objects say that they are equal, or are copies of each other."""
     try:
-        return bool(one == other)
-    except Exception:  # such as arrays
+        if one == other:
+            return True
+        if type(one) is not type(other) or isinstance(one, type):
+            return False
+        if isinstance(one, dict):
+            one, other = [[*one], [*one.values()]], [[*other], [*other.values()]]
+        if isinstance(one, list | tuple):
+            return len(one) == len(other) and all(map(is_equal, one, other))
+        # What pickle would make them of; a function has none.
+        pieces, others = (each.__reduce_ex__(2) for each in (one, other))
+        return isinstance(pieces, tuple) and is_equal(pieces[:3], others[:3])
+    except Exception:  # such as of arrays
         return False

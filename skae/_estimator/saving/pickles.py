@@ -103,7 +103,9 @@ def values_of_users(estimator: Any) -> list[tuple[str, Any]]:
         values += [(n, v) for n, v in fitted.items() if n in parameters and v is not parameters[n]]
     known = {*parameters, *OF_A_NET}.union(*estimator._names_of_state())
     values += [(n, v) for n, v in without_run(vars(estimator)).items() if n not in known]
-    return [(name, value) for name, value in values if not is_plain(value)]
+    # Estimators in it come here themselves.
+    own = [(name, value) for name, value in values if name not in estimator._nested]
+    return [(name, value) for name, value in own if not is_plain(value)]
 
 
 def is_plain(value: Any) -> bool:

@@ -9,9 +9,13 @@ import numpy as np
 
 from skae._estimator.environment import as_if_alone, resolve_device
 from skae._estimator.parameters.rules import check_argument
-from skae._estimator.saving.content import Content, is_of_skae, names_of_parameters, rules_of
+from skae._estimator.saving.content import (
+    content_of,
+    is_of_skae,
+    names_of_parameters,
+    rules_of,
+)
 from skae._estimator.saving.savable import Savable
-from skae._estimator.saving.versions import with_later_names
 from skae._estimator.saving.write import KIND
 from skae._files.format import ModelFileError, StoredFile, open_file
 from skae._files.words import shown, shown_error
@@ -35,21 +39,20 @@ def read_model(
     with open_file(path, KIND) as stored:
         with refusing(stored):
             cls = class_of(stored.document, classes, estimator)
-        check_call(stored, cls, estimator, handed_in)
+        names = names_to_hand_in(cls, classes)
+        check_call(stored, cls, estimator, names, handed_in)
         with refusing(stored):
-            needed, _ = cls._names_of_state()
-            stored.document["state"] = with_later_names(stored.document["state"], needed)
-            require_parts(stored.document["parts"], cls, handed_in)
+            require_parts(stored.document["parts"], cls, names, handed_in)
             # First with arrays that have no memory: what does not fit together is not read.
             stand_ins = {
                 name: np.broadcast_to(np.zeros((), dtype), shape)
                 for name, (dtype, shape) in stored.shapes.items()
             }
-            Content.of(stored.document, stand_ins, handed_in).check(cls)
-            content = Content.of(stored.document, stored.arrays(), handed_in)
-            content.check(cls)  # the numbers, now that there are any
+            content_of(cls, stored.document, stand_ins, handed_in, classes).check()
+            content = content_of(cls, stored.document, stored.arrays(), handed_in, classes)
+            content.check()  # the numbers, now that there are any
     with refusing(stored), blaming(handed_in), as_if_alone():
-        return content.build(cls)
+        return content.build()
 
 
 def is_savable(value: Any) -> bool:
@@ -118,10 +121,17 @@ def class_of(
     return estimator
 
 
+def names_to_hand_in(cls: type[Savable], classes: Mapping[str, type[Savable]]) -> set[str]:
+    """Return the names of a class's parameters, and those of estimators that are parts of it."""
+    nested = classes.values() if cls._nested else ()
+    return names_of_parameters(cls).union(*map(names_of_parameters, nested))
+
+
 def check_call(
     stored: StoredFile,
     cls: type[Any],
     estimator: type[Savable] | None,
+    names: set[str],
     handed_in: dict[str, Any],
 ) -> None:
     """Raise for what is handed in and is in the file, is no parameter, or breaks its rule."""
@@ -138,7 +148,7 @@ def check_call(
         )
     rules = rules_of(cls)
     for name, value in handed_in.items():
-        if name not in names_of_parameters(cls):
+        if name not in names:
             raise TypeError(f"{cls.__name__} has no parameter {name!r}.")
         if name not in stored.document["parts"] and name != "device":
             raise ValueError(
@@ -161,9 +171,11 @@ def is_built_in(name: str, value: Any) -> bool:
     return isinstance(value, str) or (value is None and name != "callbacks")
 
 
-def require_parts(parts: dict[str, Any], cls: type[Any], handed_in: dict[str, Any]) -> None:
+def require_parts(
+    parts: dict[str, Any], cls: type[Any], names: set[str], handed_in: dict[str, Any]
+) -> None:
     """Raise ValueError where parts of a file are missing, or are no parameters."""
-    unknown = sorted(parts.keys() - names_of_parameters(cls))
+    unknown = sorted(parts.keys() - names)
     if unknown:
         raise ValueError(
             f"it names parts {str(unknown)[:200]}, which {cls.__name__} has no parameters for"

@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,6 +20,9 @@ class Savable(ABC):
     It says by the methods below what its fitted state is: a dict in which classes of skae, torch
     and skorch are dicts of arrays and plain values.
     """
+
+    # Parameters and parts of the state that hold estimators of skae, which are saved with it.
+    _nested: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     @abstractmethod
@@ -71,8 +74,8 @@ class Savable(ABC):
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         ValueError
-            For a parameter that is not valid, or is called ``estimator``, and for an attribute of
-            yours that is no plain value.
+            For a parameter that is not valid, for one of a class of yours that is called
+            ``estimator``, and for an attribute of yours that is no plain value.
         OSError
             Where the file cannot be written; a file that was there stays.
 
