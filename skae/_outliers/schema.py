@@ -57,6 +57,7 @@ def check_member(where: str, member: Any, n: int) -> None:
     schema: Schema = {
         "model": of_an_autoencoder,
         "mean": array_of(k),
+        "axes": array_of(k, k, low=-1.001),
         "variances": positive_numbers(k),
         "error_variance": positive,
         "median": positive,
