@@ -249,6 +249,21 @@ def test_refit_leaves_out_what_the_first_fit_flags():
     assert (twice.predict(both) == -1).sum() == 40
 
 
+def test_rows_that_calibrate_have_no_part_in_a_second_fit_either():
+    X = gaussian_rows(40)
+    once = AutoEncoderOutlierDetector(
+        AutoEncoder(3, hidden_layer_sizes=(), **QUICK), false_alarm_rate=0.3, random_state=0
+    )
+    twice = clone(once).set_params(refit=True)
+    judges = [len(detector.fit(X).calibration_scores_) for detector in (once, twice)]
+    assert judges == [10, 10]
+    # With nine validation rows left, all ten stay: the fit does not choose others.
+    trains = twice.estimator_.n_samples_ - 10
+    assert 20 <= trains < 30
+    again = np.sort(twice.score_samples(X))
+    assert np.isin(twice.calibration_scores_.round(4), again.round(4)).all()
+
+
 # -- several autoencoders ----------------------------------------------------------------------
 
 

@@ -166,6 +166,8 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         if self.refit:
             scores = self._score(source) if scores is None else scores
             kept = scores >= self.offset_
+            if kept[split.validation].sum() < MIN_VALIDATION:
+                kept[split.validation] = True
             some = None if numbers is None else numbers[kept]
             self._fit_members(source.subset(np.flatnonzero(kept)), some, remaining(split, kept))
             self._set_threshold(source, judges, None)
@@ -262,13 +264,11 @@ def independent_rows(
     return chosen
 
 
-def remaining(split: Split, kept: NDArray[np.bool_]) -> Split | None:
-    """Return a split of the rows that are kept, by their new positions; None where few validate."""
+def remaining(split: Split, kept: NDArray[np.bool_]) -> Split:
+    """Return the split of the rows that are kept, by their new positions."""
     position = np.cumsum(kept) - 1
     trains, validates = kept[split.training], kept[split.validation]
     training, validation = split.training[trains], split.validation[validates]
-    if 0 < len(validation) < MIN_VALIDATION:
-        return None
     _, groups = np.unique(split.groups[validates], return_inverse=True)
     return replace(
         split,

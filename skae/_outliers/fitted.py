@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from skae._data.checks import has_missing, read_rows
+from skae._data.checks import read_rows
 from skae._data.sources import Array, Source
 from skae._estimator.environment import snapshot
 from skae._estimator.missing import Observed, warn_of_empty_rows
@@ -18,7 +18,7 @@ from skae._outliers.calibration import adjusted, p_values, threshold_of_alarms
 from skae._outliers.contributions import contributions, require_pandas
 from skae._outliers.member import Member, in_use
 from skae._outliers.saved import SavedDetector
-from skae._outliers.scaling import scaled_for_use
+from skae._outliers.scaling import lacks_values, scaled_for_use
 
 # What `explain` tells: the whole score, what the reconstruction misses, or what the code has.
 PARTS = ("all", "residual", "code")
@@ -296,7 +296,7 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
     def _rows(self, X: Any) -> Source:
         """Return new rows as the autoencoders see them, but for what fills missing values."""
         source = scaled_for_use(read_rows(self, X, fitting=False), self.scale_)
-        if has_missing(source):
+        if lacks_values(source):
             warn_of_empty_rows(Observed.of(source), "they are taken for the mean")
         return source
 

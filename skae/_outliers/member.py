@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skae._data.checks import has_missing
 from skae._data.sources import Array, FilledSource, Source
 from skae._data.split import Split
 from skae._data.sums.moments import Moments
 from skae._estimator.environment import all_at_once, as_if_alone
 from skae._estimator.jobs.job import Job
 from skae._estimator.missing import filler_of
+from skae._outliers.scaling import lacks_values
 from skae._start.floor import PCAFloor
 from skae._start.pca import PCA, fit_pca
 from skae.functional import outlier_distance
@@ -140,7 +140,7 @@ def passes(model: Any, source: Source) -> Iterator[tuple[slice, Tensor, Tensor]]
 
 def in_use(model: Any, source: Source) -> Source:
     """Return scaled rows as a fitted autoencoder sees new ones: missing values filled."""
-    if not has_missing(source):
+    if not lacks_values(source):
         return source
     return FilledSource(source, filler_of(model))
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from skae._data.checks import has_missing
 from skae._data.sources import Array, ArraySource, Source, SparseSource, StoredSource
 
 # Features have different units where the largest standard deviation is more than so many times the
@@ -80,3 +81,9 @@ def scaled_for_use(source: Source, scale: Array | None) -> Source:
 def divided(table: Any, scale: Array) -> Any:
     """Return a sparse table whose columns are divided by numbers."""
     return sparse.csr_array(table @ sparse.diags_array((1 / scale).astype(table.dtype)))
+
+
+def lacks_values(source: Source) -> bool:
+    """Tell whether values are missing in a table of which a source has rows, divided or not."""
+    table = source.table
+    return has_missing(table.source if isinstance(table, ScaledTable) else source)
