@@ -550,6 +550,7 @@ def test_a_display_of_outliers_takes_pipelines_and_searches(frame):
         (0.0, 0.0, "0 (0)"),
         (2e-7, 1e9, "2e−07 (1e+09)"),
         (np.nan, 2.345, "missing (2.35)"),
+        (np.nan, -3821.4, "missing (−3821)"),
     ],
 )
 def test_a_value_is_told_beside_its_reconstruction(value, other, text):

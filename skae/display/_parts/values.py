@@ -23,4 +23,7 @@ def beside(value: float, other: float) -> str:
 
 def number(value: float, digits: int) -> str:
     """Return a number with some significant digits, and a minus as wide as a plus."""
-    return f"{value:.{digits}g}".replace("-", "−")
+    text = f"{value:.{digits}g}"
+    if "e+" in text and abs(value) < 1e7:
+        text = f"{value:.0f}"
+    return text.replace("-", "−")
