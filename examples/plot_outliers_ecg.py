@@ -9,9 +9,9 @@ part of the beat is to blame.
 # %%
 # Beats
 # -----
-# Where the environment variable ``SKAE_DATA`` names a folder with ``ecg5000/ecg5000.npz``, these are
-# a patient's beats, marked as normal or not. Otherwise they are made up: a spike and a wave after
-# it, which points down in odd beats.
+# Where the environment variable ``SKAE_DATA`` names a folder with ``ecg5000/ecg5000.npz``, these
+# are a patient's beats, marked as normal or not. Otherwise they are made up: a spike and a wave
+# after it, which points down in odd beats.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -40,13 +40,14 @@ else:
 X_rest, X_test, rest_is_odd, is_odd = train_test_split(X, is_odd, random_state=0, stratify=is_odd)
 detector = AutoEncoderOutlierDetector(false_alarm_rate=0.05, standardize=False, random_state=0)
 is_alarm = detector.fit(X_rest[~rest_is_odd]).predict(X_test) == -1
-print(f"alarms: {is_alarm[is_odd].mean():.1%} of odd beats, {is_alarm[~is_odd].mean():.1%} of others")
+print(f"alarms: {is_alarm[is_odd].mean():.1%} of the odd beats,", end=" ")
+print(f"{is_alarm[~is_odd].mean():.1%} of the normal ones")
 
 # %%
 # Where in the beat?
 # ------------------
-# The shares of a beat's score add up to 1: here they are added up over each fifth of the beat, and
-# averaged over the alarms that are right. The pictures are of the oddest beat and of an ordinary one.
+# The shares of a beat's score add up to 1. Here they are summed over each fifth of the beat, and
+# averaged over the alarms that are right. The pictures show the oddest beat and an ordinary one.
 shares = detector.explain(X_test[is_alarm & is_odd]).to_numpy().mean(axis=0)
 print("share of each fifth of the beat:", shares.reshape(5, -1).sum(axis=1).round(2))
 scores = detector.score_samples(X_test)

@@ -1,8 +1,8 @@
 """Which values of my table are wrong?
-====================================
+===================================
 
-In some rows two values have changed places. Each is one that its column may have, so that a check of
-columns one by one finds few. ``AutoEncoderOutlierDetector`` knows from good rows which values go
+In some rows two values have changed places. Each is one that its column may have, so that a check
+of columns one by one finds few. ``AutoEncoderOutlierDetector`` knows from good rows which values go
 together: it tells which rows are odd, and which features make them so.
 """
 
@@ -47,8 +47,8 @@ print("largest share:", blamed.value_counts().to_dict())
 # %%
 # A list of rows to look at
 # -------------------------
-# ``adjust="bh"`` makes a list for a whole set: in the mean, a share of at most 0.1 of the rows whose
-# adjusted p-value is at most 0.1 are false alarms. The picture is of the oddest of the wrong rows.
+# ``adjust="bh"`` makes a list for a whole set: of the rows whose adjusted p-value is at most 0.1, a
+# share of at most 0.1 are false alarms in the mean. The picture shows the oddest wrong row.
 is_listed = detector.p_values(X_new, adjust="bh") <= 0.1
 print(f"listed: {is_listed.sum()} rows, of which {is_wrong[is_listed].sum()} are wrong")
 OutlierDisplay.from_estimator(detector, X_new[is_wrong], n_features=6)
