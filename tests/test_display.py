@@ -470,7 +470,7 @@ def test_reconstructions_of_a_detector_are_in_units_of_x(wine):
     detector, X = wine
     made = OutlierDisplay.from_estimator(detector, X, row=0)
     scale, first = detector.scale_, detector.estimators_[0]
-    x_hat = first.inverse_transform(first.transform(X[:1].to_numpy() / scale)) * scale
+    x_hat = first.inverse_transform(first.transform(X[:1] / scale)) * scale
     np.testing.assert_allclose(made.reconstructions, x_hat, rtol=1e-6)
     assert np.abs(made.reconstructions - made.rows)[0, -1] < 500  # proline, up to 1,680
 

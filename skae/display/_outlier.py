@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skae._data.sources import Array
+from skae._data.sources import Array, Source
 from skae._estimator.parameters.rules import check_argument, integer
 from skae._outliers.calibration import p_values
 from skae.display._base import COLOURS, LINE, OF_MODEL, OF_ROWS, import_pyplot, several_axes
@@ -170,10 +170,11 @@ class OutlierDisplay:
         scores = detector._score(scaled)
         positions = choose_rows(row, scores)
         given = np.concatenate([seen.given(slice(i, i + 1)) for i in positions.tolist()])
-        residual, code = detector._shares(scaled.subset(positions))
+        shown = scaled.subset(positions)
+        residual, code = detector._shares(shown)
         display = cls(
             rows=given,
-            reconstructions=reconstruct(detector, given),
+            reconstructions=reconstruct(detector, shown),
             residual_shares=residual,
             code_shares=code,
             scores=scores[positions],
@@ -327,10 +328,9 @@ class OutlierDisplay:
         bar.set_label("share of the score")
 
 
-def reconstruct(detector: Any, given: Array) -> Array:
-    """Return what the first autoencoder of a detector makes of rows, in units of X."""
-    scale = 1.0 if detector.scale_ is None else detector.scale_
-    codes = np.asarray(detector.estimator_.transform(given / scale))
+def reconstruct(detector: Any, scaled: Source) -> Array:
+    """Return what the first autoencoder of a detector makes of scaled rows, in units of X."""
+    codes = np.asarray(detector.estimator_.transform(scaled))
     decoded = np.asarray(detector.estimator_.inverse_transform(codes), dtype=np.float64)
-    x_hat: Array = decoded * scale
+    x_hat: Array = decoded * (1.0 if detector.scale_ is None else detector.scale_)
     return x_hat
