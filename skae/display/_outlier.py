@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from skae._data.sources import Array, Source
 from skae._estimator.parameters.rules import check_argument, integer
 from skae._outliers.calibration import p_values
+from skae._outliers.member import in_use
 from skae.display._base import COLOURS, LINE, OF_MODEL, OF_ROWS, import_pyplot, several_axes
 from skae.display._fitted import (
     SeenRows,
@@ -313,7 +314,7 @@ class OutlierDisplay:
         pairs = np.stack([self.rows, self.reconstructions], axis=1)
         left = mosaic(plt, pairs, self.image_shape, self.limits, cmap)
         shares = self._shares().reshape(n, 1, height * width, -1).sum(axis=-1)
-        most = float(np.nanmax(shares, initial=0.0))
+        most = float(np.nanmax(shares, initial=0.0)) or 1.0
         right = mosaic(plt, shares, (height, width), (0.0, most), "viridis")
         gap = np.ones((len(left), 1, 4))
         picture = np.concatenate([left, gap, right], axis=1)
@@ -330,7 +331,8 @@ class OutlierDisplay:
 
 def reconstruct(detector: Any, scaled: Source) -> Array:
     """Return what the first autoencoder of a detector makes of scaled rows, in units of X."""
-    codes = np.asarray(detector.estimator_.transform(scaled))
-    decoded = np.asarray(detector.estimator_.inverse_transform(codes), dtype=np.float64)
+    model = detector.estimator_
+    codes = np.asarray(model.transform(in_use(model, scaled)))
+    decoded = np.asarray(model.inverse_transform(codes), dtype=np.float64)
     x_hat: Array = decoded * (1.0 if detector.scale_ is None else detector.scale_)
     return x_hat
