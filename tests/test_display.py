@@ -1,5 +1,6 @@
 """Displays: they show the numbers that they say they show, wherever they are drawn."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from estimators import ESTIMATORS, SHORT, fit_trained, make_spots, trains
 from scipy import sparse
+from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -24,30 +26,42 @@ from skae.display import (
     LatentSpaceDisplay,
     LatentTraversalDisplay,
     LearningCurveDisplay,
+    OutlierDisplay,
     ReconstructionDisplay,
     ReconstructionErrorDisplay,
 )
+from skae.display._parts.pictures import UNKNOWN
+from skae.display._parts.values import beside
 
 IMAGES = {"image_shape": (8, 8)}
 KINDS = ["images", "curves", "table"]
 
 
 def make_display(display, model, X, **options):
-    """Make a display of any class."""
+    """Make a display of any class, of outliers by a detector of an autoencoder."""
+    if display is OutlierDisplay and isinstance(model, tuple(ESTIMATORS)):
+        model = detector_of(model).fit(X) if hasattr(model, "net_") else detector_of(model)
     if display is LearningCurveDisplay:
         return display.from_estimator(model)
     return display.from_estimator(model, X, **options)
+
+
+def detector_of(model):
+    """Return a detector around an autoencoder, for rows of one unit."""
+    return skae.AutoEncoderOutlierDetector(model, standardize=False, false_alarm_rate=0.1)
 
 
 DISPLAYS = [
     LatentSpaceDisplay,
     LatentTraversalDisplay,
     LearningCurveDisplay,
+    OutlierDisplay,
     ReconstructionDisplay,
     ReconstructionErrorDisplay,
 ]
 OF_ROWS = [d for d in DISPLAYS if d is not LearningCurveDisplay]
 OF_RECONSTRUCTIONS = [d for d in OF_ROWS if d is not LatentSpaceDisplay]
+OF_AUTOENCODERS = [d for d in OF_ROWS if d is not OutlierDisplay]
 
 
 @pytest.fixture(autouse=True)
@@ -100,17 +114,17 @@ def test_each_display_shows_each_estimator_in_one_figure(display, estimator, tra
 def test_each_display_shows_images_curves_and_tables(display, kind, trained, spots):
     shape = IMAGES if kind == "images" else {}
     model = trained(trains(skae.AutoEncoder))
-    made = display.from_estimator(model, spots, kind=kind, **shape)
+    made = make_display(display, model, spots, kind=kind, **shape)
     assert made.kind == kind
     made.figure_.canvas.draw()
-    assert display.from_estimator(model, spots).kind == "curves"  # 64 features without names
-    assert display.from_estimator(model, spots, **IMAGES).kind == "images"
+    assert make_display(display, model, spots).kind == "curves"  # 64 features without names
+    assert make_display(display, model, spots, **IMAGES).kind == "images"
 
 
 @pytest.mark.parametrize("display", OF_RECONSTRUCTIONS)
 def test_displays_take_the_shape_of_images_from_the_autoencoder(display, trained, spots):
     model = trained(trains(skae.AutoEncoder, image_shape=(8, 8), hidden_layer_sizes=(4, 6)))
-    assert display.from_estimator(model, spots).image_shape == (8, 8)
+    assert make_display(display, model, spots).image_shape == (8, 8)
 
 
 @pytest.mark.parametrize("display", OF_RECONSTRUCTIONS)
@@ -118,13 +132,13 @@ def test_displays_name_features_by_the_names_of_a_frame(display, frame):
     for X in (frame, frame.rename(columns={"pixel 27": "a$ in $X_1^" + "a" * 60})):
         model = trains(skae.AutoEncoder, 4).fit(X)
         assert model.best_iter_ > 0
-        made = display.from_estimator(model, X)
+        made = make_display(display, model, X)
         made.figure_.canvas.draw()
         assert any(text.startswith("pixel ") for text in texts(made.figure_))
-        assert max(map(len, texts(made.figure_))) < 30
+        assert max(map(len, texts(made.figure_))) < (40 if display is OutlierDisplay else 30)
 
 
-@pytest.mark.parametrize("display", OF_ROWS)
+@pytest.mark.parametrize("display", OF_AUTOENCODERS)
 def test_displays_of_a_pipeline_show_what_the_autoencoder_sees(display, frame):
     pipeline = make_pipeline(StandardScaler(), trains(skae.AutoEncoder, 4)).fit(frame)
     scaled = pipeline[0].transform(frame)
@@ -143,7 +157,7 @@ def test_displays_of_a_pipeline_show_what_the_autoencoder_sees(display, frame):
 def test_displays_show_sparse_rows_as_dense_ones(display):
     X = np.where(np.random.default_rng(0).uniform(size=(200, 30)) < 0.1, 1.0, 0.0)
     model = skae.AutoEncoder(2, init="random", **SHORT).fit(X)
-    dense, ours = (display.from_estimator(model, rows) for rows in (X, sparse.csr_array(X)))
+    dense, ours = (make_display(display, model, rows) for rows in (X, sparse.csr_array(X)))
     for name in NUMBERS:
         if hasattr(ours, name):
             numbers = getattr(ours, name), getattr(dense, name)
@@ -155,7 +169,7 @@ def test_displays_show_sparse_rows_as_dense_ones(display):
 def test_displays_show_rows_with_missing_values(display, kind, gaps):
     model, X = gaps
     shape = IMAGES if kind == "images" else {}
-    made = display.from_estimator(model, X, kind=kind, **shape)
+    made = make_display(display, model, X, kind=kind, **shape)
     made.figure_.canvas.draw()
     for name in ("reconstructions", "pca_reconstructions", "feature_errors", "row_errors"):
         assert np.isfinite(getattr(made, name, 0.0)).all()
@@ -164,7 +178,7 @@ def test_displays_show_rows_with_missing_values(display, kind, gaps):
 @pytest.mark.parametrize("display", OF_ROWS)
 def test_displays_show_frames_where_transform_returns_frames(display, frame):
     model = trains(skae.AutoEncoder).set_output(transform="pandas").fit(frame)
-    display.from_estimator(model, frame)
+    make_display(display, model, frame)
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
@@ -173,6 +187,10 @@ def test_displays_of_pca_say_what_they_need_or_show_it(display, spots):
     if display is LearningCurveDisplay:
         with pytest.raises(ValueError, match="PCA, which has no loss_curve_"):
             display.from_estimator(pca)
+        return
+    if display is OutlierDisplay:
+        with pytest.raises(ValueError, match="PCA, which has no p_values; pass a fitted AutoEnc"):
+            display.from_estimator(pca, spots)
         return
     made = display.from_estimator(pca, spots)
     if display is ReconstructionErrorDisplay:
@@ -409,6 +427,136 @@ def test_bars_are_the_errors_of_the_worst_features(trained, spots):
     assert [bar.get_width() for bar in pcas] == list(made.pca_feature_errors[worst])
 
 
+# -- why rows are outliers ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wine():
+    """Wines, one of which has a value missing and another too large, and a detector of them."""
+    pytest.importorskip("pandas")
+    X, _ = load_wine(return_X_y=True, as_frame=True)
+    detector = skae.AutoEncoderOutlierDetector(random_state=0, n_estimators=2).fit(X)
+    X.loc[7, "hue"], X.loc[7, "alcohol"] = 3.5, np.nan
+    return detector, X
+
+
+def test_the_oddest_row_is_shown_with_its_score_and_shares(wine):
+    detector, X = wine
+    made = OutlierDisplay.from_estimator(detector, X)
+    scores = detector.score_samples(X)
+    assert list(made.positions) == [scores.argmin()] == [7]
+    np.testing.assert_allclose(made.scores, [scores.min()])
+    np.testing.assert_array_equal(made.p_values, detector.p_values(X[7:8]))
+    assert list(made.are_outliers) == [True]
+    for part in ("residual", "code"):
+        shares = detector.explain(X[7:8], part=part).to_numpy()
+        np.testing.assert_allclose(getattr(made, f"{part}_shares"), shares, atol=1e-6)
+    title = made.axes_[0, 0].get_title()
+    assert re.fullmatch(r"row 7: score −\d+(\.\d)?, p = 0\.022, an outlier", title)
+
+
+def test_rows_that_are_named_are_shown_and_told_whether_they_are_outliers(wine):
+    detector, X = wine
+    made = OutlierDisplay.from_estimator(detector, X, row=[5, 7, 60])
+    np.testing.assert_array_equal(made.rows, X.to_numpy()[[5, 7, 60]])
+    np.testing.assert_array_equal(made.are_outliers, detector.predict(X.iloc[[5, 7, 60]]) < 0)
+    ends = [ax.get_title().split(", ")[-1] for ax in made.axes_.flat[:3]]
+    assert ends[:2] == ["no outlier", "an outlier"]
+    assert not made.axes_.flat[3].axison
+    assert list(OutlierDisplay.from_estimator(detector, X, row=5).positions) == [5]
+
+
+def test_reconstructions_of_a_detector_are_in_units_of_x(wine):
+    detector, X = wine
+    made = OutlierDisplay.from_estimator(detector, X, row=0)
+    scale, first = detector.scale_, detector.estimators_[0]
+    x_hat = first.inverse_transform(first.transform(X[:1] / scale)) * scale
+    np.testing.assert_allclose(made.reconstructions, x_hat, rtol=1e-6)
+    assert np.abs(made.reconstructions - made.rows)[0, -1] < 500  # proline, up to 1,680
+
+
+def test_bars_are_the_largest_shares_and_labels_say_the_values(wine):
+    detector, X = wine
+    made = OutlierDisplay.from_estimator(detector, X, n_features=4)
+    panel = made.axes_[0, 0]
+    residual, code = panel.containers
+    shares = detector.explain(X[7:8]).loc[7].sort_values(ascending=False)
+    widths = [a.get_width() + b.get_width() for a, b in zip(residual, code, strict=True)]
+    np.testing.assert_allclose(widths, shares[:4], atol=1e-6)
+    labels = [t.get_text() for t in panel.get_yticklabels()]
+    assert [label.split()[0] for label in labels] == list(shares.index[:4])
+    assert shares.index[0] == "hue"
+    assert labels[0].startswith("hue  3.50 (")
+    assert panel.get_ylabel().startswith("4 of 13 features")
+
+
+def test_missing_values_are_gaps_without_a_share(wine, gaps):
+    detector, X = wine
+    made = OutlierDisplay.from_estimator(detector, X, n_features=13)
+    label = made.axes_[0, 0].get_yticklabels()[-1].get_text()
+    assert label.startswith("alcohol  missing (")
+    assert made.residual_shares[0, 0] == made.code_shares[0, 0] == 0
+    model, X = gaps
+    detector = detector_of(model).fit(X)
+    made = OutlierDisplay.from_estimator(detector, X, row=0, kind="curves")
+    np.testing.assert_array_equal(made.axes_[0, 0].lines[0].get_ydata(), X[0])
+    made = OutlierDisplay.from_estimator(detector, X, row=0, **IMAGES)
+    picture = made.axes_[0, 0].images[0].get_array()
+    blue = np.isclose(picture, UNKNOWN).all(axis=-1)
+    np.testing.assert_array_equal(blue[:8, :8], np.isnan(X[0]).reshape(8, 8))
+    np.testing.assert_array_equal(blue[:8, 18:], np.isnan(X[0]).reshape(8, 8))
+    assert not blue[:, 8:18].any()
+
+
+def test_curves_have_their_shares_below_and_images_beside_them(trained, spots):
+    detector = detector_of(trained(trains(skae.AutoEncoder))).fit(spots)
+    made = OutlierDisplay.from_estimator(detector, spots, row=[3, 4])
+    assert made.axes_.shape == (2, 2)
+    row, x_hat = made.axes_[0, 1].lines
+    np.testing.assert_array_equal(row.get_ydata(), spots[4])
+    np.testing.assert_array_equal(x_hat.get_ydata(), made.reconstructions[1])
+    shares = made.residual_shares[1] + made.code_shares[1]
+    top = max(area.get_paths()[0].vertices[:, 1].max() for area in made.axes_[1, 1].collections)
+    assert top == pytest.approx(shares.max())
+    made = OutlierDisplay.from_estimator(detector, spots, row=4, **IMAGES)
+    picture = made.axes_[0, 0].images[0].get_array()
+    assert picture.shape == (8, 3 * 9 - 1, 4)
+    assert np.corrcoef(picture[:, :8, 0].ravel(), spots[4])[0, 1] > 0.999
+    brightest = picture[:, 18:, :3].sum(axis=-1).ravel()
+    assert brightest.argmax() == shares.argmax()
+
+
+def test_a_display_of_outliers_takes_pipelines_and_searches(frame):
+    pipeline = make_pipeline(StandardScaler(), detector_of(trains(skae.AutoEncoder, 4)))
+    pipeline.fit(frame)
+    ours = OutlierDisplay.from_estimator(pipeline, frame)
+    of_detector = OutlierDisplay.from_estimator(pipeline[1], pipeline[0].transform(frame))
+    for name in ("rows", "reconstructions", "residual_shares", "code_shares", "scores"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(of_detector, name))
+    assert ours.feature_names[0] == "pixel 0"
+    grid = {"autoencoderoutlierdetector__estimator__n_components": [2]}
+    scoring = lambda detector, X: detector.decision_function(X).mean()  # noqa: E731
+    search = GridSearchCV(pipeline, grid, scoring=scoring, cv=2)
+    OutlierDisplay.from_estimator(search.fit(frame), frame)
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "text"),
+    [
+        (5.08, 3.456, "5.08 (3.46)"),
+        (1013.25, 1013.42, "1013.2 (1013.4)"),
+        (465, 622.4, "465 (622)"),
+        (-0.5, 0.0, "−0.500 (0.000)"),
+        (0.0, 0.0, "0 (0)"),
+        (2e-7, 1e9, "2e−07 (1e+09)"),
+        (np.nan, 2.345, "missing (2.35)"),
+        (np.nan, -3821.4, "missing (−3821)"),
+    ],
+)
+def test_a_value_is_told_beside_its_reconstruction(value, other, text):
+    assert beside(value, other) == text
+
+
 # -- how a training went ------------------------------------------------------------------------
 
 
@@ -530,7 +678,16 @@ def test_displays_refuse_what_is_not_fitted_or_no_autoencoder(display, spots):
         ),
         ([LatentTraversalDisplay], {"steps": [1, 0]}, "a sequence of numbers in increasing order"),
         ([LatentTraversalDisplay], {"steps": 5}, "a sequence of numbers in increasing order"),
-        ([LatentTraversalDisplay], {"row": 240}, "row=240 is no row of X, which has 240"),
+        (
+            [LatentTraversalDisplay, OutlierDisplay],
+            {"row": 240},
+            "row=240 is no row of X, which has 240",
+        ),
+        ([OutlierDisplay], {"row": [0, 240]}, "names rows that X, with 240 rows, does not"),
+        ([OutlierDisplay], {"row": -1}, "row=-1 is not valid: expected int >= 0, the position"),
+        ([OutlierDisplay], {"row": []}, "is not valid: expected int >= 0, the position"),
+        ([OutlierDisplay], {"row": [0.5]}, "is not valid: expected int >= 0, the position"),
+        ([OutlierDisplay], {"n_features": 0}, "n_features=0 is not valid: expected int >= 1"),
     ],
 )
 def test_arguments_that_are_not_valid_are_refused_before_a_figure_is_made(
@@ -538,7 +695,7 @@ def test_arguments_that_are_not_valid_are_refused_before_a_figure_is_made(
 ):
     for display in displays:
         with pytest.raises(ValueError, match=error):
-            display.from_estimator(trained(trains(skae.AutoEncoder)), spots, **options)
+            make_display(display, trained(trains(skae.AutoEncoder)), spots, **options)
         assert not plt.get_fignums()
 
 

@@ -33,6 +33,7 @@ PAGES = [
     "docs/long_fits.md",
     "docs/new_autoencoder.md",
     "docs/out_of_python.md",
+    "docs/outliers.md",
     "docs/reading_scores.md",
     "docs/real_data.md",
     "docs/reproducibility.md",

@@ -19,6 +19,8 @@ DEMO = "plot_pca_vs_autoencoder.py"  # `make demo`, which has options
 NEEDS = {
     "plot_deploy.py": ("onnx", "onnxruntime"),
     "plot_displays.py": ("pandas",),
+    "plot_outliers_ecg.py": ("pandas",),
+    "plot_outliers_table.py": ("pandas",),
     "plot_pipeline.py": ("pandas",),
     "plot_tracking.py": ("pandas",),
 }

@@ -97,7 +97,8 @@ class ReconstructionScores(FittedAutoEncoder):
         """Return minus the error of every row's reconstruction.
 
         That is Σₖ (x̂ₖ − xₖ)² where ``loss="squared_error"``; otherwise what the reconstruction
-        costs in the loss more than a perfect one.
+        costs in the loss more than a perfect one. How unusual the code is has no part in it: a row
+        far from all others scores high if its reconstruction is good.
 
         Parameters
         ----------
@@ -111,6 +112,10 @@ class ReconstructionScores(FittedAutoEncoder):
             ones, in nats for cross-entropy and counts; the higher, the more normal the row.
             float64 in any case where ``scale_`` is below 1e-15 or above 1e15, whose squares float32
             cannot hold.
+
+        See Also
+        --------
+        skae.AutoEncoderOutlierDetector : Finds outliers by this error and by the code together.
 
         Examples
         --------

@@ -11,6 +11,7 @@ from skae.display._components import ComponentsDisplay
 from skae.display._latent_space import LatentSpaceDisplay
 from skae.display._latent_traversal import LatentTraversalDisplay
 from skae.display._learning_curve import LearningCurveDisplay
+from skae.display._outlier import OutlierDisplay
 from skae.display._reconstruction import ReconstructionDisplay
 from skae.display._reconstruction_error import ReconstructionErrorDisplay
 
@@ -19,6 +20,7 @@ __all__ = [
     "LatentSpaceDisplay",
     "LatentTraversalDisplay",
     "LearningCurveDisplay",
+    "OutlierDisplay",
     "ReconstructionDisplay",
     "ReconstructionErrorDisplay",
 ]

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._data.checks import read_rows
 from skae._data.sources import Array, Source
 from skae._estimator.missing import rows_for_use
-from skae._estimator.parameters.rules import Rule, check_argument
+from skae._estimator.parameters.rules import Rule, check_argument, integer
 
 # Names of features are cut to so many characters.
 LONGEST = 22
@@ -25,6 +25,20 @@ components_rule = Rule(
         and np.asarray(value).dtype.kind in "iu"
         and min(value) >= 0
         and len({int(i) for i in value}) == len(value)
+    ),
+)
+
+row_rule = Rule(
+    "int >= 0, the position of a row, a sequence of them, or None",
+    lambda value: (
+        value is None
+        or integer(0).allows(value)
+        or (
+            np.ndim(value) == 1
+            and len(value) > 0
+            and np.asarray(value).dtype.kind in "iu"
+            and min(value) >= 0
+        )
     ),
 )
 
@@ -49,13 +63,13 @@ def last_step(estimator: Any) -> Any:
     return model
 
 
-def require(model: Any, *names: str) -> None:
+def require(model: Any, *names: str, instead: str = "autoencoder") -> None:
     """Raise ValueError where a model lacks what a display shows of it."""
     missing = [name for name in names if not hasattr(model, name)]
     if missing:
         raise ValueError(
             f"estimator is, or ends in, {type(model).__name__}, which has no {missing[0]}; pass "
-            "a fitted autoencoder, or a pipeline that ends in one, such as pipeline[:-1]."
+            f"a fitted {instead}, or a pipeline that ends in one, such as pipeline[:-1]."
         )
 
 
@@ -68,42 +82,42 @@ class Statistics:
     limits: tuple[float, float]
 
 
-class Rows:
-    """Rows of a user, as the autoencoder sees them: after the steps before it in a pipeline.
+class SeenRows:
+    """Rows of a user, as the last step of a pipeline sees them: after the steps before it.
 
     Parameters
     ----------
-    estimator : fitted autoencoder, or pipeline or search that ends in one
+    estimator : fitted model, or pipeline or search that ends in one
     X : table of shape (n_samples, n_features)
-        Of any kind that ``transform`` takes.
+        Of any kind that the model takes.
 
     Attributes
     ----------
     model : estimator
-        The autoencoder.
+        The last step.
+    X : table of shape (n_samples, n_features)
+        What the steps before it make of X.
     source : Source
-        The rows, whose missing values are filled when they are read.
-    codes : ndarray of shape (n_rows, n_components)
+        The rows; missing values are filled when they are read, where the model can fill them.
     names : list of str or None
         Names of the features, where they have any.
     """
 
     def __init__(self, estimator: Any, X: Any) -> None:
         self.model = last_step(estimator)
-        require(self.model, "transform", "inverse_transform")
         self.before = steps_before(best_of(estimator))
-        X = self.seen_by_model(X)
-        self.codes: Array = np.asarray(self.model.transform(X))
-        self.source = self._read(X)
+        self.X = self.seen_by_model(X)
+        self.source = self._read(self.X)
         self.names = self._find_names()
 
-    def seen_by_model(self, X: Any) -> Any:
-        """Return what the steps before the autoencoder make of a table."""
-        return X if self.before is None else self.before.transform(X)
+    @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        """Shape of the images that rows are to the autoencoder, that of a detector too."""
+        return getattr(getattr(self.model, "estimator_", self.model), "image_shape", None)
 
-    def train(self, X_train: Any) -> Source:
-        """Return other rows, as the autoencoder sees them."""
-        return self._read(self.seen_by_model(X_train))
+    def seen_by_model(self, X: Any) -> Any:
+        """Return what the steps before the model make of a table."""
+        return X if self.before is None else self.before.transform(X)
 
     def _read(self, X: Any) -> Source:
         if hasattr(self.model, "_gaussian"):
@@ -119,24 +133,9 @@ class Rows:
                 return None
         return None if names is None else [str(name) for name in names]
 
-    def parts(self) -> Iterator[tuple[slice, Array, Array]]:
-        """Yield rows part by part: which they are, as they were given, and reconstructed."""
-        for rows, _ in self.source.parts():
-            yield rows, self.given(rows), self.decode(self.codes[rows])
-
     def given(self, rows: slice) -> Array:
         """Return rows as they were given: what is missing is NaN."""
         return np.asarray(self.source.given(rows), dtype=np.float64)
-
-    def decode(self, codes: Array) -> Array:
-        """Return what the decoder makes of codes."""
-        return np.asarray(self.model.inverse_transform(codes), dtype=np.float64)
-
-    def take(self, positions: NDArray[np.int64]) -> tuple[Array, Array, Array]:
-        """Return rows as they were given, as they were filled, and reconstructed."""
-        given = np.concatenate([self.given(slice(i, i + 1)) for i in positions.tolist()])
-        filled = np.asarray(self.source.take(positions), dtype=np.float64)
-        return given, filled, self.decode(self.codes[positions])
 
     def statistics(self) -> "Statistics":
         """Return statistics of the features, over the values that are known."""
@@ -153,6 +152,45 @@ class Rows:
             squares += np.nansum((self.given(rows) - mean) ** 2, axis=0)
         deviation = np.sqrt(squares / np.maximum(count, 1))
         return Statistics(mean, deviation, (float(low), float(high)))
+
+
+class Rows(SeenRows):
+    """Rows of a user, as the autoencoder sees them, and their codes.
+
+    Parameters
+    ----------
+    estimator : fitted autoencoder, or pipeline or search that ends in one
+    X : table of shape (n_samples, n_features)
+        Of any kind that ``transform`` takes.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_rows, n_components)
+    """
+
+    def __init__(self, estimator: Any, X: Any) -> None:
+        require(last_step(estimator), "transform", "inverse_transform")
+        super().__init__(estimator, X)
+        self.codes: Array = np.asarray(self.model.transform(self.X))
+
+    def train(self, X_train: Any) -> Source:
+        """Return other rows, as the autoencoder sees them."""
+        return self._read(self.seen_by_model(X_train))
+
+    def parts(self) -> Iterator[tuple[slice, Array, Array]]:
+        """Yield rows part by part: which they are, as they were given, and reconstructed."""
+        for rows, _ in self.source.parts():
+            yield rows, self.given(rows), self.decode(self.codes[rows])
+
+    def decode(self, codes: Array) -> Array:
+        """Return what the decoder makes of codes."""
+        return np.asarray(self.model.inverse_transform(codes), dtype=np.float64)
+
+    def take(self, positions: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+        """Return rows as they were given, as they were filled, and reconstructed."""
+        given = np.concatenate([self.given(slice(i, i + 1)) for i in positions.tolist()])
+        filled = np.asarray(self.source.take(positions), dtype=np.float64)
+        return given, filled, self.decode(self.codes[positions])
 
 
 def steps_before(estimator: Any) -> Any:
@@ -189,3 +227,15 @@ def choose_components(components: Any, n_components: int, most: int) -> list[int
             f"{n_components} is code {n_components - 1}."
         )
     return [int(i) for i in components]
+
+
+def choose_rows(row: Any, scores: Array) -> NDArray[np.int64]:
+    """Return the positions of the rows to show, by default the oddest, or raise ValueError."""
+    if row is None:
+        return np.array([scores.argmin()], dtype=np.int64)
+    n = len(scores)
+    if np.ndim(row) == 0 and row >= n:
+        raise ValueError(f"row={row!r} is no row of X, which has {n}.")
+    if np.max(row) >= n:
+        raise ValueError(f"row={row!r} names rows that X, with {n} rows, does not have.")
+    return np.atleast_1d(row).astype(np.int64)

@@ -1,1 +1,1 @@
-"""What several displays draw: PCA beside a model, rows as pictures, y as colours."""
+"""What several displays draw: PCA beside a model, rows as pictures, y as colours, numbers."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from skae._data.sources import Array
 from skae._estimator.parameters.rules import check_argument, image_shape_rule, options
-from skae.display._fitted import Rows
+from skae.display._fitted import SeenRows
 
 KINDS = ("auto", "images", "curves", "table")
 # At least so many features without names are taken for the points of a curve.
@@ -16,7 +16,7 @@ MANY_FEATURES = 50
 UNKNOWN = (0.34, 0.71, 0.91, 1.0)
 
 
-def choose_kind(kind: str, image_shape: Any, seen: Rows) -> tuple[str, tuple[int, ...] | None]:
+def choose_kind(kind: str, image_shape: Any, seen: SeenRows) -> tuple[str, tuple[int, ...] | None]:
     """Return how rows are shown, and the shape of images where they are that.
 
     Raises
@@ -28,7 +28,7 @@ def choose_kind(kind: str, image_shape: Any, seen: Rows) -> tuple[str, tuple[int
     check_argument("image_shape", image_shape, image_shape_rule)
     shape, n_features = image_shape, seen.source.n_features
     if shape is None:
-        shape = getattr(seen.model, "image_shape", None)
+        shape = seen.image_shape
     if kind == "images" and shape is None:
         raise ValueError(
             "kind='images' needs image_shape, such as (28, 28), which the autoencoder was not "
