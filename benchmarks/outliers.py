@@ -14,10 +14,10 @@ With --file the runs are kept in a file, and those that it has already are not m
 
 import argparse
 import json
-import statistics
 import time
 import warnings
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,9 @@ from skae import AutoEncoder, AutoEncoderOutlierDetector, VariationalAutoEncoder
 from skae.datasets import data_folder
 
 SETTINGS = ("mixed", "normal")
+QUALITY, SECONDS = ("auroc", "auprc"), ("fit", "score")
 RATES = (0.01, 0.05, 0.1)
-# The calibration rows that a rate of 1 % needs.
-ENOUGH = 99
+ENOUGH = 99  # rows that have to calibrate for a rate of 1 %
 MAIN = "detector"
 SPEED_TABLES = ("6_cardio", "12_fault", "30_satellite", "40_vowels", "27_PageBlocks", "35_SpamBase")
 
@@ -42,32 +42,25 @@ SPEED_TABLES = ("6_cardio", "12_fault", "30_satellite", "40_vowels", "27_PageBlo
 def of_pyod():
     """Return PyOD's detectors by name, as functions of a seed; none where it is not installed."""
     try:
-        from pyod.models.auto_encoder import AutoEncoder as PyODAutoEncoder
-        from pyod.models.ecod import ECOD
-        from pyod.models.iforest import IForest
-        from pyod.models.knn import KNN
-        from pyod.models.pca import PCA
-        from pyod.models.vae import VAE
+        from pyod.models import auto_encoder, ecod, iforest, knn, pca, vae
     except ImportError as error:
         print(f"PyOD's detectors are left out: {error}")
         return {}
     return {
-        "PyOD AutoEncoder": lambda seed: PyODAutoEncoder(verbose=0, random_state=seed),
-        "PyOD VAE": lambda seed: VAE(verbose=0, random_state=seed),
-        "PyOD KNN": lambda seed: KNN(method="mean", n_neighbors=5),
-        "PyOD PCA": lambda seed: PCA(random_state=seed),
-        "PyOD IForest": lambda seed: IForest(random_state=seed),
-        "PyOD ECOD": lambda seed: ECOD(),
+        "PyOD AutoEncoder": lambda seed: auto_encoder.AutoEncoder(verbose=0, random_state=seed),
+        "PyOD VAE": lambda seed: vae.VAE(verbose=0, random_state=seed),
+        "PyOD KNN": lambda seed: knn.KNN(method="mean", n_neighbors=5),
+        "PyOD PCA": lambda seed: pca.PCA(random_state=seed),
+        "PyOD IForest": lambda seed: iforest.IForest(random_state=seed),
+        "PyOD ECOD": lambda seed: ecod.ECOD(),
     }
 
 
-def peers():
-    return {
-        **of_pyod(),
-        "IsolationForest": lambda seed: IsolationForest(random_state=seed),
-        "LocalOutlierFactor": lambda seed: LocalOutlierFactor(novelty=True),
-        "OneClassSVM": lambda seed: OneClassSVM(),
-    }
+OF_SCIKIT_LEARN = {
+    "IsolationForest": lambda seed: IsolationForest(random_state=seed),
+    "LocalOutlierFactor": lambda seed: LocalOutlierFactor(novelty=True),
+    "OneClassSVM": lambda seed: OneClassSVM(),
+}
 
 
 def detector(estimator=None, **parameters):
@@ -95,11 +88,8 @@ def tables(options):
     folder = data_folder()
     if folder is None:
         raise SystemExit("There are no tables: set SKAE_DATA to a folder that has adbench/*.npz.")
-    for path in (
-        [folder / "ecg5000" / "ecg5000.npz"]
-        if options.only == "ecg"
-        else sorted((folder / "adbench").glob("*.npz"))
-    ):
+    pattern = "ecg5000/ecg5000.npz" if options.only == "ecg" else "adbench/*.npz"
+    for path in sorted(folder.glob(pattern)):
         if options.tables and path.stem not in options.tables:
             continue
         stored = np.load(path, allow_pickle=True)
@@ -120,52 +110,43 @@ def split(X, y, setting, n_rows, seed):
 
 def oddness(model, X):
     """Return scores of rows; the higher, the odder."""
-    if hasattr(model, "decision_scores_"):
-        return model.decision_function(X)
-    return -model.score_samples(X)
+    of_pyod = hasattr(model, "decision_scores_")
+    return model.decision_function(X) if of_pyod else -model.score_samples(X)
 
 
 def alarms(model, train, normal):
-    """Return shares of unseen normal rows that are alarms at each rate, in two ways.
-
-    By p-values from validation rows, and by the quantile of the scores of all rows of the fit.
-    """
-    p, scores, seen = (
-        model.p_values(normal),
-        model.score_samples(normal),
-        model.score_samples(train),
-    )
+    """Return the shares of unseen normal rows below p-values, and below quantiles of the fit's."""
+    p, scores = model.p_values(normal), model.score_samples(normal)
+    limits = np.quantile(model.score_samples(train), RATES)
     return {
         "calibrating": len(model.calibration_scores_),
         "conformal": [float((p <= rate).mean()) for rate in RATES],
-        "training": [float((scores < np.quantile(seen, rate)).mean()) for rate in RATES],
+        "training": [float((scores < limit).mean()) for limit in limits],
     }
+
+
+def seconds(function, *arguments):
+    started = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - started, result
 
 
 def run(model, train, test, y):
     """Fit a method and score rows with it.
 
-    Where a peer's scores are not finite because columns do not vary in the training rows, it is fitted again
-    without these columns.
+    PyOD's PCA divides by variances of zero where columns depend on each other: where its scores
+    are not finite, it is fitted again with as many components as the training rows have dimensions.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        started = time.perf_counter()
-        model.fit(train)
-        fitted = time.perf_counter()
-        scores = oddness(model, test)
-        scored = time.perf_counter()
+        fitted, _ = seconds(model.fit, train)
+        scored, scores = seconds(oddness, model, test)
         unknown = int((~np.isfinite(scores)).sum())
         if unknown:
-            varies = train.std(axis=0) > 0
-            scores = np.nan_to_num(oddness(model.fit(train[:, varies]), test[:, varies]))
-    found = {
-        "auroc": roc_auc_score(y, scores),
-        "auprc": average_precision_score(y, scores),
-        "fit": fitted - started,
-        "score": scored - fitted,
-        "unknown": unknown,
-    }
+            model.set_params(n_components=int(np.linalg.matrix_rank(train - train.mean(axis=0))))
+            scores = np.nan_to_num(oddness(model.fit(train), test))
+    found = {"fit": fitted, "score": scored, "unknown": unknown}
+    found |= {"auroc": roc_auc_score(y, scores), "auprc": average_precision_score(y, scores)}
     if type(model) is AutoEncoderOutlierDetector:
         found |= alarms(model, train, test[y == 0])
         found["warnings"] = sorted({str(warning.message) for warning in caught})
@@ -179,41 +160,35 @@ def all_runs(methods, options):
     kept = {tuple(key): found for key, found in map(json.loads, lines)}
     runs = defaultdict(dict)
     for name, X, y in tables(options):
-        for seed in range(options.seeds):
-            for setting in options.settings:
-                train, test, outliers = split(X, y, setting, options.rows, seed)
-                scaler = StandardScaler().fit(train)
-                scaled = scaler.transform(train), scaler.transform(test)
-                for method, make in methods.items():
+        for seed, setting in product(range(options.seeds), options.settings):
+            train, test, outliers = split(X, y, setting, options.rows, seed)
+            scaler = StandardScaler().fit(train)
+            scaled = scaler.transform(train), scaler.transform(test)
+            for method, make in methods.items():
+                key = (name, setting, seed, method, options.rows)
+                if key not in kept:
                     rows = (train, test) if method.endswith("raw") else scaled
-                    key = (name, setting, seed, method, options.rows)
-                    if key not in kept:
-                        kept[key] = run(make(seed), *rows, outliers)
-                        if path:
-                            with path.open("a") as file:
-                                file.write(json.dumps([key, kept[key]]) + "\n")
-                    runs[name, setting, seed][method] = kept[key]
-                tell(name, setting, seed, train, runs[name, setting, seed])
+                    kept[key] = run(make(seed), *rows, outliers)
+                    if path:
+                        with path.open("a") as file:
+                            file.write(json.dumps([key, kept[key]]) + "\n")
+                runs[name, setting, seed][method] = kept[key]
+            tell(name, setting, seed, train, runs[name, setting, seed])
     return dict(runs)
 
 
 def tell(name, setting, seed, train, found):
-    figures = "  ".join(
-        f"{method} {each['auroc']:.3f} {each['fit']:.1f} s" for method, each in found.items()
-    )
-    print(f"{name} {setting} {seed}: {len(train)} x {train.shape[1]}  {figures}", flush=True)
+    figures = (f"{method} {each['auroc']:.3f}" for method, each in found.items())
+    print(f"{name} {setting} {seed}: {len(train)} x {train.shape[1]}  {'  '.join(figures)}")
     for method, each in found.items():
         for message in each.get("warnings", []):
-            print(f"    {method} warns: {message}", flush=True)
+            print(f"    {method} warns: {message}")
         if each["unknown"]:
             print(f"    {method}: {each['unknown']} scores are not finite", flush=True)
 
 
 def rank(method, found, others):
-    """Return the rank of a method's AUROC among those of the peers.
-
-    A peer's is among the peers and the detector with its defaults.
-    """
+    """Return the rank of a method's AUROC among the peers', and of a peer's beside ours, too."""
     against = [other for other in others if other in found and other != method]
     if method in others and MAIN in found:
         against.append(MAIN)
@@ -221,63 +196,53 @@ def rank(method, found, others):
     return 1 + (theirs > own).sum() + (theirs == own).sum() / 2
 
 
+def row(name, *cells):
+    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def head(*names):
+    print()
+    row(*names)
+    row(*["---"] * len(names))
+
+
 def report_quality(methods, runs, others):
-    heads = [f"{setting}: {what}" for setting in SETTINGS for what in ("AUROC", "AUPRC", "rank")]
-    print(
-        "\n| method | " + " | ".join([*heads, "mean AUROC", "mean AUPRC", "fit, s", "scoring, s"])
-    )
-    print("|---" + "|---:" * (len(heads) + 4) + "|")
+    settings = sorted({setting for _, setting, _ in runs})
+    heads = [f"{setting}: {what}" for setting in settings for what in ("AUROC", "AUPRC", "rank")]
+    head("method", *heads, "mean AUROC", "mean AUPRC", "fit, s", "scoring, s")
     for method in methods:
         cells, means = [], []
-        for setting in SETTINGS:
+        for setting in settings:
             some = [found for key, found in runs.items() if key[1] == setting]
-            if not some:
-                cells += ["", "", ""]
-                continue
-            mean = [np.mean([found[method][what] for found in some]) for what in ("auroc", "auprc")]
-            means.append(mean)
-            place = np.mean([rank(method, found, others) for found in some])
-            cells += [f"{mean[0]:.3f}", f"{mean[1]:.3f}", f"{place:.1f}"]
-        cells += [f"{mean:.3f}" for mean in np.mean(means, axis=0)]
-        for what, digits in (("fit", 2), ("score", 3)):
-            median = statistics.median(found[method][what] for found in runs.values())
-            cells.append(f"{median:.{digits}f}")
-        print(f"| {method} | " + " | ".join(cells) + " |")
+            means.append([np.mean([each[method][what] for each in some]) for what in QUALITY])
+            place = np.mean([rank(method, each, others) for each in some])
+            cells += [*(f"{mean:.3f}" for mean in means[-1]), f"{place:.1f}"]
+        fit, score = (np.median([each[method][w] for each in runs.values()]) for w in SECONDS)
+        means = (f"{mean:.3f}" for mean in np.mean(means, axis=0))
+        row(method, *cells, *means, f"{fit:.2f}", f"{score:.4f}")
 
 
 def report_alarms(methods, runs):
-    heads = [f"{rate:.0%}" for rate in RATES]
-    heads = [*heads, f"1%, {ENOUGH} calibrate", *(f"training rows, {head}" for head in heads)]
-    print("\n| method | trained on | " + " | ".join(heads) + " |")
-    print("|---|---" + "|---:" * len(heads) + "|")
-    for method in methods:
-        for setting in SETTINGS:
-            some = [found[method] for key, found in runs.items() if key[1] == setting]
-            some = [found for found in some if "conformal" in found]
-            if not some:
-                continue
+    rates = [f"{rate:.0%}" for rate in RATES]
+    heads = [f"1% where {ENOUGH} calibrate", *(f"training scores, {rate}" for rate in rates)]
+    head("method", "setting", *rates, *heads)
+    for method, setting in product(methods, sorted({setting for _, setting, _ in runs})):
+        some = [found[method] for key, found in runs.items() if key[1] == setting]
+        some = [found for found in some if "conformal" in found]
+        if some:
             conformal, training = (
-                np.mean([found[how] for found in some], axis=0) for how in ("conformal", "training")
+                [f"{share:.4f}" for share in np.mean([found[how] for found in some], axis=0)]
+                for how in ("conformal", "training")
             )
             enough = [found["conformal"][0] for found in some if found["calibrating"] >= ENOUGH]
             at_one = f"{np.mean(enough):.4f} ({len(enough)} runs)" if enough else ""
-            cells = [*(f"{share:.4f}" for share in conformal), at_one]
-            cells += [f"{share:.4f}" for share in training]
-            print(f"| {method} | {setting} | " + " | ".join(cells) + " |")
-
-
-def seconds(function, *arguments):
-    started = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - started, result
+            row(method, setting, *conformal, at_one, *training)
 
 
 def speed_of_fits(options):
     """Compare fits of the detector with those of its estimator, by turns."""
-    print("| table | rows × features | estimator, s | detector, s | ratio | epochs of both |")
-    print("|---|---|---:|---:|---:|---|")
-    ratios = []
-    options.tables = options.tables or SPEED_TABLES
+    head("table", "rows × features", "estimator, s", "detector, s", "ratio", "epochs of both")
+    options.tables, ratios = options.tables or SPEED_TABLES, []
     for name, X, y in tables(options):
         train, *_ = split(X, y, "normal", options.rows, 0)
         train, times, epochs = StandardScaler().fit_transform(train), [], []
@@ -287,35 +252,23 @@ def speed_of_fits(options):
             epochs.append(f"{both[0].n_iter_} {both[1].estimator_.n_iter_}")
         ratios.append(np.median([ours / own for own, ours in times]))
         own, ours = np.median(times, axis=0)
-        print(
-            f"| {name} | {len(train)} × {train.shape[1]} | {own:.2f} | {ours:.2f} | "
-            f"{ratios[-1]:.2f} | {', '.join(epochs)} |",
-            flush=True,
-        )
+        shape = f"{len(train)} × {train.shape[1]}"
+        row(name, shape, f"{own:.2f}", f"{ours:.2f}", f"{ratios[-1]:.2f}", ", ".join(epochs))
     print(f"Fits: median ratio {np.median(ratios):.3f}, largest {max(ratios):.3f}")
 
 
 def speed_of_scores(n_rows=1_000_000, n_features=20, repeats=7):
     """Compare score_samples with transform of the same fit, by turns."""
     rng = np.random.default_rng(0)
-    codes = rng.normal(size=(n_rows, 5))
-    X = np.tanh(codes @ rng.normal(size=(5, n_features))) + 0.1 * rng.normal(
-        size=(n_rows, n_features)
-    )
-    model = detector()(0).fit(X[:20_000])
-    scaled, times = X / model.scale_, []
-    for _ in range(repeats):
-        times.append(
-            (
-                seconds(model.estimator_.transform, scaled)[0],
-                seconds(model.estimator_.score_samples, scaled)[0],
-                seconds(model.score_samples, X)[0],
-            )
-        )
-    times = np.array(times)
+    X = np.tanh(rng.normal(size=(n_rows, 5)) @ rng.normal(size=(5, n_features)))
+    X += 0.1 * rng.normal(size=X.shape)
+    model = OURS[MAIN](0).fit(X[:20_000])
+    own, scaled = model.estimator_, X / model.scale_
+    uses = (own.transform, scaled), (own.score_samples, scaled), (model.score_samples, X)
+    times = np.array([[seconds(*use)[0] for use in uses] for _ in range(repeats)])
     medians, ratios = np.median(times, axis=0), np.median(times / times[:, :1], axis=0)
-    names = "estimator_.transform", "estimator_.score_samples", "score_samples"
     print(f"Scores of {n_rows} rows of {n_features} features, medians of {repeats}:")
+    names = "transform", "score_samples of the estimator", "score_samples of the detector"
     for name, median, ratio in zip(names, medians, ratios, strict=True):
         print(f"    {name} {median:.2f} s, {ratio:.2f} times transform", flush=True)
 
@@ -334,13 +287,9 @@ def main():
         speed_of_fits(options)
         speed_of_scores()
         return
-    others = peers()
-    ours = OURS if options.only != "ecg" else {**OURS, **OF_CURVES}
-    methods = {
-        name: make
-        for name, make in {**ours, **others}.items()
-        if options.methods is None or name in options.methods
-    }
+    others = {**of_pyod(), **OF_SCIKIT_LEARN}
+    methods = {**OURS, **(OF_CURVES if options.only == "ecg" else {}), **others}
+    methods = {name: methods[name] for name in options.methods or methods}
     runs = all_runs(methods, options)
     report_quality(methods, runs, others)
     report_alarms(methods, runs)
