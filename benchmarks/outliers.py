@@ -178,8 +178,8 @@ def all_runs(methods, options):
 
 
 def tell(name, setting, seed, train, found):
-    figures = (f"{method} {each['auroc']:.3f}" for method, each in found.items())
-    print(f"{name} {setting} {seed}: {len(train)} x {train.shape[1]}  {'  '.join(figures)}")
+    figures = [f"{method} {each['auroc']:.3f}" for method, each in found.items()]
+    print(f"{name} {setting} {seed}: {len(train)} x {train.shape[1]}", *figures, flush=True)
     for method, each in found.items():
         for message in each.get("warnings", []):
             print(f"    {method} warns: {message}")
