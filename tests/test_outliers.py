@@ -502,6 +502,21 @@ def test_bad_arguments_are_named(fitted):
             call()
 
 
+def test_new_rows_that_the_loss_does_not_take_are_refused():
+    binary = (make_spots(100) > 0.5).astype(float)
+    model = AutoEncoder(2, loss="binary_cross_entropy", **QUICK)
+    detector = AutoEncoderOutlierDetector(model).fit(binary)
+    with pytest.raises(ValueError, match="binary_cross_entropy"):
+        detector.score_samples(binary + 7)
+
+
+@pytest.mark.filterwarnings("error::skae.AdviceWarning")
+def test_fits_of_a_detector_give_no_advice_for_autoencoders_alone():
+    rows = gaussian_rows(100) * [1000, 1, 1, 1, 1, 1]
+    model = VariationalAutoEncoder(2, **QUICK)
+    assert AutoEncoderOutlierDetector(model, standardize=False).fit(rows).estimator_ is not None
+
+
 # -- scikit-learn ----------------------------------------------------------------------------------
 
 # As test_sklearn_contract weighs: in float64, with small steps, nothing drawn for each row.

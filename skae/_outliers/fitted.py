@@ -13,7 +13,7 @@ from skae._data.sources import Array, Source
 from skae._estimator.environment import snapshot
 from skae._estimator.missing import Observed, warn_of_empty_rows
 from skae._estimator.parameters.rules import check_argument, options
-from skae._model.losses import takes_any_row
+from skae._model.losses import require_valid, takes_any_row
 from skae._outliers.calibration import adjusted, p_values, threshold_of_alarms
 from skae._outliers.contributions import contributions, require_pandas
 from skae._outliers.member import Member, in_use
@@ -295,7 +295,9 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
 
     def _rows(self, X: Any) -> Source:
         """Return new rows as the autoencoders see them, but for what fills missing values."""
-        source = scaled_for_use(read_rows(self, X, fitting=False), self.scale_)
+        given = read_rows(self, X, fitting=False)
+        require_valid(self.estimator_.loss, given)
+        source = scaled_for_use(given, self.scale_)
         if lacks_values(source):
             warn_of_empty_rows(Observed.of(source), "they are taken for the mean")
         return source

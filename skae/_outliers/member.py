@@ -13,6 +13,7 @@ from skae._data.sources import Array, FilledSource, Source
 from skae._data.split import Split
 from skae._data.sums.moments import Moments
 from skae._estimator.environment import all_at_once, as_if_alone
+from skae._estimator.jobs.advice import without_advice
 from skae._estimator.jobs.job import Job
 from skae._estimator.missing import filler_of
 from skae._outliers.scaling import lacks_values
@@ -164,7 +165,8 @@ def fit_member(
     split : Split or None
         Which rows are to train and validate; None lets the fit choose.
     """
-    with all_at_once(estimator) as fitted:
+    # A remedy for the estimator alone, such as a scaler before it, is none for a detector.
+    with all_at_once(estimator) as fitted, without_advice():
         job = fitted._fit(
             source, source.weights, groups, change=lambda job: HeldOutJob.of(job, split)
         )

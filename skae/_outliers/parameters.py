@@ -33,8 +33,10 @@ class DetectorParameters:
         ),
         f"""
         The autoencoder of which copies are fitted. None means ``AutoEncoder({SHARE})``. Its
-        ``n_components`` is worth a search where outliers are known: small codes find rows that
-        break relations, large ones little but extremes.
+        ``n_components`` decides what is odd, because what the code does not keep is the residual.
+        Pass a large code, such as ``AutoEncoder(0.999)``, where relations of features are nearly
+        exact and outliers break them, as wrong entries of a table do. Where some outliers are
+        known, search.
         """,
     )
     _: KW_ONLY
@@ -62,7 +64,7 @@ class DetectorParameters:
         """
         Number of autoencoders, whose distances are multiplied. Beside the first one, they have
         codes of twice and of half its size, and so on in turn. Three find a little more than
-        one, for three times the seconds.
+        one, for three times the seconds: set it where the best size is not known.
         """,
     )
     standardize: str | bool = parameter(
@@ -81,8 +83,9 @@ class DetectorParameters:
         False,
         boolean,
         """
-        Whether to fit a second time, without the training rows that the first fit calls outliers.
-        Set it where outliers are among the training rows; it takes twice the seconds.
+        Whether to fit a second time, without the training rows that the first fit calls outliers;
+        it takes twice the seconds. Try it where outliers are among the training rows and you can
+        compare: on the tables of the benchmark it does not help.
         """,
     )
     n_jobs: int | None = parameter(
