@@ -35,8 +35,8 @@ print(f"{is_beyond[~is_wrong].sum()} of the other 130")
 # -----------------------------------
 # A rate of 1 % needs 99 validation rows: a quarter of 419 is 105. With so few, results vary: in
 # twelve such splits, a quarter to nine tenths of the wrong rows were found, 65 % in the mean, with
-# 1.3 % false alarms, and the list below had rows in five of them. The code keeps 99.9 % of the variance: what is left is small in
-# rows whose values go together, and large in those whose values do not.
+# 1.3 % false alarms, and the list below had rows in five of them. The code keeps 99.9 % of the
+# variance: what is left is small in rows whose values go together, and large in the others.
 model = AutoEncoder(0.999, validation_fraction=0.25)
 detector = AutoEncoderOutlierDetector(model, false_alarm_rate=0.01, random_state=0).fit(X_train)
 is_alarm = detector.predict(X_new) == -1
