@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skae import (
@@ -521,21 +522,34 @@ def test_fits_of_a_detector_give_no_advice_for_autoencoders_alone():
 
 # As test_sklearn_contract weighs: in float64, with small steps, nothing drawn for each row.
 WEIGHABLE = {"dtype": "float64", "residual_noise": 0, "learning_rate_init": 1e-4}
+CHECKED = AutoEncoderOutlierDetector(AutoEncoder(2, **QUICK, **WEIGHABLE))
 
 
-@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")
-@pytest.mark.filterwarnings("ignore:.*(too few for some to validate|rows for calibration)")
-@pytest.mark.filterwarnings("ignore:X has .* rows.*stays at PCA")
-@parametrize_with_checks(
-    [
-        AutoEncoderOutlierDetector(AutoEncoder(2, **QUICK, **WEIGHABLE)),
-        AutoEncoderOutlierDetector(
-            AutoEncoder(2, **QUICK, **WEIGHABLE), standardize=True, refit=True
-        ),
-    ]
-)
+@pytest.fixture
+def quiet():
+    """Let pass the warnings that the checks' rows bring about."""
+    with warnings.catch_warnings():
+        # Some checks pass names to one method and none to the other, on purpose.
+        warnings.filterwarnings("ignore", "X (does not have valid|has) feature names")
+        warnings.filterwarnings("ignore", ".*(too few for some to validate|rows for calibration)")
+        warnings.filterwarnings("ignore", r"X has \d+ rows.*stays at PCA")
+        yield
+
+
+@pytest.mark.usefixtures("quiet")
+@parametrize_with_checks([CHECKED])
 def test_scikit_learn_checks_pass(estimator, check):
     check(estimator)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("check", ["check_outliers_train", "check_outliers_fit_predict"])
+@pytest.mark.parametrize(
+    "parameters", [{"refit": True}, {"standardize": True}, {"n_estimators": 2}], ids=repr
+)
+def test_scikit_learn_checks_of_outliers_pass_whatever_is_set(check, parameters):
+    detector = clone(CHECKED).set_params(**parameters)
+    getattr(estimator_checks, check)(type(detector).__name__, detector)
 
 
 def test_works_in_pipelines_and_searches():
