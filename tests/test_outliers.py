@@ -19,6 +19,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skae import (
+    AdviceWarning,
     AutoEncoder,
     AutoEncoderOutlierDetector,
     SparseAutoEncoder,
@@ -219,7 +220,9 @@ def test_calibrate_takes_other_rows(fitted):
     assert (again.predict(new) == -1).sum() == 9  # of 200 with the next one, 5 % are 10
     by_share = clone(detector).set_params(contamination=0.1).fit(X)
     offset = by_share.offset_
-    assert by_share.calibrate(new).offset_ == offset
+    with pytest.warns(UserWarning, match="changes p_values and not predict"):
+        by_share.calibrate(new)
+    assert by_share.offset_ == offset
     assert len(by_share.calibration_scores_) == 199
 
 
@@ -399,11 +402,14 @@ def test_features_of_different_units_are_divided_by_their_deviations():
     X = gaussian_rows(300)
     units = np.array([1, 1000, 0.01, 1, 1, 5])
     detector = AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK))
-    raw, other = clone(detector).fit(X * units), clone(detector).fit(X)
-    assert other.scale_ is None
+    raw, own = clone(detector).fit(X * units), clone(detector).fit(X)
     np.testing.assert_allclose(raw.scale_, (X * units).std(axis=0))
-    own = clone(detector).set_params(standardize=True).fit(X)
     np.testing.assert_allclose(raw.score_samples(X * units), own.score_samples(X), rtol=1e-3)
+    # Many features without names are divided where a few are far larger than the others.
+    pixels = make_spots(100)
+    assert clone(detector).fit(pixels).scale_ is None
+    assert clone(detector).fit(pixels * [100, *[1] * 63]).scale_ is not None
+    assert clone(detector).fit(pd.DataFrame(pixels).add_prefix("p")).scale_ is not None
     for model in (
         AutoEncoder(3, loss="poisson", **QUICK),
         AutoEncoder(3, image_shape=(2, 3), **QUICK),
@@ -453,6 +459,13 @@ def test_too_few_rows_for_a_rate_are_told_of():
         warnings.simplefilter("error")
         detector.calibrate(gaussian_rows(99, seed=3))
         assert AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK)).fit(X).offset_ < 0
+
+
+def test_codes_that_keep_everything_are_advised_against():
+    X = gaussian_rows(100, d=7)
+    detector = AutoEncoderOutlierDetector(AutoEncoder(7, **QUICK))
+    with pytest.warns(AdviceWarning, match="n_components=7 numbers keep all of the 7 features"):
+        detector.fit(X)
 
 
 def test_fits_without_validation_rows_are_told_of():

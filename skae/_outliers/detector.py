@@ -14,6 +14,7 @@ from skae._data.sources import Array, Source
 from skae._data.split import MIN_VALIDATION, Split, group_rows, row_keys
 from skae._data.world import ALONE
 from skae._estimator.environment import all_at_once
+from skae._estimator.jobs.advice import advise, columns_of
 from skae._estimator.missing import rows_that_count
 from skae._estimator.parameters.resolve import draw_seed
 from skae._estimator.parameters.rules import check_parameters, estimator
@@ -158,6 +159,7 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         self.scale_ = np.where(deviations > 0, deviations, 1.0) if is_divided else None
         source = scaled_for_fit(source, self.scale_)
         split = self._fit_members(source, numbers, None)
+        self._advise_on_size(source)
         judges = source.subset(independent_rows(source, numbers, split))
         what = "validate" if split.n_validation else None
         if what is None:
@@ -208,8 +210,22 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         if self.standardize != "auto":
             return bool(self.standardize)
         base = self._base
-        may_be_divided = base.image_shape is None and base.loss in OF_ANY_UNIT
-        return may_be_divided and not sparse.issparse(source.table) and units_differ(deviations)
+        if base.image_shape is not None or base.loss not in OF_ANY_UNIT:
+            return False
+        if sparse.issparse(source.table):
+            return False
+        return units_differ(deviations, have_names=hasattr(self, "feature_names_in_"))
+
+    def _advise_on_size(self, source: Source) -> None:
+        """Advise on codes that keep all of each row, so that no relation can be broken."""
+        k, n_features = min(m.model.n_components_ for m in self._members), source.n_features
+        if k >= n_features > 1:
+            advise(
+                f"n_components={k} numbers keep all of the {n_features} features of X, so that no "
+                "residual is left: rows that are extreme are found, and none that break relations "
+                "of features. Pass an estimator with a smaller code, such as AutoEncoder(0.95).",
+                *("residual", k, columns_of(self, source)),
+            )
 
     def _copy_of_base(self, **parameters: Any) -> Any:
         """Return a copy of the autoencoder to fit, which knows the names of the features."""

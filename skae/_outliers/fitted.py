@@ -1,5 +1,6 @@
 """What a fitted detector does."""
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from skae._data.sources import Array, Source
 from skae._estimator.environment import snapshot
 from skae._estimator.missing import Observed, warn_of_empty_rows
 from skae._estimator.parameters.rules import check_argument, options
+from skae._files.caller import caller_level
 from skae._model.losses import require_valid, takes_any_row
 from skae._outliers.calibration import adjusted, p_values, threshold_of_alarms
 from skae._outliers.contributions import contributions, require_pandas
@@ -54,8 +56,9 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
     def score_samples(self, X: Any) -> Array:
         """Return for every row how normal it is.
 
-        That is −(T² + Q/σ²) over its median, m, of the training rows: −1 is as odd as the typical
-        training row, −9 nine times as odd. T² is the squared distance of the code to the mean of
+        That is −(T² + Q/σ²) over its median, m, of the training rows: −1 is as odd as a typical
+        training row, −9 nine times as odd. New rows, which the model has not seen, score somewhat
+        lower. T² is the squared distance of the code to the mean of
         codes, in standard deviations, and Q the error of the reconstruction, as ``score_samples``
         of the autoencoder has it. Of several autoencoders it is the geometric mean.
 
@@ -143,11 +146,14 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
             New rows, as in ``score_samples``. Those of the fit have trained the model: their
-            p-values are too large.
+            p-values are too large. A row that misses many values has little to be odd in, and a
+            larger p-value.
         adjust : {None, "bh"}
             None gives each row's own p-value. "bh" adjusts those of all rows of X by Benjamini
             and Hochberg's procedure: of the rows whose adjusted p is at most α, a share of at most
-            α are false alarms in the mean. Set it to pick outliers from a whole set.
+            α are false alarms in the mean. Set it to pick outliers from a whole set. To pick k of m
+            rows, 1/(n + 1) has to be at most αk/m: with too few rows for calibration, n, none is
+            picked.
 
         Returns
         -------
@@ -199,7 +205,8 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
-            Rows that had no part in the fit, drawn as the normal rows that are to come.
+            Rows that had no part in the fit, drawn as the normal rows that are to come. Training
+            rows are no such rows: they are closer to the model, and alarms would be too many.
 
         Returns
         -------
@@ -210,7 +217,8 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            Where X has too few rows for ``false_alarm_rate``: at least 1/rate − 1 are needed.
+            Where X has too few rows for ``false_alarm_rate``: at least 1/rate − 1 are needed. And
+            where ``contamination`` is a share, so that ``predict`` goes on as before.
 
         Examples
         --------
@@ -224,6 +232,13 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         fitted = self._fitted()
         fitted._calibrate(fitted._score(fitted._rows(X)), "were passed")
         self.calibration_scores_, self.offset_ = fitted.calibration_scores_, fitted.offset_
+        if self.contamination != "auto":
+            warnings.warn(
+                f"contamination={self.contamination:g} sets the threshold by the training rows, so "
+                "that calibrate() changes p_values and not predict; fit with contamination='auto' "
+                "for a threshold by false_alarm_rate.",
+                stacklevel=caller_level(),
+            )
         return self
 
     def explain(self, X: Any, *, part: str = "all") -> Any:
@@ -247,8 +262,9 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         Returns
         -------
         pandas.DataFrame of shape (n_samples, n_features)
-            Not negative. "residual" and "code" add up to "all", whose rows add up to 1. Columns
-            are the names of the features, or x0, x1, …; the index is that of X where X has one.
+            Not negative. "residual" and "code" add up to "all", whose rows add up to 1, or to 0
+            where no value is known. Columns are the names of the features, or x0, x1, …; the index
+            is that of X where X has one.
 
         Raises
         ------

@@ -36,7 +36,7 @@ class DetectorParameters:
         ``n_components`` decides what is odd, because what the code does not keep is the residual.
         Pass a large code, such as ``AutoEncoder(0.999)``, where relations of features are nearly
         exact and outliers break them, as wrong entries of a table do. Where some outliers are
-        known, search.
+        known, search over ``estimator__n_components``, with an autoencoder in the place of None.
         """,
     )
     _: KW_ONLY
@@ -44,9 +44,11 @@ class DetectorParameters:
         "auto",
         options("auto") | real(0, 0.5, "(]"),
         """
-        Share of outliers among the training rows: this share of them, those with the lowest
-        scores, is called outliers. "auto" sets the threshold by ``false_alarm_rate``. Pass a share
-        where you know it, as when outliers are to be found in the rows that are fitted.
+        Share of outliers among the training rows: at most this share of them, those with the lowest
+        scores, is called outliers. Pass it to find outliers among the rows that are fitted, where
+        you know how many there are. It is no threshold for new rows, which are farther from the
+        model than training rows are: of normal ones, several times this share would be called
+        outliers. "auto" sets the threshold by ``false_alarm_rate``, which holds on new rows.
         """,
     )
     false_alarm_rate: float = parameter(
@@ -55,7 +57,8 @@ class DetectorParameters:
         """
         Share of normal rows that may be called outliers, with ``contamination="auto"``. It has to
         be at least 1/(n + 1), where n rows validate: 0.01 needs 99 of them, as a fit to 990 rows
-        has.
+        has. The threshold is then the lowest of their scores, which one odd row among them sets:
+        with ten times as many rows it is steady.
         """,
     )
     n_estimators: int = parameter(
@@ -71,12 +74,12 @@ class DetectorParameters:
         "auto",
         options("auto") | boolean,
         """
-        Whether each feature is divided by its standard deviation first. "auto" does so where
-        features seem to have different units: the largest standard deviation is more than five
-        times the median one. It never does so for sparse rows, images (``image_shape``), and losses
-        with units of their own ("binary_cross_entropy", "poisson", functions). Pass True for a
-        table whose features have different units all the same, and False where small features are
-        noise, as in spectra and pixels.
+        Whether each feature is divided by its standard deviation first, because its unit is its
+        own. "auto" does so for features with names and for fewer than 50 features. It does so for
+        more features without names, such as pixels and times of a curve, only where the largest
+        standard deviation is more than five times the median one. It never does so for sparse rows,
+        images (``image_shape``), and losses that have a unit ("binary_cross_entropy", "poisson",
+        functions). Pass False where all features have the same unit and small ones are noise.
         """,
     )
     refit: bool = parameter(

@@ -8,8 +8,10 @@ from scipy import sparse
 from skae._data.checks import has_missing
 from skae._data.sources import Array, ArraySource, Source, SparseSource, StoredSource
 
-# Features have different units where the largest standard deviation is more than so many times the
-# one in the middle. Pixels, and times of a curve, differ by less.
+# Features with names, and so few without, are columns of a table, whose units are their own. Many
+# features without names are pixels, times of a curve, or numbers that a network has made.
+FEW_FEATURES = 50
+# Of these, units differ where the largest standard deviation is more than so many times the median.
 MOST_DIFFERENT = 5.0
 
 
@@ -51,8 +53,10 @@ def column_deviations(source: Source) -> Array:
     return np.where(deviations > rounding, deviations, 0.0)
 
 
-def units_differ(deviations: Array) -> bool:
-    """Tell whether the standard deviations of features look as if their units were different."""
+def units_differ(deviations: Array, *, have_names: bool) -> bool:
+    """Tell whether features look as if their units were different."""
+    if have_names or len(deviations) < FEW_FEATURES:
+        return True
     varies = deviations[deviations > 0]
     return len(varies) > 0 and bool(varies.max() > MOST_DIFFERENT * np.median(varies))
 
