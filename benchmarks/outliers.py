@@ -92,7 +92,7 @@ def tables(options):
     for path in sorted(folder.glob(pattern)):
         if options.tables and path.stem not in options.tables:
             continue
-        stored = np.load(path, allow_pickle=True)
+        stored = np.load(path)
         y = stored["y_anomaly" if options.only == "ecg" else "y"].astype(int)
         yield path.stem, stored["X"].astype(float), y
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from estimators import TRAINS, make_spots
+from estimators import TRAINS, cubes, make_spots
 from joblib import parallel_config
 from scipy import sparse, stats
 from sklearn.base import clone, is_outlier_detector
@@ -28,14 +28,16 @@ from skae import (
 )
 from skae._data.batch import counting
 from skae._data.sources import ArraySource
-from skae._outliers.calibration import threshold_of_share
+from skae._outliers import detector as detector_module
+from skae._outliers.calibration import split_at_random, threshold_of_share
 from skae._outliers.contributions import contributions
 from skae._outliers.detector import sizes_of_codes
 from skae._outliers.member import fit_member, in_use
+from skae._start import floor
 from skae.functional import conformal_p_values, hotelling_t2, outlier_distance
 
 QUICK = {"max_iter": 3, "random_state": 0}
-LOSSES = ["squared_error", "absolute_error", "huber", "binary_cross_entropy", "poisson"]
+LOSSES = ["squared_error", "absolute_error", "huber", "binary_cross_entropy", "poisson", cubes]
 
 
 def spots_and_others(n=120, seed=7):
@@ -65,8 +67,9 @@ def gaussian_rows(n, d=6, seed=0, k=3):
 
 def fit_pca_member(X, k=3, **parameters):
     """Return a member without a network, so that it is PCA, and the rows that it was fitted to."""
-    model = AutoEncoder(k, hidden_layer_sizes=(), **QUICK, **parameters)
-    member, split = fit_member(model, ArraySource(X), None)
+    model, source = AutoEncoder(k, hidden_layer_sizes=(), **QUICK, **parameters), ArraySource(X)
+    split = split_at_random(model, source, None, 0)
+    member = fit_member(model, source, None, split)
     assert model.best_iter_ == 0
     return member, split
 
@@ -226,13 +229,72 @@ def test_calibrate_takes_other_rows(fitted):
     assert len(by_share.calibration_scores_) == 199
 
 
-def test_equal_rows_and_groups_calibrate_once(fitted):
+def test_one_row_of_each_group_calibrates(fitted):
     detector, X = fitted
-    half = X[:200]
-    twice = clone(detector).fit(np.repeat(half, 2, axis=0))
-    assert len(twice.calibration_scores_) == 50
     grouped = clone(detector).fit(X, groups=np.arange(400) // 4)
     assert len(grouped.calibration_scores_) == 25
+    new = make_spots(120, seed=3)
+    groups = np.array(["b", "a", "c"]).repeat(40)
+    found = clone(detector).fit(X)
+    with pytest.warns(UserWarning, match="3 were passed"):
+        found.calibrate(new, groups=groups)
+    each = found.score_samples(new).reshape(3, 40)
+    assert [np.isclose(score, each).any(axis=1).sum() for score in found.calibration_scores_] == [
+        1,
+        1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("kind", ["a record that many rows are", "few values"])
+def test_false_alarms_keep_their_rate_where_rows_are_equal(kind):
+    """A detector that kept equal rows on one side would draw the frequent ones more rarely."""
+    rng, shares = np.random.default_rng(0), []
+    draw = {
+        "few values": lambda n: (rng.random((n, 7)) < 0.3).astype(float),
+        "a record that many rows are": lambda n: np.where(
+            rng.random((n, 1)) < 0.06, np.full(6, 9.0), gaussian_rows(n, seed=int(rng.integers(99)))
+        ),
+    }[kind]
+    for seed in range(12):
+        X, new = draw(500), draw(2000)
+        model = AutoEncoder(3, hidden_layer_sizes=(), max_iter=1)
+        detector = AutoEncoderOutlierDetector(model, random_state=seed).fit(X)
+        p = detector.p_values(new)
+        shares.append([(p <= alpha).mean() for alpha in (0.05, 0.1)])
+    n = len(detector.calibration_scores_)
+    assert n == 50
+    expected = [np.floor(alpha * (n + 1)) / (n + 1) for alpha in (0.05, 0.1)]
+    excess = np.mean(shares, axis=0) - expected
+    assert (excess < 3 * np.std(shares, axis=0) / np.sqrt(12)).all()
+
+
+def test_validation_rows_have_no_part_in_the_deviations_of_features():
+    """With a part in them, a row makes its own extremes look smaller: false alarms were 22 %."""
+    rng, shares = np.random.default_rng(0), []
+    model = AutoEncoder(3, hidden_layer_sizes=(), max_iter=1)
+    for seed in range(15):
+        shape = (1100, 40)  # rare values of other sizes, and noise
+        rows = (rng.random(shape) < 0.02) * rng.normal(size=shape) + 0.01 * rng.normal(size=shape)
+        detector = AutoEncoderOutlierDetector(model, random_state=seed).fit(rows[:100])
+        assert detector.scale_ is not None
+        shares.append((detector.p_values(rows[100:]) <= 0.05).mean())
+    assert np.mean(shares) < 1 / 26 + 3 * np.std(shares) / np.sqrt(15)
+
+
+def test_validation_rows_have_no_part_in_the_decoder_of_pca(monkeypatch):
+    """Of binary rows the decoder is fitted, too: a leak of its rows doubles false alarms."""
+    X, seen = (make_spots(200) > 0.5).astype(float), []
+
+    def fit_linear_decoder(module, rows, n_samples):
+        seen.append(rows.n_rows)
+        return original(module, rows, n_samples)
+
+    original = floor.fit_linear_decoder
+    monkeypatch.setattr(floor, "fit_linear_decoder", fit_linear_decoder)
+    model = AutoEncoder(4, loss="binary_cross_entropy", hidden_layer_sizes=(), **QUICK)
+    AutoEncoderOutlierDetector(model).fit(X)
+    assert set(seen) == {150}
 
 
 def test_refit_leaves_out_what_the_first_fit_flags():
@@ -253,19 +315,33 @@ def test_refit_leaves_out_what_the_first_fit_flags():
     assert (twice.predict(both) == -1).sum() == 40
 
 
-def test_rows_that_calibrate_have_no_part_in_a_second_fit_either():
-    X = gaussian_rows(40)
-    once = AutoEncoderOutlierDetector(
-        AutoEncoder(3, hidden_layer_sizes=(), **QUICK), false_alarm_rate=0.3, random_state=0
-    )
-    twice = clone(once).set_params(refit=True)
-    judges = [len(detector.fit(X).calibration_scores_) for detector in (once, twice)]
-    assert judges == [10, 10]
-    # With nine validation rows left, all ten stay: the fit does not choose others.
-    trains = twice.estimator_.n_samples_ - 10
-    assert 20 <= trains < 30
-    again = np.sort(twice.score_samples(X))
-    assert np.isin(twice.calibration_scores_.round(4), again.round(4)).all()
+@pytest.mark.parametrize("rate", [0.3, 0.6])
+def test_rows_that_calibrate_train_no_autoencoder_of_any_fit(rate, monkeypatch):
+    X, groups, fits = gaussian_rows(120), np.arange(120) // 2, []
+
+    def note(estimator, source, labels, split):
+        rows = source.take(np.arange(source.n_rows))
+        fits.append((rows[split.training], rows[split.validation], labels))
+        return fit_member(estimator, source, labels, split)
+
+    monkeypatch.setattr(detector_module, "fit_member", note)
+    detector = AutoEncoderOutlierDetector(
+        AutoEncoder(3, hidden_layer_sizes=(), **QUICK),
+        standardize=False,
+        false_alarm_rate=rate,
+        refit=True,
+        n_estimators=2,
+    ).fit(X, groups=groups)
+    assert len(fits) == 4
+    judges = fits[0][1]
+    assert len(detector.calibration_scores_) == len(judges) // 2
+    scores = detector.score_samples(judges)
+    assert all(np.isclose(scores, each).any() for each in detector.calibration_scores_)
+    for trained, validated, labels in fits:
+        assert not set(map(bytes, trained)) & set(map(bytes, judges))
+        assert set(map(bytes, validated)) <= set(map(bytes, judges))
+        assert len(labels) == len(trained) + len(validated)
+    assert len(fits[2][0]) < len(fits[0][0])
 
 
 # -- several autoencoders ----------------------------------------------------------------------
@@ -288,7 +364,8 @@ def test_several_autoencoders_multiply_their_distances_and_share_validation_rows
     each = [member.distances(source) for member in several._members]
     np.testing.assert_allclose(each[0], -first)
     np.testing.assert_allclose(several.score_samples(rows), -(np.prod(each, axis=0) ** (1 / 3)))
-    assert len(several.calibration_scores_) == len(detector.calibration_scores_)
+    seeds = [model.random_state for model in several.estimators_]
+    np.testing.assert_array_equal(np.diff(seeds), 1)
     with parallel_config("threading"):
         parallel = clone(several).set_params(n_jobs=2).fit(X)
     np.testing.assert_array_equal(parallel.score_samples(rows), several.score_samples(rows))
@@ -403,7 +480,8 @@ def test_features_of_different_units_are_divided_by_their_deviations():
     units = np.array([1, 1000, 0.01, 1, 1, 5])
     detector = AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK))
     raw, own = clone(detector).fit(X * units), clone(detector).fit(X)
-    np.testing.assert_allclose(raw.scale_, (X * units).std(axis=0))
+    np.testing.assert_allclose(raw.scale_, own.scale_ * units)
+    np.testing.assert_allclose(own.scale_, X.std(axis=0), rtol=0.1)
     np.testing.assert_allclose(raw.score_samples(X * units), own.score_samples(X), rtol=1e-3)
     # Many features without names are divided where a few are far larger than the others.
     pixels = make_spots(100)
@@ -477,7 +555,7 @@ def test_fits_without_validation_rows_are_told_of():
     with pytest.warns(UserWarning) as told:
         AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK)).fit(X[:15])
     assert ["stays at PCA" in str(w.message) for w in told] == [True, False]
-    assert "too few for some to validate" in str(told[1].message)
+    assert "too few different ones for some to validate" in str(told[1].message)
 
 
 @pytest.mark.parametrize(
@@ -516,6 +594,60 @@ def test_bad_arguments_are_named(fitted):
             call()
 
 
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [({"false_alarm_rate": 0}, "false_alarm_rate=0 "), ({"contamination": 9}, "contamination=9 ")],
+)
+def test_calibrate_checks_parameters_and_rows(parameters, match, fitted):
+    detector, X = fitted
+    again = clone(detector).fit(X)
+    with pytest.raises(ValueError, match=match):
+        again.set_params(**parameters).calibrate(X)
+    with (
+        pytest.raises(ValueError, match="no row with any value"),
+        pytest.warns(UserWarning, match="taken for the mean"),
+    ):
+        clone(detector).fit(X).calibrate(np.full((3, 64), np.nan))
+
+
+def test_a_refit_without_rows_is_refused():
+    detector = AutoEncoderOutlierDetector(
+        AutoEncoder(2, **QUICK), refit=True, false_alarm_rate=1 - 1e-12, standardize=False
+    )
+    with pytest.raises(ValueError, match=r"refit=True leaves [01] of .*false_alarm_rate=1"):
+        detector.fit(np.exp(gaussian_rows(100))[:30] * [1, 1, 1, 1, 1, 0])
+
+
+def test_a_fit_that_fails_leaves_the_random_state_of_the_estimator(monkeypatch):
+    draws = np.random.RandomState(0)
+    state = draws.get_state()[1].copy()
+    detector = AutoEncoderOutlierDetector(AutoEncoder(2, max_iter=3, random_state=draws))
+    monkeypatch.setattr(detector_module, "fit_member", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        detector.fit(gaussian_rows(60))
+    np.testing.assert_array_equal(draws.get_state()[1], state)
+
+
+@pytest.mark.parametrize("size", [1e20, 1e30])
+def test_scores_are_numbers_whatever_the_training_rows_are(size):
+    X = gaussian_rows(120)
+    X[0] = size
+    model = AutoEncoder(2, **QUICK)
+    detector = AutoEncoderOutlierDetector(model, standardize=False).fit(X)
+    assert np.isfinite(detector.score_samples(X)).all()
+    assert detector.score_samples(X).argmin() == 0
+    np.testing.assert_allclose(detector.explain(X[:1]).sum(axis=1), 1)
+
+
+def test_a_loss_whose_minimum_is_elsewhere_has_scores():
+    detector = AutoEncoderOutlierDetector(AutoEncoder(2, loss=shrinking, **QUICK))
+    assert not np.isnan(detector.fit(gaussian_rows(60)).score_samples(gaussian_rows(60))).any()
+
+
+def shrinking(x, x_hat):
+    return (x - 0.8 * x_hat).square().sum(dim=1)
+
+
 def test_new_rows_that_the_loss_does_not_take_are_refused():
     binary = (make_spots(100) > 0.5).astype(float)
     model = AutoEncoder(2, loss="binary_cross_entropy", **QUICK)
@@ -544,7 +676,7 @@ def quiet():
     with warnings.catch_warnings():
         # Some checks pass names to one method and none to the other, on purpose.
         warnings.filterwarnings("ignore", "X (does not have valid|has) feature names")
-        warnings.filterwarnings("ignore", ".*(too few for some to validate|rows for calibration)")
+        warnings.filterwarnings("ignore", ".*(for some to validate|rows for calibration)")
         warnings.filterwarnings("ignore", r"X has \d+ rows.*stays at PCA")
         yield
 

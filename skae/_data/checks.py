@@ -67,7 +67,8 @@ def read_rows(estimator: Any, X: Any, *, fitting: bool, least: int = 1) -> Sourc
     missing value. There are ``least`` rows. A source is what has been read already.
     """
     if isinstance(X, Source):
-        estimator.n_features_in_ = X.n_features
+        if fitting:
+            estimator.n_features_in_ = X.n_features
         return X
     wide = fitting and estimator.dtype == "float64"
     if is_stored(X):
@@ -114,8 +115,8 @@ def is_stored(X: Any) -> bool:
     library = type(X).__module__.partition(".")[0]
     if library == "dask":
         raise TypeError(
-            f"X is a {type(X).__name__} of Dask, which skae.dask.fit takes; pass partial_fit and "
-            "others parts of it, such as X.partitions[0].compute()."
+            f"X is a {type(X).__name__} of Dask, which skae.dask.fit takes for autoencoders; pass "
+            "others, and partial_fit, rows in memory, such as X.partitions[0].compute()."
         )
     has_slices = all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__"))
     is_in_memory = sparse.issparse(X) or isinstance(X, torch.Tensor)

@@ -52,21 +52,26 @@ def replace_attributes(estimator: Any, before: dict[str, Any], after: dict[str, 
 
 
 @contextmanager
+def undone_if_it_fails(source: Any) -> Iterator[None]:
+    """Put a RandomState back to where it was if this context raises; leave other sources."""
+    state = source.get_state() if isinstance(source, np.random.RandomState) else None
+    try:
+        yield
+    except BaseException:
+        if state is not None:
+            source.set_state(state)
+        raise
+
+
+@contextmanager
 def all_at_once(estimator: T) -> Iterator[T]:
     """Give an estimator at the end of this context, at once, what a fit does to the copy yielded.
 
     A fit that fails changes nothing, what its ``random_state`` would draw next included.
     """
-    source: Any = getattr(estimator, "random_state", None)
-    state = source.get_state() if isinstance(source, np.random.RandomState) else None
-    with as_if_alone():
+    with as_if_alone(), undone_if_it_fails(getattr(estimator, "random_state", None)):
         before, fitted = dict(vars(estimator)), snapshot(estimator)
-        try:
-            yield fitted
-        except BaseException:
-            if state is not None:
-                source.set_state(state)
-            raise
+        yield fitted
         replace_attributes(estimator, before, dict(vars(fitted)))
 
 

@@ -1,7 +1,6 @@
 """How an autoencoder is fitted: check → start → train → select → settle."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from skae._data.sources import Source
+from skae._data.split import Split
 from skae._data.sums.moments import Moments
 from skae._data.units import Units
 from skae._data.world import ALONE, World
@@ -202,9 +202,9 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         world: World = ALONE,
         kept: Kept | None = None,
         task: FitTask | None = None,
-        change: Callable[[Job], Job] | None = None,
-    ) -> Job:
-        """Fit; ``change`` may change what the fit is given, which is returned."""
+        split: Split | None = None,
+    ) -> None:
+        """Fit; ``split`` says which rows train, and holds the validation rows out of the model."""
         started = time.monotonic()
         check_parameters(self)
         with checkpoints(self, world) as folder:
@@ -217,11 +217,9 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
                 if kept.seed != seed:  # an interrupted fit without a random_state
                     seed = kept.seed_of_fit(seed, world)
                     rows = rows_for_fit(self, X, sample_weight, groups, seed, world)
-            job = self._check(*rows, seed, by_keys)
-            job = job if change is None else change(job)
+            job = self._check(*rows, seed, by_keys, split)
             job.started = started
             self._train(job, kept, task)
-        return job
 
     def _train(self, job: Job, kept: Kept | None, task: FitTask | None) -> None:
         advise_on_rows(self, job)
@@ -256,6 +254,7 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         gaussian: Gaussian | None,
         seed: int,
         by_keys: bool,
+        split: Split | None = None,
     ) -> Job:
         """Check what depends on the rows, and decide what the fit goes on from."""
         former = None
@@ -271,7 +270,10 @@ class BaseLatentModel(SharedParameters, CallbackSupportMixin, Settles):
         units, former = self._make_units(moments, former)
         draws = torch.Generator("cpu").manual_seed(seed)
         job = Job(source, moments, units, device, seed, draws, former, by_keys=by_keys)
-        choose_rows(self, job, groups)
+        if split is None:
+            choose_rows(self, job, groups)
+        else:
+            job.split, job.holds_out = split, True
         return job
 
     def _make_units(self, moments: Moments, former: Former | None) -> tuple[Units, Former | None]:

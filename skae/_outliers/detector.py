@@ -1,6 +1,5 @@
 """Outliers: rows that are far from an autoencoder of normal rows."""
 
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,14 +10,21 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skae._autoencoder import AutoEncoder
 from skae._data.sources import Array, Source
-from skae._data.split import MIN_VALIDATION, Split, group_rows, row_keys
+from skae._data.split import MIN_VALIDATION, Split
 from skae._data.world import ALONE
-from skae._estimator.environment import all_at_once
-from skae._estimator.jobs.advice import advise, columns_of
+from skae._estimator.environment import all_at_once, undone_if_it_fails
+from skae._estimator.jobs.advice import IN_UNITS, advise, columns_of
 from skae._estimator.missing import rows_that_count
 from skae._estimator.parameters.resolve import draw_seed
 from skae._estimator.parameters.rules import check_parameters, estimator
-from skae._outliers.calibration import threshold_of_share, warn_of_training_rows
+from skae._outliers.calibration import (
+    remaining,
+    require_rows,
+    rows_to_calibrate,
+    split_at_random,
+    threshold_of_share,
+    warn_of_training_rows,
+)
 from skae._outliers.fitted import FittedDetector
 from skae._outliers.member import Member, fit_member
 from skae._outliers.parameters import SHARE, DetectorParameters
@@ -26,8 +32,6 @@ from skae._outliers.scaling import column_deviations, scaled_for_fit, units_diff
 
 # Sizes of the codes of several autoencoders, as multiples of the first one's.
 MULTIPLES = (1.0, 2.0, 0.5)
-# Losses of differences, which columns may be divided for.
-OF_ANY_UNIT = ("squared_error", "absolute_error", "huber")
 
 
 @estimator
@@ -39,13 +43,14 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
     .. math:: \sum_j \frac{(z_j - \bar z_j)^2}{\lambda_j} + \frac{\|\hat x - x\|^2}{\sigma^2}
 
     T² + Q/σ², where z̄ and λ are the mean and the variances of the codes of the training rows, and
-    σ² is their error per dimension that the code leaves out. At PCA it is the squared Mahalanobis
-    distance of probabilistic PCA. T² finds extremes, and Q finds rows that break the relations of
-    the features.
+    σ² is their error per dimension that the code leaves out. T² is Hotelling's, and ‖x̂ − x‖² is
+    known as Q or squared prediction error. Where a deterministic autoencoder is PCA, the sum is the
+    squared Mahalanobis distance of probabilistic PCA. T² finds extremes, and Q finds rows that
+    break the relations of the features.
 
     Alarms have a meaning: some rows do not train but validate, and a new row is an outlier where
     no more than the share ``false_alarm_rate`` of these, and so of normal rows, is as far away
-    (``p_values``). ``explain`` tells which features make a row odd.
+    (conformal ``p_values``). ``explain`` tells which features make a row odd.
 
     Parameters
     ----------
@@ -64,8 +69,8 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
     Notes
     -----
     Keep outliers out of the training rows where you can. Where they are among them, they are
-    among the validation rows too, so that p-values are too large; pass their share as
-    ``contamination``, or normal rows to ``calibrate``.
+    among the validation rows too, so that p-values are too large; pass normal rows to
+    ``calibrate``, or, to find those among the training rows, their share as ``contamination``.
 
     Where the result of a fit is PCA, it is that of the training rows alone, because
     validation rows stand for new ones. ``set_callbacks`` of ``estimator`` are not told of fits.
@@ -98,7 +103,9 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         scale_ : ndarray of shape (n_features_in_,) or None
             What features are divided by; None where they are left as they are.
         offset_ : float
-            The threshold: rows whose ``score_samples`` is lower are outliers.
+            The threshold, set by ``false_alarm_rate`` or ``contamination``: rows whose
+            ``score_samples`` is lower are outliers. ``decision_function`` is ``score_samples`` less
+            ``offset_``.
         calibration_scores_ : ndarray of shape (n_calibration,)
             ``score_samples`` of the rows that calibrate p-values, in order: those of the
             validation rows, unless ``calibrate`` was given others.
@@ -122,7 +129,7 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
             weight 0 are left out. Validation rows calibrate with a weight of 1 each.
         groups : array-like of shape (n_samples,) or None
             Which rows belong together, such as those of one person: they all validate or all
-            train.
+            train, and one of each group calibrates. p-values then hold for rows of new groups.
 
         Returns
         -------
@@ -147,40 +154,45 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         >>> len(AutoEncoderOutlierDetector(random_state=0).fit(X).calibration_scores_)
         38
         """
-        with all_at_once(self) as fitted:
+        draws = getattr(self.estimator, "random_state", None)
+        with undone_if_it_fails(draws), all_at_once(self) as fitted:
             fitted._fit(X, sample_weight, groups)
         return self
 
     def _fit(self, X: Any, sample_weight: Any, groups: Any) -> None:
         check_parameters(self)
-        source, numbers, _ = rows_that_count(self, X, sample_weight, groups, ALONE)
-        deviations = column_deviations(source)
-        is_divided = self._standardizes(source, deviations)
-        self.scale_ = np.where(deviations > 0, deviations, 1.0) if is_divided else None
+        source, labels, lacks = rows_that_count(self, X, sample_weight, groups, ALONE)
+        base = self._base
+        seed = draw_seed(base.random_state if self.random_state is None else self.random_state)
+        split = split_at_random(base, source, labels, seed)
+        # Of training rows alone: a validation row would make its own extremes look smaller.
+        self.scale_ = self._find_scale(source.subset(split.training), lacks=lacks)
         source = scaled_for_fit(source, self.scale_)
-        split = self._fit_members(source, numbers, None)
+        self._fit_members(source, labels, split, seed)
         self._advise_on_size(source)
-        judges = source.subset(independent_rows(source, numbers, split))
-        what = "validate" if split.n_validation else None
-        if what is None:
-            warn_of_training_rows(self._base, source.n_rows)
-        scores = self._set_threshold(source, judges, what)
+        role = "validate" if split.n_validation else None
+        if role is None:
+            warn_of_training_rows(base, source.n_rows)
+        calibrating = source.subset(rows_to_calibrate(source, labels, split))
+        scores = self._set_threshold(source, calibrating, role)
         if self.refit:
             scores = self._score(source) if scores is None else scores
             kept = scores >= self.offset_
             if kept[split.validation].sum() < MIN_VALIDATION:
                 kept[split.validation] = True
-            some = None if numbers is None else numbers[kept]
-            self._fit_members(source.subset(np.flatnonzero(kept)), some, remaining(split, kept))
-            self._set_threshold(source, judges, None)
+            require_rows(self, kept)
+            some = None if labels is None else labels[kept]
+            left = source.subset(np.flatnonzero(kept))
+            self._fit_members(left, some, remaining(split, kept), seed)
+            self._set_threshold(source, calibrating, None)
 
-    def _set_threshold(self, source: Source, judges: Source, what: str | None) -> Array | None:
-        """Calibrate, and set the threshold; return the scores of all rows where it is made of them.
+    def _set_threshold(self, source: Source, calibrating: Source, role: str | None) -> Array | None:
+        """Calibrate, and set the threshold.
 
-        ``judges`` are the rows that calibrate, and ``what`` says of them that they do so.
+        Return the scores of all rows if ``contamination`` sets it by these, and None otherwise.
+        ``role`` is what the calibrating rows did in the fit, for a warning; None gives no warning.
         """
-        of_judges = self._score(judges)
-        self._calibrate(of_judges, what)
+        self._calibrate(self._score(calibrating), role)
         if self.contamination == "auto":
             return None
         scores = self._score(source)
@@ -205,16 +217,17 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
         dtype: str = self._base.dtype
         return dtype
 
-    def _standardizes(self, source: Source, deviations: Array) -> bool:
-        """Tell whether features are divided by their standard deviations."""
-        if self.standardize != "auto":
-            return bool(self.standardize)
-        base = self._base
-        if base.image_shape is not None or base.loss not in OF_ANY_UNIT:
-            return False
-        if sparse.issparse(source.table):
-            return False
-        return units_differ(deviations, have_names=hasattr(self, "feature_names_in_"))
+    def _find_scale(self, source: Source, *, lacks: bool) -> Array | None:
+        """Return what features are divided by, or None where they are left as they are."""
+        base, is_auto = self._base, self.standardize == "auto"
+        has_unit = base.image_shape is not None or base.loss not in IN_UNITS
+        if not self.standardize or (is_auto and (has_unit or sparse.issparse(source.table))):
+            return None
+        deviations = column_deviations(source, lacks=lacks)
+        have_names = hasattr(self, "feature_names_in_")
+        if is_auto and not units_differ(deviations, have_names=have_names):
+            return None
+        return np.where(deviations > 0, deviations, 1.0)
 
     def _advise_on_size(self, source: Source) -> None:
         """Advise on codes that keep all of each row, so that no relation can be broken."""
@@ -229,68 +242,37 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
 
     def _copy_of_base(self, **parameters: Any) -> Any:
         """Return a copy of the autoencoder to fit, which knows the names of the features."""
-        copy = clone(self._base).set_params(warm_start=False, **parameters)
+        copy, parameters = clone(self._base), {"warm_start": False, **parameters}
+        known = copy.get_params(deep=False)  # a user's class may have fewer
+        copy.set_params(**{name: value for name, value in parameters.items() if name in known})
         if hasattr(self, "feature_names_in_"):
             copy.feature_names_in_ = self.feature_names_in_
         return copy
 
     def _fit_members(
-        self, source: Source, groups: NDArray[np.int64] | None, split: Split | None
-    ) -> Split:
-        """Fit all autoencoders with the same validation rows; return which rows these are."""
-        base = self._base
-        seed = draw_seed(base.random_state if self.random_state is None else self.random_state)
+        self, source: Source, labels: NDArray[np.int64] | None, split: Split, seed: int
+    ) -> None:
+        """Fit all autoencoders, with the same validation rows."""
         first = self._copy_of_base(random_state=seed)
-        member, split = fit_member(first, source, groups, split)
+        member = fit_member(first, source, labels, split)
         sizes = sizes_of_codes(first.n_components_, source.n_features, self.n_estimators)
         others = [
             self._copy_of_base(n_components=k, random_state=(seed + m) % 2**32)
             for m, k in enumerate(sizes[1:], start=1)
         ]
-        more = Parallel(n_jobs=self.n_jobs)(
-            delayed(fit_member)(other, source, groups, split) for other in others
+        # What is stored elsewhere, such as an open file, may not be sent to other processes.
+        prefer = None if source.has_random_access else "threads"
+        more = Parallel(n_jobs=self.n_jobs, prefer=prefer)(
+            delayed(fit_member)(other, source, labels, split) for other in others
         )
-        self._members: list[Member] = [member, *(found for found, _ in more)]
-        return split
+        self._members: list[Member] = [member, *more]
 
 
 def sizes_of_codes(k: int, n_features: int, n: int) -> list[int]:
     """Return the sizes of the codes of n autoencoders, of which the first has k numbers.
 
-    Others have a feature less than all at most: what a larger code leaves says nothing of rows.
+    No other code has more than n_features − 1 numbers: beyond that no residual is left.
     """
     most = max(k, n_features - 1)
     wanted = (max(1, round(MULTIPLES[m % len(MULTIPLES)] * k)) for m in range(n))
     return [min(size, most) for size in wanted]
-
-
-def independent_rows(
-    source: Source, labels: NDArray[np.int64] | None, split: Split
-) -> NDArray[np.int64]:
-    """Return the positions of rows to calibrate with: one of each group that validates.
-
-    Rows of a group, such as equal rows, are no independent evidence. Which one it is is random, as
-    validation rows are ordered. Where none validate, they are one of each group that trains.
-    """
-    groups, rows = split.groups, split.validation
-    if not len(rows):
-        groups, rows = group_rows(row_keys(source, np.float64), labels), np.arange(source.n_rows)
-    _, first = np.unique(groups, return_index=True)
-    chosen: NDArray[np.int64] = rows[first]
-    return chosen
-
-
-def remaining(split: Split, kept: NDArray[np.bool_]) -> Split:
-    """Return the split of the rows that are kept, by their new positions."""
-    position = np.cumsum(kept) - 1
-    trains, validates = kept[split.training], kept[split.validation]
-    training, validation = split.training[trains], split.validation[validates]
-    _, groups = np.unique(split.groups[validates], return_inverse=True)
-    return replace(
-        split,
-        training=position[training],
-        validation=position[validation],
-        groups=groups,
-        n_training=len(training),
-        n_validation=len(validation),
-    )

@@ -11,22 +11,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._data.checks import read_rows
 from skae._data.sources import Array, Source
+from skae._data.world import ALONE
 from skae._estimator.environment import snapshot
 from skae._estimator.missing import Observed, warn_of_empty_rows
-from skae._estimator.parameters.rules import check_argument, options
+from skae._estimator.parameters.arguments import check_groups
+from skae._estimator.parameters.rules import check_argument, check_parameters, options
 from skae._files.caller import caller_level
 from skae._model.losses import require_valid, takes_any_row
 from skae._outliers.calibration import adjusted, p_values, threshold_of_alarms
-from skae._outliers.contributions import contributions, require_pandas
+from skae._outliers.contributions import Explains
 from skae._outliers.member import Member, in_use
 from skae._outliers.saved import SavedDetector
 from skae._outliers.scaling import lacks_values, scaled_for_use
 
-# What `explain` tells: the whole score, what the reconstruction misses, or what the code has.
-PARTS = ("all", "residual", "code")
 
-
-class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
+class FittedDetector(SavedDetector, Explains, OutlierMixin, BaseEstimator):
     """What a detector does once it is fitted.
 
     Attributes
@@ -58,15 +57,16 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
 
         That is −(T² + Q/σ²) over its median, m, of the training rows: −1 is as odd as a typical
         training row, −9 nine times as odd. New rows, which the model has not seen, score somewhat
-        lower. T² is the squared distance of the code to the mean of
-        codes, in standard deviations, and Q the error of the reconstruction, as ``score_samples``
-        of the autoencoder has it. Of several autoencoders it is the geometric mean.
+        lower. T² is the squared distance of the code to the mean of codes, in standard deviations
+        (Hotelling's T²). Q, minus ``score_samples`` of the autoencoder, is the error of the
+        reconstruction (squared prediction error). Of several autoencoders the score is the
+        geometric mean.
 
         Parameters
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
-            NaN is a missing value: the code is that of the observed ones, and of the missing ones
-            no error counts.
+            NaN is a missing value: the code is that of the observed ones, and missing ones add
+            nothing to Q.
 
         Returns
         -------
@@ -109,7 +109,8 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         True
         """
         fitted = self._fitted()
-        return fitted._score(fitted._rows(X)) - fitted.offset_
+        scores, offset = fitted._score(fitted._rows(X)), fitted.offset_
+        return np.subtract(scores, offset, out=np.zeros_like(scores), where=scores != offset)
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Return 1 for normal rows and −1 for outliers.
@@ -122,7 +123,9 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,), int64
-            −1 where ``decision_function`` is negative.
+            −1 where ``decision_function`` is negative: with ``contamination="auto"`` where the
+            p-value is at most ``false_alarm_rate``. Where too few rows calibrate for that, as the
+            fit has warned, −1 where the p-value is the least that there is.
 
         Examples
         --------
@@ -138,9 +141,9 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
     def p_values(self, X: Any, *, adjust: str | None = None) -> Array:
         """Return for every row the share of normal rows that are as odd, or odder.
 
-        That is p = (1 + #{sᵢ ≤ s}) / (n + 1), where s is the row's score and s₁, …, sₙ are
-        ``calibration_scores_``. If normal rows are as those of the calibration, a normal row has
-        p ≤ α with a probability of at most α, whatever their distribution is.
+        These are conformal p-values: p = (1 + #{sᵢ ≤ s}) / (n + 1), where s is the row's score and
+        s₁, …, sₙ are ``calibration_scores_``. If normal rows are drawn as those of the calibration,
+        a normal row has p ≤ α with a probability of at most α, whatever their distribution is.
 
         Parameters
         ----------
@@ -162,9 +165,10 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
 
         Notes
         -----
-        Validation rows take the place of rows that nothing has seen. They choose the epoch
-        whose weights are kept, and have a part in the scale of the rows, which is little. Of rows
-        that ``calibrate`` was given, the rate holds exactly.
+        Validation rows take the place of rows that nothing has seen. They choose the epoch whose
+        weights are kept, and they have a part in the scale of the rows and in what fills missing
+        values, which matters only where rows are few and many of their values are missing. With
+        rows given to ``calibrate``, the rate holds without these reservations.
 
         It holds in the mean over calibrations. With one calibration of n rows, the share of false
         alarms at α varies by about √(α(1 − α)/n) [1]_.
@@ -196,7 +200,7 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         scores = fitted._score(fitted._rows(X))
         return adjusted(p_values(scores, fitted.calibration_scores_), adjust)
 
-    def calibrate(self, X: Any) -> Self:
+    def calibrate(self, X: Any, *, groups: Any = None) -> Self:
         """Take normal rows that were not fitted for the calibration, in place of validation rows.
 
         Call it where you know rows to be normal and the training rows had outliers among them;
@@ -206,7 +210,10 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         ----------
         X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
             Rows that had no part in the fit, drawn as the normal rows that are to come. Training
-            rows are no such rows: they are closer to the model, and alarms would be too many.
+            rows are no such rows: they are closer to the model, and alarms would be too many. Rows
+            without any value are left out.
+        groups : array-like of shape (n_samples,) or None
+            Which rows belong together, such as those of one person: one of each group calibrates.
 
         Returns
         -------
@@ -229,8 +236,17 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         >>> len(detector.calibrate(X[1::2]).calibration_scores_)
         75
         """
+        check_parameters(self)
         fitted = self._fitted()
-        fitted._calibrate(fitted._score(fitted._rows(X)), "were passed")
+        source = fitted._rows(X)
+        labels, known = check_groups(groups, source.n_rows, ALONE), Observed.of(source).rows
+        if not known.any():
+            raise ValueError("X has no row with any value to calibrate with; pass normal rows.")
+        every = np.flatnonzero(known)
+        if labels is not None:
+            order = np.random.default_rng(0).permutation(every)
+            every = order[np.unique(labels[order], return_index=True)[1]]
+        fitted._calibrate(fitted._score(source.subset(every)), "were passed")
         self.calibration_scores_, self.offset_ = fitted.calibration_scores_, fitted.offset_
         if self.contamination != "auto":
             warnings.warn(
@@ -240,67 +256,6 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
                 stacklevel=caller_level(),
             )
         return self
-
-    def explain(self, X: Any, *, part: str = "all") -> Any:
-        """Return for every row which features make it odd, as shares of its score.
-
-        Q/σ² is a sum over features. T² is a squared length in the code, ‖w‖², where wⱼ is number
-        j of the code in standard deviations from its mean. The decoder says what directions of X
-        these are: Jacobian times standard deviations has a nearest isometry U, and (Uw)² is the
-        part of each feature. For PCA that is the symmetric decomposition of [1]_.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or stored array of shape (n_samples, n_features)
-            As in ``score_samples``; as few rows as you want to look at, because each needs the
-            decoder's derivatives. Missing values have no share.
-        part : {"all", "residual", "code"}
-            "residual" gives the shares of the score that the reconstruction misses, Q/σ²;
-            "code" those of unusual codes, T²; "all" their sum. A row with a large residual breaks a
-            relation between features, and one with an unusual code is an extreme that keeps to it.
-
-        Returns
-        -------
-        pandas.DataFrame of shape (n_samples, n_features)
-            Not negative. "residual" and "code" add up to "all", whose rows add up to 1, or to 0
-            where no value is known. Columns are the names of the features, or x0, x1, …; the index
-            is that of X where X has one.
-
-        Raises
-        ------
-        ImportError
-            Without pandas.
-
-        Notes
-        -----
-        Shares say how the score is made up, not what caused it: of two features that contradict
-        each other both have a share. Of a loss of your own, features have the losses that they have
-        when all others are reconstructed perfectly.
-
-        References
-        ----------
-        .. [1] Garthwaite, P. and Koch, I., "Evaluating the contributions of individual variables
-           to a quadratic form", Australian & New Zealand Journal of Statistics 58, 2016.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from skae import AutoEncoderOutlierDetector
-        >>> X, _ = load_iris(return_X_y=True, as_frame=True)
-        >>> detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
-        >>> odd = X[:1].copy()
-        >>> odd["petal width (cm)"] = 9.0
-        >>> detector.explain(odd).idxmax(axis=1)[0]
-        'petal width (cm)'
-        """
-        check_argument("part", part, options(*PARTS))
-        pandas, fitted = require_pandas(), self._fitted()
-        residual, code = fitted._shares(fitted._rows(X))
-        shares = {"all": residual + code, "residual": residual, "code": code}[part]
-        names = getattr(fitted, "feature_names_in_", None)
-        columns = [f"x{j}" for j in range(shares.shape[1])] if names is None else list(names)
-        index = X.index if isinstance(X, pandas.DataFrame) else None
-        return pandas.DataFrame(shares, columns=columns, index=index)
 
     # -- rows ------------------------------------------------------------------------------
 
@@ -327,19 +282,11 @@ class FittedDetector(SavedDetector, OutlierMixin, BaseEstimator):
         scores: Array = -np.exp(total / len(self._members))
         return scores
 
-    def _shares(self, source: Source) -> tuple[Array, Array]:
-        """Return the shares of the residual's and of the code's features in the scores."""
-        total = np.zeros((2, source.n_rows, source.n_features))
-        for member in self._members:
-            total += contributions(member, in_use(member.model, source))
-        residual, code = total / len(self._members)
-        return residual, code
-
-    def _calibrate(self, scores: Array, what: str | None) -> None:
+    def _calibrate(self, scores: Array, role: str | None) -> None:
         """Take scores for the calibration, and set the threshold where they decide it."""
         self.calibration_scores_ = np.sort(scores)
         if self.contamination == "auto":
-            self.offset_ = threshold_of_alarms(scores, self.false_alarm_rate, what)
+            self.offset_ = threshold_of_alarms(scores, self.false_alarm_rate, role)
 
     # -- scikit-learn ----------------------------------------------------------------------
 

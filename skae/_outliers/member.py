@@ -11,48 +11,17 @@ from torch import Tensor
 
 from skae._data.sources import Array, FilledSource, Source
 from skae._data.split import Split
-from skae._data.sums.moments import Moments
+from skae._data.units import widest_float
 from skae._estimator.environment import all_at_once, as_if_alone
 from skae._estimator.jobs.advice import without_advice
-from skae._estimator.jobs.job import Job
 from skae._estimator.missing import filler_of
 from skae._outliers.scaling import lacks_values
-from skae._start.floor import PCAFloor
-from skae._start.pca import PCA, fit_pca
 from skae.functional import outlier_distance
 
-# Variances of codes below this share of the largest, and errors below this share of the variance of
-# the rows, are float32 rounding: rows differ from each other there by nothing that means anything.
-ROUNDING = 1e-10
-
-
-class HeldOutJob(Job):
-    """A fit whose validation rows stay out of the model: where PCA stays, too.
-
-    PCA of all rows is closer to its own rows than to new ones. On validation rows that are to
-    stand for new rows, it has to be that of the training rows.
-    """
-
-    @classmethod
-    def of(cls, job: Job, split: Split | None) -> Self:
-        """Turn a job into one of this kind, whose rows may be split already."""
-        own: Any = object.__new__(cls)
-        own.__dict__ = dict(vars(job))
-        own.split = job.split if split is None else split
-        return own
-
-    def pca(self, n_components: int | float) -> PCA:
-        """Fit PCA of the rows that train."""
-        source, moments = self.source, self.moments
-        if self.split.n_validation:
-            source = source.subset(self.split.training)
-            moments = Moments.of(source)
-        return fit_pca(source, moments, n_components, self.seed)
-
-    def floor(self, n_components: int, whole: PCA | None) -> PCAFloor:
-        """Return PCA of the rows that train, twice."""
-        pca = whole or self.pca(n_components)
-        return PCAFloor(pca, pca)
+# Differences of codes whose variance is below this share of the largest one are rounding.
+LEAST_VARIANCE = 1e-10
+# And so are errors below this share of the variance of the rows, for which a little more is summed.
+LEAST_ERROR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -100,24 +69,30 @@ class Member:
         total = weights.sum()
         mean = sums / total
         variances, axes = np.linalg.eigh(products / total - np.outer(mean, mean))
-        variances = np.maximum(variances, ROUNDING * variances.max())
+        variances = np.maximum(variances, LEAST_VARIANCE * variances.max())
         variances = variances if variances.max() > 0 else np.ones(k)
         # In the module's units the mean variance of a feature is 1.
-        own = cls(model, mean, axes, variances, max(errors / n_left, ROUNDING))
-        return replace(own, median=weighted_median(own.distances(training), weights) or 1.0)
+        own = cls(model, mean, axes, variances, max(errors / n_left, LEAST_ERROR))
+        median = weighted_median(own.distances(training), weights)
+        if not np.isfinite([own.error_variance, median, *variances]).all():
+            raise ValueError(
+                "X has rows whose distance to the autoencoder is infinite, most of the training "
+                "rows among them; scale X, or see what a loss or network of your own returns."
+            )
+        return replace(own, median=median or 1.0)
 
     def distances(self, source: Source) -> Array:
         """Return how far rows are from the model, over the median of the training rows."""
-        distances, net = np.empty(source.n_rows), self.model.net_
-        like = torch.empty(0, dtype=net.module_.units.tensor_dtype, device=net.device)
-        numbers = (self.mean, self.axes, self.variances)
+        distances, device = np.empty(source.n_rows), torch.device(self.model.net_.device)
+        numbers, wide = (self.mean, self.axes, self.variances), widest_float(device)
         with as_if_alone(inference=True):
-            mean, axes, variances = (torch.from_numpy(each).to(like) for each in numbers)
+            mean, axes, variances = (torch.from_numpy(a).to(device, wide) for a in numbers)
             for rows, codes, excess in passes(self.model, source):
-                turned = (codes - mean) @ axes
+                turned = (codes.to(wide) - mean) @ axes
                 each = outlier_distance(turned, variances, excess, self.error_variance)
                 distances[rows] = each.cpu().numpy()
-        return distances / self.median
+        # A loss of a user's may be lower than at a perfect reconstruction.
+        return np.nan_to_num(distances.clip(min=0) / self.median, nan=np.inf, posinf=np.inf)
 
 
 def weighted_median(values: Array, weights: Array) -> float:
@@ -147,12 +122,9 @@ def in_use(model: Any, source: Source) -> Source:
 
 
 def fit_member(
-    estimator: Any,
-    source: Source,
-    groups: NDArray[np.int64] | None,
-    split: Split | None = None,
-) -> tuple[Member, Split]:
-    """Fit an autoencoder; return it, and which rows trained and validated it.
+    estimator: Any, source: Source, groups: NDArray[np.int64] | None, split: Split
+) -> Member:
+    """Fit an autoencoder, and look at the rows that have trained it.
 
     Parameters
     ----------
@@ -162,13 +134,10 @@ def fit_member(
         Scaled rows, with weights; none lacks all of its values.
     groups : ndarray of int of shape (n_rows,) or None
         Which rows belong together.
-    split : Split or None
-        Which rows are to train and validate; None lets the fit choose.
+    split : Split
+        Which rows train. The others stay out of the model, and only choose its epoch.
     """
-    # A remedy for the estimator alone, such as a scaler before it, is none for a detector.
+    # Advice to an autoencoder, such as a scaler before it, would mislead users of a detector.
     with all_at_once(estimator) as fitted, without_advice():
-        job = fitted._fit(
-            source, source.weights, groups, change=lambda job: HeldOutJob.of(job, split)
-        )
-    training = in_use(estimator, source.subset(job.split.training))
-    return Member.of(estimator, training), job.split
+        fitted._fit(source, source.weights, groups, split=split)
+    return Member.of(estimator, in_use(estimator, source.subset(split.training)))

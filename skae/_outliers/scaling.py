@@ -7,6 +7,7 @@ from scipy import sparse
 
 from skae._data.checks import has_missing
 from skae._data.sources import Array, ArraySource, Source, SparseSource, StoredSource
+from skae._data.sums.moments import Moments
 
 # Features with names, and so few without, are columns of a table, whose units are their own. Many
 # features without names are pixels, times of a curve, or numbers that a network has made.
@@ -26,31 +27,40 @@ class ScaledTable:
     """
 
     def __init__(self, source: Source, scale: Array) -> None:
-        self.source, self.factors = source, (1 / scale).astype(source.dtype)
+        self.source, self.scale = source, scale.astype(source.dtype)
         self.shape, self.dtype = (source.n_rows, source.n_features), source.dtype
 
     def __getitem__(self, rows: slice) -> Array:
-        return self.source.given(rows) * self.factors
+        return self.source.given(rows) / self.scale
 
 
-def column_deviations(source: Source) -> Array:
-    """Return the standard deviation of each column over the known values, with rows' weights.
+def column_deviations(source: Source, *, lacks: bool) -> Array:
+    """Return the standard deviation of each column, over the known values and with rows' weights.
 
-    It is zero for columns whose values differ by rounding alone, too.
+    It is zero for columns whose values differ by rounding alone. ``lacks`` says whether values are
+    missing.
     """
+    if lacks:
+        mean, variances = moments_of_known(source)
+    else:
+        moments = Moments.of(source)
+        mean, variances = moments.mean, moments.variances
+    deviations = np.sqrt(variances)
+    return np.where(deviations > np.finfo(source.dtype).eps * np.abs(mean), deviations, 0.0)
+
+
+def moments_of_known(source: Source) -> tuple[Array, Array]:
+    """Return mean and variance of each column over the values that are known."""
     total, sums, squares = np.zeros((3, source.n_features))
     weights = np.ones(source.n_rows) if source.weights is None else source.weights
     for rows, part in source.parts():
         w = np.where(np.isnan(part), 0.0, weights[rows, None])
-        total += w.sum(axis=0)
-        sums += (w * np.nan_to_num(part)).sum(axis=0)
-    mean = sums / np.maximum(total, np.finfo(float).tiny)
+        total, sums = total + w.sum(axis=0), sums + (w * np.nan_to_num(part)).sum(axis=0)
+    mean = sums / total
     for rows, part in source.parts():
         w = np.where(np.isnan(part), 0.0, weights[rows, None])
         squares += (w * np.square(np.nan_to_num(part) - mean)).sum(axis=0)
-    deviations = np.sqrt(squares / np.maximum(total, np.finfo(float).tiny))
-    rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
-    return np.where(deviations > rounding, deviations, 0.0)
+    return mean, squares / total
 
 
 def units_differ(deviations: Array, *, have_names: bool) -> bool:

@@ -209,7 +209,8 @@ class Training:
 
     def _start_at_pca(self, floor: PCAFloor) -> Start:
         net = self.net
-        floor.load_whole(net.module_, self.table)
+        # Where PCA is that of the training rows alone, so is the decoder that some losses fit.
+        floor.load_whole(net.module_, self.table if floor.share_unseen else self.train)
         of_all, _ = net.losses(self.deciding)
         pca_state = floor_state(net.module_)
         floor.load_start(net.module_, self.train)

@@ -88,6 +88,8 @@ class Job:
         Whether the former weights may be the start: no validation row has trained them.
     trained : ndarray of uint64 or None
         Keys of the rows that will have trained the weights; None where that is not known.
+    holds_out : bool
+        Whether validation rows are to stand for new rows, so that they have no part in PCA either.
     by_keys : bool
         Whether rows validate by their keys, and not by position: by the same ones then in a fit
         that goes on with fewer processes.
@@ -105,6 +107,7 @@ class Job:
     split: Split = field(init=False)
     goes_on: bool = False
     trained: Keys | None = None
+    holds_out: bool = False
     by_keys: bool = False
     started: float = field(default_factory=lambda: time.monotonic())
 
@@ -151,16 +154,21 @@ class Job:
         return resolve_epochs(estimator, self.n_training, batch_size)
 
     def pca(self, n_components: int | float) -> PCA:
-        """Fit PCA of all rows."""
+        """Fit PCA of all rows, or of those that train where validation rows are held out."""
+        if self.holds_out and self.split.n_validation:
+            return self._pca_of_training(n_components)
         return fit_pca(self.source, self.moments, n_components, self.seed)
 
     def floor(self, n_components: int, whole: PCA | None) -> PCAFloor:
-        """Return PCA of all rows, which may be known already, and of those that train."""
+        """Return the PCA that may stay, which may be known already, and that of training rows."""
         whole = whole or self.pca(n_components)
-        if not self.split.n_validation:
+        if self.holds_out or not self.split.n_validation:
             return PCAFloor(whole, whole)
+        return PCAFloor(whole, self._pca_of_training(n_components))
+
+    def _pca_of_training(self, n_components: int | float) -> PCA:
         source = self.source.subset(self.split.training)
-        return PCAFloor(whole, fit_pca(source, Moments.of(source), n_components, self.seed))
+        return fit_pca(source, Moments.of(source), n_components, self.seed)
 
     def rows(self, device: str) -> TrainingRows:
         """Return the rows for training on a device."""

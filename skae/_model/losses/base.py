@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import torch
@@ -119,8 +119,8 @@ class Loss(Prepared):
     def excess_by_feature(self, x: Tensor, output: Tensor) -> Tensor:
         """Return :meth:`excess` of each feature by itself, shape (n_rows, n_features).
 
-        The losses of single features add up to that of the row where the loss is a sum over
-        features, as all are but those of users.
+        Losses of users are asked for each feature in turn, all others being reconstructed
+        perfectly. Where a loss is a sum over features, these add up to that of the row.
         """
         observed, each = observed_values(), torch.zeros_like(x)
         for j in range(x.shape[1]):
@@ -158,3 +158,20 @@ class Loss(Prepared):
     def start_noise(self, noise_variance: float, variances: Tensor) -> float:
         """Return the noise variance to start at, given probabilistic PCA's and its variances."""
         return noise_variance
+
+
+def by_feature(
+    function: Callable[[Tensor, Tensor], Tensor], data: Tensor, output: Tensor, best: Tensor
+) -> Tensor:
+    """Return by how much each value's loss exceeds that of the best output; 0 of unknown values.
+
+    Parameters
+    ----------
+    function : callable (data, output) -> losses of rows
+        A sum over features.
+    data, output, best : Tensor of shape (n_rows, n_features)
+    """
+    shape, wide, observed = data.shape, widest_float(data.device), observed_values()
+    data, output, best = (values.to(wide).reshape(-1, 1) for values in (data, output, best))
+    each = (function(data, output) - function(data, best)).reshape(shape)
+    return each if observed is None else each * observed

@@ -11,7 +11,7 @@ from skae import functional
 from skae._data.batch import extremes_over_rows, observed_values
 from skae._data.sources import Array
 from skae._data.units import Units, to_float64, widest_float
-from skae._model.losses.base import Loss
+from skae._model.losses.base import Loss, by_feature
 from skae._model.plain.layers import Rates
 
 # The largest variance that a binary feature has.
@@ -67,6 +67,10 @@ class BinaryCrossEntropy(LinkedLoss):
 
     def at_best(self, x: Tensor) -> Tensor:
         return self(x, self.link(self.units.to_data(x)))
+
+    def excess_by_feature(self, x: Tensor, output: Tensor) -> Tensor:
+        data = self.units.to_data(x)
+        return by_feature(functional.binary_cross_entropy, data, output, self.link(data))
 
     def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
         data = self.units.to_data(x)
@@ -137,6 +141,10 @@ class Poisson(LinkedLoss):
     def at_best(self, x: Tensor) -> Tensor:
         data = self.units.to_data(x)
         return functional.poisson(data, self.link(data), observed_values())
+
+    def excess_by_feature(self, x: Tensor, output: Tensor) -> Tensor:
+        data = self.units.to_data(x)
+        return by_feature(functional.poisson, data, self.bound(output), self.link(data))
 
     def log_likelihood(self, x: Tensor, output: Tensor, noise_variance: Tensor | None) -> Tensor:
         data, log_rate = self.units.to_data(x), self.bound(output)
