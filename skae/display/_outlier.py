@@ -183,7 +183,7 @@ class OutlierDisplay:
         given = np.concatenate([seen.given(slice(i, i + 1)) for i in positions.tolist()])
         shown = scaled.subset(positions)
         residual, code = detector._shares(shown)
-        display = cls(
+        return cls(
             rows=given,
             reconstructions=reconstruct(detector, shown),
             residual_shares=residual,
@@ -199,8 +199,7 @@ class OutlierDisplay:
             feature_names=seen.names,
             row_names=row_names(positions, len(scores), X, seen.X),
             least_p=1 / (len(detector.calibration_scores_) + 1),
-        )
-        return display.plot(ax=ax)
+        ).plot(ax=ax)
 
     def plot(self, ax: Any = None, *, cmap: str = "gray") -> Self:
         """Draw rows beside their reconstructions, and the features that make them odd.
