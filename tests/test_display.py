@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skae
 from skae.display import (
@@ -452,7 +452,7 @@ def test_the_oddest_row_is_shown_with_its_score_and_shares(wine):
         shares = detector.explain(X[7:8], part=part).to_numpy()
         np.testing.assert_allclose(getattr(made, f"{part}_shares"), shares, atol=1e-6)
     title = made.axes_[0, 0].get_title()
-    assert re.fullmatch(r"row 7: score −\d+(\.\d)?, p = 0\.022, an outlier", title)
+    assert re.fullmatch(r"row 7: score −\d+(\.\d)?, p ≤ 0\.022, an outlier", title)
 
 
 def test_rows_that_are_named_are_shown_and_told_whether_they_are_outliers(wine):
@@ -486,7 +486,7 @@ def test_bars_are_the_largest_shares_and_labels_say_the_values(wine):
     labels = [t.get_text() for t in panel.get_yticklabels()]
     assert [label.split()[0] for label in labels] == list(shares.index[:4])
     assert shares.index[0] == "hue"
-    assert labels[0].startswith("hue  3.50 (")
+    assert labels[0].startswith("hue  3.5 (")
     assert panel.get_ylabel().startswith("4 of 13 features")
 
 
@@ -526,6 +526,74 @@ def test_curves_have_their_shares_below_and_images_beside_them(trained, spots):
     assert brightest.argmax() == shares.argmax()
 
 
+def test_titles_have_the_labels_of_a_frame_and_rows_are_named_by_positions(wine):
+    detector, X = wine
+    X = X.set_axis([f"${i}" for i in range(178)], axis=0)
+    made = OutlierDisplay.from_estimator(detector, X, row=[7, 3])
+    assert made.row_names == ["$7", "$3"]
+    assert made.axes_[0, 1].get_title().startswith(r"row \$3: score")
+    for row in (600, [7, 600]):
+        with pytest.raises(ValueError, match=r"row is a position, no label: X\.index\.get_indexer"):
+            OutlierDisplay.from_estimator(detector, X, row=row)
+    pairs = X.set_axis([(i // 2, i % 2) for i in range(178)], axis=0)
+    assert OutlierDisplay.from_estimator(detector, pairs).row_names == ["3, 1"]
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        made = OutlierDisplay.from_estimator(detector, X.to_numpy())
+    assert made.row_names is None
+    assert made.axes_[0, 0].get_title().startswith("row 7: score")
+
+
+def test_labels_are_those_before_the_steps_of_a_pipeline_or_after_them(frame):
+    frame = frame.set_axis(np.arange(240) + 2000, axis=0)
+    pipeline = make_pipeline(StandardScaler(), detector_of(trains(skae.AutoEncoder, 4)))
+    made = OutlierDisplay.from_estimator(pipeline.fit(frame), frame, row=36)
+    assert made.axes_[0, 0].get_title().startswith("row 2036: score")
+    to_frame = FunctionTransformer(lambda X: frame)
+    pipeline = make_pipeline(to_frame, pipeline[1].fit(frame))
+    assert OutlierDisplay.from_estimator(pipeline, frame.to_numpy(), row=36).row_names == ["2036"]
+
+
+def test_a_mask_shows_the_rows_that_it_marks_and_of_many_the_oddest(wine):
+    detector, X = wine
+    for mask in (np.arange(178) % 89 == 7, X.index % 89 == 7, list(np.arange(178) % 89 == 7)):
+        assert list(OutlierDisplay.from_estimator(detector, X, row=mask).positions) == [7, 96]
+    made = OutlierDisplay.from_estimator(detector, X, row=np.full(178, True), n_features=1)
+    oddest = np.argsort(detector.score_samples(X))[:10]
+    assert list(made.positions) == sorted(oddest)
+
+
+def test_only_the_least_p_value_is_told_as_a_bound(wine):
+    detector, X = wine
+    made = OutlierDisplay.from_estimator(detector, X, row=[7, 60])
+    assert made.least_p == 1 / (len(detector.calibration_scores_) + 1) == made.p_values[0]
+    assert [re.search("p (.) ", ax.get_title())[1] for ax in made.axes_.flat] == ["≤", "="]
+
+
+def test_shares_of_all_rows_have_one_scale(wine, trained, spots):
+    detector, X = wine
+    made = OutlierDisplay.from_estimator(detector, X, row=[7, 60, 5])
+    shares = made.residual_shares + made.code_shares
+    for ax in made.axes_.flat[:3]:
+        assert ax.get_xlim() == (0.0, pytest.approx(1.05 * shares.max()))
+    assert [ax.get_ylabel() for ax in made.axes_.flat[1:3]] == ["", ""]
+    detector = detector_of(trained(trains(skae.AutoEncoder))).fit(spots)
+    made = OutlierDisplay.from_estimator(detector, spots, row=[3, 4])
+    shares = made.residual_shares + made.code_shares
+    for ax in made.axes_[1]:
+        assert ax.get_ylim() == (0.0, pytest.approx(1.05 * shares.max()))
+
+
+@pytest.mark.parametrize("n", [1, 6])
+def test_a_figure_of_images_is_as_high_as_they_are(n, trained, spots):
+    detector = detector_of(trained(trains(skae.AutoEncoder))).fit(spots)
+    made = OutlierDisplay.from_estimator(detector, spots, row=list(range(n)), **IMAGES)
+    made.figure_.canvas.draw()
+    panel, (bar,) = made.axes_[0, 0], made.axes_[0, 0].child_axes
+    height = made.figure_.get_size_inches()[1] * made.figure_.dpi
+    assert height - panel.get_window_extent().height < 0.8 * made.figure_.dpi
+    assert bar.get_window_extent().height == pytest.approx(panel.get_window_extent().height)
+
+
 def test_a_display_of_outliers_takes_pipelines_and_searches(frame):
     pipeline = make_pipeline(StandardScaler(), detector_of(trains(skae.AutoEncoder, 4)))
     pipeline.fit(frame)
@@ -546,8 +614,17 @@ def test_a_display_of_outliers_takes_pipelines_and_searches(frame):
         (5.08, 3.456, "5.08 (3.46)"),
         (1013.25, 1013.42, "1013.2 (1013.4)"),
         (465, 622.4, "465 (622)"),
-        (-0.5, 0.0, "−0.500 (0.000)"),
+        (1013.25, 1013.25001, "1013 (1013)"),
+        (12.3, 12.31, "12.3 (12.31)"),
+        (12.3, 12.6, "12.3 (12.6)"),
+        (14.0, 14.004, "14 (14.004)"),
+        (5.0, 3.456, "5 (3.46)"),
+        (-0.5, 0.0, "−0.5 (0)"),
+        (0.0, 0.7961, "0 (0.796)"),
+        (0.00123, 0.0, "0.00123 (0)"),
+        (-1e-9, 0.7961, "0.000 (0.796)"),
         (0.0, 0.0, "0 (0)"),
+        (-0.0, 1e9, "0 (1e+09)"),
         (2e-7, 1e9, "2e−07 (1e+09)"),
         (np.nan, 2.345, "missing (2.35)"),
         (np.nan, -3821.4, "missing (−3821)"),
@@ -685,6 +762,8 @@ def test_displays_refuse_what_is_not_fitted_or_no_autoencoder(display, spots):
         ),
         ([OutlierDisplay], {"row": [0, 240]}, "names rows that X, with 240 rows, does not"),
         ([OutlierDisplay], {"row": -1}, "row=-1 is not valid: expected int >= 0, the position"),
+        ([OutlierDisplay], {"row": [True]}, "row is a mask of 1 rows, and X has 240; pass one"),
+        ([OutlierDisplay], {"row": [False] * 240}, "row is a mask that is True for no row; pass"),
         ([OutlierDisplay], {"row": []}, "is not valid: expected int >= 0, the position"),
         ([OutlierDisplay], {"row": [0.5]}, "is not valid: expected int >= 0, the position"),
         ([OutlierDisplay], {"n_features": 0}, "n_features=0 is not valid: expected int >= 1"),

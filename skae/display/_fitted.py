@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._data.checks import read_rows
 from skae._data.sources import Array, Source
 from skae._estimator.missing import rows_for_use
-from skae._estimator.parameters.rules import Rule, check_argument, integer
+from skae._estimator.parameters.rules import Rule, check_argument
 
 # Names of features are cut to so many characters.
 LONGEST = 22
@@ -25,20 +25,6 @@ components_rule = Rule(
         and np.asarray(value).dtype.kind in "iu"
         and min(value) >= 0
         and len({int(i) for i in value}) == len(value)
-    ),
-)
-
-row_rule = Rule(
-    "int >= 0, the position of a row, a sequence of them, or None",
-    lambda value: (
-        value is None
-        or integer(0).allows(value)
-        or (
-            np.ndim(value) == 1
-            and len(value) > 0
-            and np.asarray(value).dtype.kind in "iu"
-            and min(value) >= 0
-        )
     ),
 )
 
@@ -227,15 +213,3 @@ def choose_components(components: Any, n_components: int, most: int) -> list[int
             f"{n_components} is code {n_components - 1}."
         )
     return [int(i) for i in components]
-
-
-def choose_rows(row: Any, scores: Array) -> NDArray[np.int64]:
-    """Return the positions of the rows to show, by default the oddest, or raise ValueError."""
-    if row is None:
-        return np.array([scores.argmin()], dtype=np.int64)
-    n = len(scores)
-    if np.ndim(row) == 0 and row >= n:
-        raise ValueError(f"row={row!r} is no row of X, which has {n}.")
-    if np.max(row) >= n:
-        raise ValueError(f"row={row!r} names rows that X, with {n} rows, does not have.")
-    return np.atleast_1d(row).astype(np.int64)

@@ -5,20 +5,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skae._data.sources import Array, Source
+from skae._data.sources import Array
 from skae._estimator.parameters.rules import check_argument, integer
 from skae._outliers.calibration import p_values
-from skae._outliers.member import in_use
 from skae.display._base import COLOURS, LINE, OF_MODEL, OF_ROWS, import_pyplot, several_axes
-from skae.display._fitted import (
-    SeenRows,
-    choose_rows,
-    feature_labels,
-    last_step,
-    require,
-    row_rule,
+from skae.display._fitted import SeenRows, feature_labels, last_step, require, short
+from skae.display._parts.pictures import (
+    choose_kind,
+    fit_figure,
+    mosaic,
+    show_mosaic,
+    size_of_images,
 )
-from skae.display._parts.pictures import choose_kind, mosaic, show_mosaic
+from skae.display._parts.rows import choose_rows, reconstruct, row_names, row_rule
 from skae.display._parts.values import beside, number
 
 N_FEATURES = 10
@@ -31,11 +30,11 @@ class OutlierDisplay:
     Shares are those of ``explain``, in two parts: that of the residual, which the reconstruction
     misses, and that of the code, which is far from the codes of the training rows. A table shows
     the features with the largest shares, each with its value and, in brackets, what the
-    reconstruction has there. Of curves and images the shares are shown below or beside them.
+    reconstruction has there. Curves have the shares below them, images beside them; the axis of
+    shares is the same for all rows.
 
-    Titles tell the score of the row, its p-value, and whether the detector calls it an outlier.
-
-    Make it by :meth:`from_estimator`.
+    Titles tell the row's score and p-value, and whether it is an outlier. Make the display by
+    :meth:`from_estimator`.
 
     Parameters
     ----------
@@ -61,6 +60,11 @@ class OutlierDisplay:
         Of "images"; otherwise None.
     feature_names : list of str or None
         What the features are called.
+    row_names : list of str or None
+        What the rows are called in titles; None is their positions.
+    least_p : float
+        The least p-value, 1/(n + 1) with n rows for calibration. Titles say p ≤ of it, because all
+        rows that are odder than these n have it.
 
     Attributes
     ----------
@@ -100,6 +104,8 @@ class OutlierDisplay:
         kind: str = "table",
         image_shape: tuple[int, ...] | None = None,
         feature_names: list[str] | None = None,
+        row_names: list[str] | None = None,
+        least_p: float = 0.0,
     ) -> None:
         self.rows = rows
         self.reconstructions = reconstructions
@@ -114,6 +120,8 @@ class OutlierDisplay:
         self.kind = kind
         self.image_shape = image_shape
         self.feature_names = feature_names
+        self.row_names = row_names
+        self.least_p = least_p
 
     @classmethod
     def from_estimator(
@@ -135,9 +143,11 @@ class OutlierDisplay:
             Of a pipeline, rows are shown as the detector sees them: after the steps before it.
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows of which some are shown. NaN is a missing value: it is a gap, and has no share.
-        row : int, sequence of int, or None
-            Position in X of the row to show, or of several rows. None shows the row with the
-            lowest score.
+        row : int, sequence of int, mask, or None
+            Position in X of the row to show, or of several rows. A mask, an array of bool of shape
+            (n_samples,), shows the rows where it is True; of more than ten, those with the lowest
+            scores. None shows the row with the lowest score. Positions are no labels: titles tell
+            labels where X is a frame of pandas.
         n_features : int, default=10
             How many features of a table to show, those with the largest shares.
         kind : {"auto", "images", "curves", "table"}, default="auto"
@@ -169,11 +179,11 @@ class OutlierDisplay:
         detector = seen.model._fitted()
         scaled = detector._rows(seen.X)
         scores = detector._score(scaled)
-        positions = choose_rows(row, scores)
+        positions = choose_rows(row, scores, X)
         given = np.concatenate([seen.given(slice(i, i + 1)) for i in positions.tolist()])
         shown = scaled.subset(positions)
         residual, code = detector._shares(shown)
-        display = cls(
+        return cls(
             rows=given,
             reconstructions=reconstruct(detector, shown),
             residual_shares=residual,
@@ -187,8 +197,9 @@ class OutlierDisplay:
             kind=picture,
             image_shape=shape,
             feature_names=seen.names,
-        )
-        return display.plot(ax=ax)
+            row_names=row_names(positions, len(scores), X, seen.X),
+            least_p=1 / (len(detector.calibration_scores_) + 1),
+        ).plot(ax=ax)
 
     def plot(self, ax: Any = None, *, cmap: str = "gray") -> Self:
         """Draw rows beside their reconstructions, and the features that make them odd.
@@ -216,18 +227,23 @@ class OutlierDisplay:
 
     def _titles(self, between: str = ", ") -> list[str]:
         """Return what is told of each row."""
+        names = self.positions if self.row_names is None else map(short, self.row_names)
         return [
             between.join(
                 [
-                    f"row {position}: score {number(score, 3)}",
-                    f"p = {number(p, 2)}",
+                    f"row {name}: score {number(score, 3)}",
+                    f"p {'≤' if p <= self.least_p else '='} {number(p, 2)}",
                     "an outlier" if is_outlier else "no outlier",
                 ]
             )
-            for position, score, p, is_outlier in zip(
-                self.positions, self.scores, self.p_values, self.are_outliers, strict=True
+            for name, score, p, is_outlier in zip(
+                names, self.scores, self.p_values, self.are_outliers, strict=True
             )
         ]
+
+    def _largest_share(self) -> float:
+        """Return the end of the axis of shares, which all rows have in common."""
+        return 1.05 * (float(np.nanmax(self._shares(), initial=0.0)) or 1.0)
 
     def _shares(self) -> Array:
         """Return the shares of both parts together; NaN where the value is missing."""
@@ -246,7 +262,8 @@ class OutlierDisplay:
                 panel.set_axis_off()
                 continue
             self._plot_features(panel, i)
-            panel.set_title(self._titles()[i], fontsize="medium")
+            panel.set_title(self._titles()[i], fontsize="medium", x=1.0, ha="right")
+            panel.set_xlim(0, self._largest_share())
             if i + across >= n:
                 panel.set_xlabel("share of the score")
         axes.flat[0].legend(loc="lower right")
@@ -263,8 +280,9 @@ class OutlierDisplay:
         labels = [f"{names[j]}  {pair}" for j, pair in zip(shown, pairs, strict=True)]
         ax.set_yticks(lines, labels)
         ax.set_ylim(len(shown) - 0.4, -0.6)
-        which = "feature" if len(shown) == len(names) else f"{len(shown)} of {len(names)} features"
-        ax.set_ylabel(f"{which}, value\n(reconstruction)")
+        if i == 0:
+            some = "" if len(shown) == len(names) else f"{len(shown)} of {len(names)} features:\n"
+            ax.set_ylabel(f"{some}value (reconstruction)")
 
     # -- curves ----------------------------------------------------------------------------
 
@@ -296,7 +314,7 @@ class OutlierDisplay:
         shares = (self.residual_shares[i], self.code_shares[i])
         style = {"colors": (OF_RESIDUAL, OF_CODE), "linewidth": 0, "step": "mid"}
         lower.stackplot(lines, *shares, labels=("of the residual", "of the code"), **style)
-        lower.set_ylim(bottom=0)
+        lower.set_ylim(0, self._largest_share())
         lower.set_ylabel("share")
         for panel in (upper, lower):
             panel.margins(x=0)
@@ -307,9 +325,8 @@ class OutlierDisplay:
     def _plot_images(self, ax: Any, cmap: str) -> None:
         assert self.image_shape is not None
         n, (height, width) = len(self.rows), self.image_shape[:2]
-        inches = 5.4 / (3 * (width + 1))
-        size = (7.2, max(1.6, inches * n * (height + 1)) + 0.9)
-        axes = several_axes(self, ax, shape=(1, 1), figsize=size)
+        size = size_of_images(n, 3, self.image_shape)
+        axes = several_axes(self, ax, shape=(1, 1), figsize=(size[0] + 3.0, size[1] + 1.0))
         plt = import_pyplot(self)
         pairs = np.stack([self.rows, self.reconstructions], axis=1)
         left = mosaic(plt, pairs, self.image_shape, self.limits, cmap)
@@ -318,21 +335,15 @@ class OutlierDisplay:
         right = mosaic(plt, shares, (height, width), (0.0, most), "viridis")
         gap = np.ones((len(left), 1, 4))
         picture = np.concatenate([left, gap, right], axis=1)
-        across = ["row", "reconstruction", "share"]
-        titles = self._titles("\n")
+        across = ["row", "reconstruction", "share of the score"]
+        titles = self._titles("\n" if size[1] / n > 2.5 * LINE else ", ") if n > 1 else [""]
         panel = axes[0, 0]
-        show_mosaic(panel, picture, self.image_shape, titles if n > 1 else [""], across)
+        show_mosaic(panel, picture, self.image_shape, titles, across)
         if n == 1:
             panel.set_title(self._titles()[0], fontsize="medium")
         scale = plt.cm.ScalarMappable(plt.Normalize(0.0, most), plt.get_cmap("viridis"))
-        bar = self.figure_.colorbar(scale, ax=panel, shrink=0.8)
-        bar.set_label("share of the score")
-
-
-def reconstruct(detector: Any, scaled: Source) -> Array:
-    """Return what the first autoencoder of a detector makes of scaled rows, in units of X."""
-    model = detector.estimator_
-    codes = np.asarray(model.transform(in_use(model, scaled)))
-    decoded = np.asarray(model.inverse_transform(codes), dtype=np.float64)
-    x_hat: Array = decoded * (1.0 if detector.scale_ is None else detector.scale_)
-    return x_hat
+        if ax is not None:
+            self.figure_.colorbar(scale, ax=panel, shrink=0.8)
+            return
+        self.figure_.colorbar(scale, cax=panel.inset_axes([1.03, 0, 0.03, 1]))
+        fit_figure(self.figure_, panel, size)

@@ -14,6 +14,11 @@ KINDS = ("auto", "images", "curves", "table")
 MANY_FEATURES = 50
 # The colour of pixels of which no value is known: Okabe and Ito's sky blue.
 UNKNOWN = (0.34, 0.71, 0.91, 1.0)
+# In inches: the longer side of an image, where one row of them is shown and where several are; the
+# width of a label below it; three lines beside it, and how wide it may become for them.
+ONE_ROW, SEVERAL_ROWS, LABEL, BESIDE, WIDEST = 1.7, 1.25, 1.3, 0.6, 2.6
+# What a constrained layout leaves empty around a figure, in inches.
+MARGIN = 0.05
 
 
 def choose_kind(kind: str, image_shape: Any, seen: SeenRows) -> tuple[str, tuple[int, ...] | None]:
@@ -97,3 +102,26 @@ def show_mosaic(
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return drawn
+
+
+def size_of_images(n_down: int, n_across: int, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Return the width and the height in inches of a mosaic of images of a shape.
+
+    Images have room for their labels: below them, and of several rows beside each row, unless
+    they are too wide for that.
+    """
+    height, width = shape[:2]
+    longest = ONE_ROW if n_down == 1 else SEVERAL_ROWS
+    pixel = max(longest / max(height, width), LABEL / (width + 1))
+    if n_down > 1:
+        pixel = max(pixel, min(BESIDE / (height + 1), WIDEST / (width + 1)))
+    return pixel * n_across * (width + 1), pixel * n_down * (height + 1)
+
+
+def fit_figure(figure: Any, ax: Any, size: tuple[float, float]) -> None:
+    """Make a figure so large that its one Axes has some width and height in inches."""
+    for _ in range(2):
+        figure.draw_without_rendering()
+        whole, own = ax.get_tightbbox(), ax.get_window_extent()
+        beyond = np.array([whole.width - own.width, whole.height - own.height]) / figure.dpi
+        figure.set_size_inches(*(np.array(size) + beyond + 2 * MARGIN))
