@@ -63,11 +63,11 @@ def rows_to_calibrate(
 
 
 def require_rows(detector: Any, kept: NDArray[np.bool_]) -> None:
-    """Raise ValueError where a first fit calls so many rows outliers that no second one is left."""
+    """Raise ValueError where a first fit calls nearly all training rows outliers."""
     if kept.sum() < 2:
         name = "false_alarm_rate" if detector.contamination == "auto" else "contamination"
         raise ValueError(
-            f"refit=True leaves {kept.sum()} of {len(kept)} rows for the second fit, because with "
+            f"refit=True leaves {kept.sum()} of {len(kept)} training rows, because with "
             f"{name}={getattr(detector, name):g} the others are outliers; lower {name}, or pass "
             "refit=False."
         )

@@ -180,7 +180,7 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
             kept = scores >= self.offset_
             if kept[split.validation].sum() < MIN_VALIDATION:
                 kept[split.validation] = True
-            require_rows(self, kept)
+            require_rows(self, kept[split.training])
             some = None if labels is None else labels[kept]
             left = source.subset(np.flatnonzero(kept))
             self._fit_members(left, some, remaining(split, kept), seed)
