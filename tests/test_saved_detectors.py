@@ -4,8 +4,10 @@ import copy
 import functools
 import pickle
 import pickletools
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 import torch
@@ -469,3 +471,20 @@ def test_an_imputer_is_no_autoencoder_of_a_detector(fitted, tmp_path):
     object.__setattr__(detector._members[0], "model", imputer)
     with pytest.raises(ValueError, match="expected a fitted autoencoder"):
         detector.save(tmp_path / "detector")
+
+
+# -- files of former versions ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["detector_format1.safetensors", "detector_0.1.0.pickle"])
+def test_files_of_the_first_version_are_loaded(name):
+    path = Path(__file__).parent / "golden" / name
+    is_pickle = path.suffix == ".pickle"
+    detector = pickle.loads(path.read_bytes()) if is_pickle else skae.load(path)
+    names = [f"pixel {i}" for i in range(13)]
+    rows = pd.DataFrame(np.load(path.with_name("rows.npy")), columns=names)
+    np.testing.assert_allclose(
+        detector.score_samples(rows), np.load(path.with_name("scores.npy")), rtol=1e-3
+    )
+    np.testing.assert_allclose(detector.explain(rows).sum(axis=1), 1)
+    assert [model.best_iter_ > 0 for model in detector.estimators_] == [True, True]

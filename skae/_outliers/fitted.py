@@ -166,9 +166,10 @@ class FittedDetector(SavedDetector, Explains, OutlierMixin, BaseEstimator):
         Notes
         -----
         Validation rows take the place of rows that nothing has seen. They choose the epoch whose
-        weights are kept, and they have a part in the scale of the rows and in what fills missing
-        values, which matters only where rows are few and many of their values are missing. With
-        rows given to ``calibrate``, the rate holds without these reservations.
+        weights are kept, and have a part in the mean and the one scale by which the autoencoder
+        centres and divides rows, which was not seen to raise the rate. They have a part in what
+        fills missing values, too, which raises it where rows are few and many of their values are
+        missing. With rows given to ``calibrate``, the rate holds without these reservations.
 
         It holds in the mean over calibrations. With one calibration of n rows, the share of false
         alarms at α varies by about √(α(1 − α)/n) [1]_.
