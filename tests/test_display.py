@@ -30,6 +30,7 @@ from skae.display import (
     ReconstructionDisplay,
     ReconstructionErrorDisplay,
 )
+from skae.display._fitted import short
 from skae.display._parts.pictures import UNKNOWN
 from skae.display._parts.values import beside
 
@@ -484,7 +485,7 @@ def test_bars_are_the_largest_shares_and_labels_say_the_values(wine):
     widths = [a.get_width() + b.get_width() for a, b in zip(residual, code, strict=True)]
     np.testing.assert_allclose(widths, shares[:4], atol=1e-6)
     labels = [t.get_text() for t in panel.get_yticklabels()]
-    assert [label.split()[0] for label in labels] == list(shares.index[:4])
+    assert [label.split()[0] for label in labels] == [short(name) for name in shares.index[:4]]
     assert shares.index[0] == "hue"
     assert labels[0].startswith("hue  3.5 (")
     assert panel.get_ylabel().startswith("4 of 13 features")
