@@ -33,8 +33,8 @@ class DetectorParameters:
         ),
         f"""
         The autoencoder of which copies are fitted. None means ``AutoEncoder({SHARE})``. Its
-        ``n_components`` decides what is odd, because what the code does not keep is the residual.
-        Pass a large code, such as ``AutoEncoder(0.999)``, where relations of features are nearly
+        ``n_components`` matters: what the code keeps is judged by T², the rest by the residual Q.
+        Pass a large code, such as ``AutoEncoder(0.99)``, where relations of features are nearly
         exact and outliers break them, as wrong entries of a table do. Where some outliers are
         known, search over ``estimator__n_components``, with an autoencoder in the place of None.
         """,
