@@ -736,3 +736,26 @@ def test_the_default_is_an_autoencoder_of_four_fifths_of_the_variance():
     alone = PCA(0.8).fit(X)
     assert isinstance(detector.estimator_, AutoEncoder)
     assert abs(detector.estimator_.n_components_ - alone.n_components_) <= 1
+
+
+def test_weights_count_in_the_share_of_training_rows():
+    X = gaussian_rows(100)
+    weights = np.where(np.arange(100) < 50, 3.0, 1.0)
+    detector = AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK), contamination=0.2)
+    flagged = detector.fit(X, sample_weight=weights).predict(X) == -1
+    assert 0.17 < weights[flagged].sum() / weights.sum() <= 0.2
+
+
+def test_the_error_variance_is_that_of_the_values_that_are_known():
+    X = gaussian_rows(600)
+    model = AutoEncoder(3, hidden_layer_sizes=(), **QUICK)
+    lacking = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
+    whole, parts = (
+        AutoEncoderOutlierDetector(model).fit(rows)._members[0] for rows in (X, lacking)
+    )
+    assert parts.error_variance == pytest.approx(whole.error_variance, rel=0.3)
+
+
+def test_members_start_anew():
+    detector = AutoEncoderOutlierDetector(AutoEncoder(3, warm_start=True, **QUICK))
+    assert not detector.fit(gaussian_rows(100)).estimator_.warm_start
