@@ -28,6 +28,7 @@ from skae import (
 )
 from skae._data.batch import counting
 from skae._data.sources import ArraySource
+from skae._estimator.parameters.resolve import draw_seed
 from skae._outliers import detector as detector_module
 from skae._outliers.calibration import split_at_random, threshold_of_share
 from skae._outliers.contributions import contributions
@@ -448,6 +449,15 @@ def test_missing_values_are_filled_and_have_no_share():
     with pytest.warns(UserWarning, match="taken for the mean"):
         scores = detector.score_samples(np.full((1, 64), np.nan))
     assert scores[0] > detector.offset_
+
+
+def test_a_column_known_in_validation_rows_alone_is_left_as_it_is():
+    X = gaussian_rows(100)
+    rows = split_at_random(AutoEncoder(), ArraySource(X), None, draw_seed(0)).validation
+    X[np.setdiff1d(np.arange(100), rows), 2] = np.nan
+    detector = AutoEncoderOutlierDetector(AutoEncoder(3, **QUICK)).fit(X)
+    assert detector.scale_[2] == 1
+    assert np.isfinite(detector.score_samples(X)).all()
 
 
 @pytest.mark.parametrize("standardize", [True, False])

@@ -15,10 +15,8 @@ from skae._outliers.member import Member, in_use
 
 # Replaces squares that overflow.
 LARGEST = 1e200
-# A decoder that moves a row by less than this share of what others move it has no direction there.
+# Directions in which the decoder moves a row by less than this share of its largest move are none.
 NO_DIRECTION = 1e-6
-
-
 # What `explain` tells: the whole score, what the reconstruction misses, or what the code has.
 PARTS = ("all", "residual", "code")
 

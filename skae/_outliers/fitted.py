@@ -222,6 +222,11 @@ class FittedDetector(SavedDetector, Explains, OutlierMixin, BaseEstimator):
             With other ``calibration_scores_`` and, for ``contamination="auto"``, another
             ``offset_``.
 
+        Raises
+        ------
+        ValueError
+            For bad rows or parameters, and where no row has any value.
+
         Warns
         -----
         UserWarning

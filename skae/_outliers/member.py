@@ -20,7 +20,7 @@ from skae.functional import outlier_distance
 
 # Differences of codes whose variance is below this share of the largest one are rounding.
 LEAST_VARIANCE = 1e-10
-# And so are errors below this share of the variance of the rows, for which a little more is summed.
+# Errors below this share of a feature's mean variance are rounding, too.
 LEAST_ERROR = 1e-9
 
 

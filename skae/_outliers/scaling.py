@@ -50,12 +50,13 @@ def column_deviations(source: Source, *, lacks: bool) -> Array:
 
 
 def moments_of_known(source: Source) -> tuple[Array, Array]:
-    """Return mean and variance of each column over the values that are known."""
+    """Return mean and variance of each column over the known values; 0 where none is known."""
     total, sums, squares = np.zeros((3, source.n_features))
     weights = np.ones(source.n_rows) if source.weights is None else source.weights
     for rows, part in source.parts():
         w = np.where(np.isnan(part), 0.0, weights[rows, None])
         total, sums = total + w.sum(axis=0), sums + (w * np.nan_to_num(part)).sum(axis=0)
+    total = np.maximum(total, np.finfo(np.float64).tiny)
     mean = sums / total
     for rows, part in source.parts():
         w = np.where(np.isnan(part), 0.0, weights[rows, None])
