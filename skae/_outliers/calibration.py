@@ -124,7 +124,7 @@ def threshold_of_alarms(calibration: Array, rate: float, role: str | None) -> fl
     n = len(calibration)
     # α (n + 1) may be a whole number less a rounding error.
     k = min(math.floor(rate * (n + 1) * (1 + 1e-12)), n)
-    least = math.ceil(min(1 / rate, 1e99)) - 1
+    least = np.ceil(1 / rate) - 1
     if k < 1 and role is not None:
         warnings.warn(
             f"false_alarm_rate={rate:g} needs {least:.10g} rows for calibration, and "
