@@ -57,6 +57,11 @@ def rows_to_calibrate(
         rows, groups = np.arange(source.n_rows), group_rows(row_keys(source, np.float64), labels)
     elif labels is None:
         return rows
+    return first_of_each(rows, groups)
+
+
+def first_of_each(rows: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first of the rows of each group."""
     _, first = np.unique(groups, return_index=True)
     chosen: NDArray[np.int64] = rows[first]
     return chosen

@@ -42,11 +42,11 @@ class AutoEncoderOutlierDetector(DetectorParameters, FittedDetector):
 
     .. math:: \sum_j \frac{(z_j - \bar z_j)^2}{\lambda_j} + \frac{\|\hat x - x\|^2}{\sigma^2}
 
-    T² + Q/σ², where z̄ and λ are the mean and the variances of the codes of the training rows, and
-    σ² is their error per dimension that the code leaves out. T² is Hotelling's, and ‖x̂ − x‖² is
-    known as Q or squared prediction error. Where a deterministic autoencoder is PCA, the sum is the
-    squared Mahalanobis distance of probabilistic PCA. T² finds extremes, and Q finds rows that
-    break the relations of the features.
+    T² + Q/σ², where z̄ is the mean of the codes of the training rows, λ are their variances along
+    their principal axes, in which z is given, and σ² is the error of these rows per dimension that
+    the code leaves out. T² is Hotelling's, and ‖x̂ − x‖² is known as Q or squared prediction error.
+    Where a deterministic autoencoder is PCA, the sum is the squared Mahalanobis distance of
+    probabilistic PCA. T² finds extremes, and Q finds rows that break the relations of the features.
 
     Alarms have a meaning: some rows do not train but validate, and a new row is an outlier where
     no more than the share ``false_alarm_rate`` of these, and so of normal rows, is as far away

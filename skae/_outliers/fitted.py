@@ -18,7 +18,7 @@ from skae._estimator.parameters.arguments import check_groups
 from skae._estimator.parameters.rules import check_argument, check_parameters, options
 from skae._files.caller import caller_level
 from skae._model.losses import require_valid, takes_any_row
-from skae._outliers.calibration import adjusted, p_values, threshold_of_alarms
+from skae._outliers.calibration import adjusted, first_of_each, p_values, threshold_of_alarms
 from skae._outliers.contributions import Explains
 from skae._outliers.member import Member, in_use
 from skae._outliers.saved import SavedDetector
@@ -251,7 +251,7 @@ class FittedDetector(SavedDetector, Explains, OutlierMixin, BaseEstimator):
         every = np.flatnonzero(known)
         if labels is not None:
             order = np.random.default_rng(0).permutation(every)
-            every = order[np.unique(labels[order], return_index=True)[1]]
+            every = first_of_each(order, labels[order])
         fitted._calibrate(fitted._score(source.subset(every)), "were passed")
         self.calibration_scores_, self.offset_ = fitted.calibration_scores_, fitted.offset_
         if self.contamination != "auto":

@@ -57,7 +57,7 @@ def check_member(where: str, member: Any, n: int) -> None:
     schema: Schema = {
         "model": of_an_autoencoder,
         "mean": array_of(k),
-        "axes": array_of(k, k, low=-1.001),
+        "axes": array_of(k, k, low=-1.001),  # orthogonal, but for rounding
         "variances": positive_numbers(k),
         "error_variance": positive,
         "median": positive,
